@@ -1,0 +1,456 @@
+"""The job file: one typed model of everything a person can say, and one list of everything wrong with it.
+
+Knows no data, no model and no network: it checks what can be known from the file and its environment alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import os
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from agent.errors import JobFileError
+
+if TYPE_CHECKING:
+    from agent.loop import Outcome
+
+Where = tuple[str | int, ...]
+ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Section(BaseModel):
+    """One section of the job file: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _described(value: object) -> object:
+    """Labels may be a plain list of names, or names with a sentence each (an empty one reads as null)."""
+    if isinstance(value, list):
+        if len({str(v) for v in value}) != len(value):
+            twice = sorted({str(v) for v in value if value.count(v) > 1})
+            raise ValueError(f"label named twice: {', '.join(twice)}")
+        return {str(v): "" for v in value}
+    if isinstance(value, dict):
+        return {str(k): "" if v is None else v for k, v in value.items()}
+    return value
+
+
+class TaskSettings(Section):
+    """What a label is."""
+
+    kind: str = "classification"
+    labels: Annotated[dict[str, str], BeforeValidator(_described)] = Field(default_factory=dict)
+    guidelines: str = ""
+    """The label guideline itself, or the path of a text or Markdown file that holds it."""
+    prompt: str | None = None
+    """A template of your own instead of the task's (path of a .jinja file)."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of a task of your own; the built-in tasks take none."""
+
+    @model_validator(mode="after")
+    def _labels_make_sense(self) -> TaskSettings:
+        if self.kind in ("classification", "multilabel"):
+            if len(self.labels) < 2:
+                raise ValueError(f"{self.kind} needs at least two labels, found {len(self.labels)}")
+            for name in self.labels:
+                if not name.strip() or name != name.strip() or "\n" in name:
+                    raise ValueError(f"label {name!r} is empty, padded with blanks or has a line break")
+        return self
+
+
+class DataSettings(Section):
+    """Where the texts come from."""
+
+    pool: str
+    """A .csv .tsv .jsonl .parquet file, a folder of such files or of an Arrow data set, or a hub id."""
+    split: str = "train"
+    text: str = "text"
+    id: str | None = None
+    gold: str | None = None
+    """Labelled texts used for measuring only; the student never learns from them."""
+    ask_gold: bool = False
+    """Also ask the oracle about the gold texts, so that it is measured on the same texts as the student. It costs
+    what it costs, and comes out of the budget."""
+    seed: str | None = None
+    """Labelled texts that you trust: worked examples for the oracle, first lessons for the student."""
+    label: str = "label"
+    """The label column of gold and seed."""
+    max_tokens: Annotated[int, Field(ge=8)] = 512
+    """A text longer than this (in the student's tokens) is over-long."""
+    over_long: Literal["cut", "skip", "refuse"] = "cut"
+
+
+class StudentSettings(Section):
+    """The small model."""
+
+    kind: str | None = None
+    """`head`, or `package.module:Name`; by default what the task names."""
+    encoder: str = "builtin:minilm"
+    """`builtin:minilm`, a folder with a transformers encoder (safetensors), or a hub id."""
+    max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+    batch_tokens: Annotated[int, Field(ge=64)] = 8192
+    cache: str | None = None
+    """Where embeddings are kept; by default beside the output."""
+
+
+class Price(Section):
+    """Dollars per million tokens, or dollars per GPU-hour for a server of your own."""
+
+    input: Annotated[Decimal, Field(ge=0)] | None = None
+    cached_input: Annotated[Decimal, Field(ge=0)] | None = None
+    output: Annotated[Decimal, Field(ge=0)] | None = None
+    gpu_hour: Annotated[Decimal, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Price:
+        if self.gpu_hour is None and (self.input is None or self.output is None):
+            raise ValueError("a price needs `input` and `output` (dollars per million tokens), or `gpu_hour`")
+        if self.gpu_hour is not None and (self.input is not None or self.output is not None):
+            raise ValueError("give either token prices or `gpu_hour`, not both")
+        return self
+
+
+class OracleSettings(Section):
+    """One large model: an OpenAI-compatible endpoint, or a tape of recorded answers."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "oracle"
+    base_url: str | None = None
+    tape: str | None = None
+    model: str
+    api_key: SecretStr | None = None
+    api_key_env: str | None = None
+    price: Price | None = None
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 16
+    timeout_s: Annotated[float, Field(gt=0)] = 60
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    answers: Literal["auto", "choice", "json_schema", "plain"] = "auto"
+    """How an answer is held to the schema; `auto` asks the endpoint at start what it obeys."""
+    examples: bool = True
+    """One worked example a class, as earlier turns, where the job has a labelled seed."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> OracleSettings:
+        if (self.base_url is None) == (self.tape is None):
+            raise ValueError("an oracle needs exactly one of `base_url` (an endpoint) and `tape` (recorded answers)")
+        if self.api_key is not None and self.api_key_env is not None:
+            raise ValueError("give `api_key_env` or `api_key`, not both")
+        return self
+
+    def key(self) -> str | None:
+        """The API key, read from the environment where the job names a variable. None where there is none."""
+        if self.api_key_env is not None:
+            return os.environ.get(self.api_key_env)
+        return self.api_key.get_secret_value() if self.api_key else None
+
+
+class PeopleSettings(Section):
+    """When a person is asked."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Accept an answer at or above this confidence, until there are enough people's labels to set it from them."""
+    target_error: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    audit: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of accepted answers that go to a person all the same, blind."""
+
+
+class SelectionSettings(Section):
+    """Which texts are asked about."""
+
+    strategy: str = "margin"
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    random_share: Annotated[float, Field(ge=0.0, le=1)] = 0.2
+    cold_start: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class BudgetSettings(Section):
+    """The hard caps."""
+
+    dollars: Annotated[Decimal, Field(gt=0)]
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """People's minutes."""
+
+
+class StopSettings(Section):
+    """When to stop before the budget or the pool is used up."""
+
+    agreement: Annotated[float, Field(gt=0, le=1)] | None = 0.99
+    """Cohen's kappa between successive students on a fixed stop set; null never stops on it."""
+    window: Annotated[int, Field(ge=1)] = 3
+    max_labels: Annotated[int, Field(ge=1)] | None = None
+    max_rounds: Annotated[int, Field(ge=1)] | None = None
+
+
+class DistilSettings(Section):
+    """The model that comes out."""
+
+    epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    enabled: bool = True
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+class Job(Section):
+    """A whole job: what to label, who answers, what it may cost, and where everything is kept.
+
+    >>> Job.load("job.yaml").run()  # doctest: +SKIP
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "job"
+    task: TaskSettings
+    data: DataSettings
+    student: StudentSettings = StudentSettings()
+    oracle: Annotated[list[OracleSettings], BeforeValidator(_as_list), Field(min_length=1)]
+    people: PeopleSettings = PeopleSettings()
+    selection: SelectionSettings = SelectionSettings()
+    budget: BudgetSettings
+    stop: StopSettings = StopSettings()
+    distil: DistilSettings = DistilSettings()
+    seed: Annotated[int, Field(ge=0)] = 0
+    store: str | None = None
+    """An SQLAlchemy URL; by default a SQLite file in the output folder."""
+    output: str = "out"
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("oracle")
+    @classmethod
+    def _names_differ(cls, oracles: list[OracleSettings]) -> list[OracleSettings]:
+        names = [o.name for o in oracles]
+        if len(set(names)) != len(names):
+            raise ValueError("two oracles share a name: give each its own `name`")
+        return oracles
+
+    @classmethod
+    def load(cls, path: str | Path) -> Job:
+        """Read a job file. Raises JobFileError with every problem and its line."""
+        path = Path(path)
+        raw, lines = _read_yaml(path)
+        return cls._build(raw, str(path), lines, path.resolve().parent)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], folder: str | Path = ".") -> Job:
+        """A job from a mapping, with paths relative to `folder`. Raises JobFileError."""
+        return cls._build(dict(settings), "job", {}, Path(folder).resolve())
+
+    @classmethod
+    def _build(cls, raw: dict[str, Any], path: str, lines: dict[Where, int], folder: Path) -> Job:
+        problems: list[tuple[int, str]] = []
+        data = _expand(raw, (), lines, problems)
+        job: Job | None = None
+        try:
+            job = cls.model_validate(data)
+        except ValidationError as error:
+            problems += [_say(e, lines, data) for e in error.errors(include_url=False, include_input=False)]
+        if problems or job is None:
+            raise JobFileError(path, problems)
+        job._folder = folder
+        return job
+
+    # Where things are ------------------------------------------------------------------------------------------
+
+    def path(self, name: str) -> Path:
+        """A path of the job file, relative to the file's own folder unless absolute."""
+        return (self._folder / Path(name).expanduser()).resolve()
+
+    @property
+    def folder(self) -> Path:
+        """The job file's folder."""
+        return self._folder
+
+    @property
+    def output_folder(self) -> Path:
+        return self.path(self.output)
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite:///{self.output_folder / 'labelwright.db'}"
+
+    @property
+    def guidelines(self) -> str:
+        """The guideline's text, read from its file where `task.guidelines` is the path of one."""
+        words = self.task.guidelines.strip()
+        if words and "\n" not in words and words.rsplit(".", 1)[-1].lower() in ("md", "txt"):
+            try:
+                return self.path(words).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise JobFileError(
+                    "task.guidelines", [(0, f"cannot read {words}: {getattr(error, 'strerror', error)}")]
+                ) from None
+        return words
+
+    # What is kept of it ----------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting as plain JSON, secrets masked: safe for a store, a log or a report."""
+        data: dict[str, Any] = json.loads(self.model_dump_json())
+        for oracle in data["oracle"]:
+            oracle["base_url"] = without_secrets(oracle["base_url"])
+        data["store"] = without_secrets(data["store"])
+        return data
+
+    def fingerprint(self) -> str:
+        """A hash of what a label means in this job (labels, guidelines, texts), the same for any budget or oracle."""
+        settings = self.settings()
+        texts = {key: settings["data"][key] for key in ("pool", "split", "text", "id", "max_tokens", "over_long")}
+        what = {"task": settings["task"], "guidelines": self.guidelines, "texts": texts}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+    def run(self) -> Outcome:
+        """Run the job, or go on with it. See `agent.loop.run`."""
+        from agent.loop import run
+
+        return run(self)
+
+
+def without_secrets(url: str | None) -> str | None:
+    """A URL without user, password and query values: `https://user:key@host/v1` reads `https://***@host/v1`."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    netloc = f"***@{parts.netloc.rsplit('@', 1)[1]}" if "@" in parts.netloc else parts.netloc
+    query = re.sub(r"=[^&]*", "=***", parts.query)
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+# Reading YAML with line numbers ---------------------------------------------------------------------------------
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Where, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise JobFileError(str(path), [(0, "no such file; `labelwright init` writes one to start from")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobFileError(str(path), [(0, f"cannot be read: {error}")]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        said = getattr(error, "problem", None) or "not valid YAML"
+        raise JobFileError(str(path), [(mark.line + 1 if mark else 0, f"not valid YAML: {said}")]) from None
+    if not isinstance(data, dict):
+        raise JobFileError(str(path), [(1, "a job file is a mapping with at least task, data, oracle and budget")])
+    lines: dict[Where, int] = {}
+    problems = list(_walk(node, (), lines))
+    if problems:
+        raise JobFileError(str(path), problems)
+    return data, lines
+
+
+def _walk(node: Any, where: Where, lines: dict[Where, int]) -> Iterator[tuple[int, str]]:
+    """Note the line of every key; yield keys written twice, which YAML would let the last one win."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*where, str(key.value))
+            if here in lines:
+                yield key.start_mark.line + 1, f"`{_dotted(here)}` is written twice (first on line {lines[here]})"
+            lines[here] = key.start_mark.line + 1
+            yield from _walk(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            lines[(*where, i)] = value.start_mark.line + 1
+            yield from _walk(value, (*where, i), lines)
+
+
+def _expand(value: Any, where: Where, lines: dict[Where, int], problems: list[tuple[int, str]]) -> Any:
+    """Replace `${NAME}` by the environment's value; a name that is not set is a problem."""
+    if isinstance(value, dict):
+        return {k: _expand(v, (*where, str(k)), lines, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, (*where, i), lines, problems) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            said = f"`{_dotted(where)}`: environment variable {match[1]} is not set; export it first"
+            problems.append((_line(where, lines), said))
+        return found if found is not None else match[0]
+
+    return ENV.sub(fill, value)
+
+
+def _line(where: Where, lines: Mapping[Where, int]) -> int:
+    while where:
+        if where in lines:
+            return lines[where]
+        where = where[:-1]
+    return 0
+
+
+def _dotted(where: Where) -> str:
+    out = ""
+    for part in where:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
+    return out
+
+
+def _say(error: Mapping[str, Any], lines: dict[Where, int], data: Any) -> tuple[int, str]:
+    """One pydantic error as a line number and a sentence."""
+    where: Where = tuple(p for p in error["loc"] if not _is_branch(p))
+    if where[:1] == ("oracle",) and isinstance(data.get("oracle"), dict) and len(where) > 1:
+        where = ("oracle", *where[2:])  # a single oracle was written as a mapping, not as a list
+    line = _line(where, lines)
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(where[-1]), _keys_beside(where), n=1, cutoff=0.5)
+        hint = f"; did you mean `{near[0]}`?" if near else f"; known here: {', '.join(_keys_beside(where))}"
+        return line, f"unknown key `{_dotted(where)}`{hint}"
+    if error["type"] == "missing":
+        return line, f"`{_dotted(where)}` is missing"
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return line, f"`{_dotted(where)}`: {said}" if where else said
+
+
+def _is_branch(part: str | int) -> bool:
+    """Pydantic names the branch of a union in `loc` (`literal['auto']`, `constrained-int`); a person does not."""
+    return isinstance(part, str) and (part.startswith(("literal[", "constrained", "function-")) or part in {"int"})
+
+
+def _keys_beside(where: Where) -> list[str]:
+    """The known keys of the section that `where` points into."""
+    model: Any = Job
+    for part in where[:-1]:
+        if isinstance(part, int):
+            continue
+        found = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        model = _section_in(found.annotation) if found else None
+    return list(model.model_fields) if model is not None else []
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section model inside `list[Section]`, `Section | None` and the like."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        if (found := _section_in(inner)) is not None:
+            return found
+    return None

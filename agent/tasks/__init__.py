@@ -1,0 +1,31 @@
+"""What a label *is*, one file per kind of task. `build(settings)` finds a task by name or `package.module:Name`."""
+
+from __future__ import annotations
+
+import difflib
+
+from agent.errors import JobFileError
+from agent.job import TaskSettings
+from agent.tasks.classification import Classification
+from agent.tasks.loading import load_named
+from agent.tasks.multilabel import Multilabel
+from agent.tasks.seam import Task
+
+__all__ = ["Classification", "Multilabel", "Task", "build"]
+
+KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel}
+
+
+def build(settings: TaskSettings) -> Task:
+    """The task that the job file names. Raises JobFileError for an unknown kind."""
+    if ":" in settings.kind:
+        task = load_named(settings.kind, "task.kind")(settings)
+        if not isinstance(task, Task):
+            missing = [n for n in ("variables", "schema", "parse", "confidence", "targets") if not hasattr(task, n)]
+            raise JobFileError("job", [(0, f"`task.kind`: {settings.kind} is not a Task: it lacks {missing}")])
+        return task
+    if settings.kind not in KINDS:
+        near = difflib.get_close_matches(settings.kind, KINDS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}, or package.module:Name"
+        raise JobFileError("job", [(0, f"`task.kind`: unknown kind {settings.kind!r}; {hint}")])
+    return KINDS[settings.kind](settings)

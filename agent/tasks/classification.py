@@ -1,0 +1,104 @@
+"""Exactly one label a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from agent.errors import AnswerInvalid
+from agent.job import TaskSettings
+from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
+from agent.tasks.likelihood import class_mass, renormalised
+from agent.tasks.names import json_member, match, unknown
+
+
+class Classification:
+    """Single-label classification. Values are class names."""
+
+    kind: ClassVar[str] = "classification"
+    prompt: ClassVar[str] = "classification/v1"
+    student: ClassVar[str] = "head"
+    widget: ClassVar[str] = "choice"
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self.names: tuple[str, ...] = tuple(settings.labels)
+        self._index = {name: i for i, name in enumerate(self.names)}
+        self._labels = [{"name": n, "description": d} for n, d in settings.labels.items()]
+        # a token is at least one byte of UTF-8; the JSON around a name takes at most 16 more
+        self._max_tokens = max(len(json.dumps({"label": n}).encode()) for n in self.names) + 4
+
+    def variables(self, text: Text) -> Mapping[str, Any]:
+        return {"labels": self._labels, "text": text.text}
+
+    def schema(self, text: Text) -> AnswerSchema:
+        return AnswerSchema(
+            json_schema={
+                "type": "object",
+                "properties": {"label": {"type": "string", "enum": list(self.names)}},
+                "required": ["label"],
+                "additionalProperties": False,
+            },
+            max_tokens=self._max_tokens,
+            choices=self.names,
+        )
+
+    def parse(self, content: str, text: Text) -> Value:
+        found = json_member(content, "label")
+        name = match(content if found is None else found, self.names)
+        if name is None:
+            raise AnswerInvalid(unknown(content if found is None else found, self.names))
+        return name
+
+    def write(self, value: Value) -> str:
+        return json.dumps({"label": value}, ensure_ascii=False)
+
+    def read(self, cell: object, text: Text | None = None) -> Value:
+        name = match(cell, self.names)
+        if name is None:
+            raise ValueError(unknown(cell, self.names))
+        return name
+
+    def show(self, value: Value) -> str:
+        return str(value)
+
+    def confidence(self, answer: Answer, value: Value) -> Belief:
+        """Probability of every class from the answer's tokens; no probability at all where there are none."""
+        if not answer.tokens:
+            return Belief(confidence=float("nan"))
+        said = "".join(t.token for t in answer.tokens)
+        key = said.find('"label"')
+        start = said.find(str(value), key + len('"label"') if key >= 0 else 0)
+        if start < 0:  # matched by case only: its place in the tokens is not known
+            return Belief(confidence=float("nan"))
+        mass = class_mass(answer.tokens, start, self.names)
+        probabilities, lost = renormalised(mass)
+        return Belief(confidence=probabilities[value], probabilities=probabilities, lost_mass=lost)
+
+    def targets(self, labels: Sequence[Label]) -> Floats:
+        """(n, C) float32: the source's probabilities, or certainty where it gave none."""
+        out = np.zeros((len(labels), len(self.names)), np.float32)
+        for row, label in zip(out, labels, strict=True):
+            if label.probabilities:
+                for name, p in label.probabilities.items():
+                    if name in self._index:
+                        row[self._index[name]] = p
+            if row.sum() <= 0:
+                row[self._index[label.value]] = 1.0
+        shares: Floats = out / out.sum(1, keepdims=True)
+        return shares
+
+    def agreement(self, a: Value, b: Value) -> float:
+        return float(a == b)
+
+    def metrics(self, gold: Sequence[Value], predicted: Sequence[Value]) -> dict[str, float]:
+        """Accuracy, and F1 averaged over the classes that occur in either."""
+        if not gold:
+            return {"accuracy": float("nan"), "macro_f1": float("nan")}
+        g = np.array([self._index[v] for v in gold])
+        p = np.array([self._index[v] for v in predicted])
+        seen = np.union1d(g, p)
+        f1 = [2 * np.sum((g == c) & (p == c)) / (np.sum(g == c) + np.sum(p == c)) for c in seen]
+        return {"accuracy": float(np.mean(g == p)), "macro_f1": float(np.mean(f1))}
