@@ -1,0 +1,124 @@
+"""Column types that keep what they are given, on any database: any text, any JSON, times in UTC."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy.types import TypeDecorator
+
+Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+MARK = "\ue000json:"  # a private-use character: no text begins so by chance, and one that does is escaped too
+TUPLE = "()"
+
+
+def pack_text(text: str) -> str:
+    """`text` itself, or where a database would refuse or cut it (NUL, lone surrogates) the same as escaped JSON."""
+    if "\x00" not in text and not text.startswith(MARK):
+        try:
+            text.encode("utf-8")
+            return text
+        except UnicodeEncodeError:
+            pass
+    return MARK + json.dumps(text)
+
+
+def unpack_text(stored: str) -> str:
+    """What `pack_text` was given."""
+    return str(json.loads(stored[len(MARK) :])) if stored.startswith(MARK) else stored
+
+
+def pack_json(value: Any) -> str:
+    """JSON of plain values, numpy's too. Tuples are marked, so that they come back as tuples."""
+    return json.dumps(_marked(value), default=_plain, separators=(",", ":"))
+
+
+def unpack_json(stored: str) -> Any:
+    """What `pack_json` was given: lists as lists, tuples as tuples, mappings as dicts."""
+    return _decode(stored)
+
+
+def known(number: float | None) -> float | None:
+    """A number as Python's own float; None for one that is not known (None or NaN)."""
+    return None if number is None or math.isnan(number) else float(number)
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return {TUPLE: [_marked(v) for v in value]}
+    if isinstance(value, list):
+        return [_marked(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: _marked(v) for k, v in value.items()}
+    return value
+
+
+def _unmarked(value: dict[str, Any]) -> Any:
+    return tuple(value[TUPLE]) if value.keys() == {TUPLE} and isinstance(value[TUPLE], list) else value
+
+
+_decode = json.JSONDecoder(object_hook=_unmarked).decode  # made once: making it costs more than decoding
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"cannot be stored as JSON: {type(value).__name__}")
+
+
+class AnyText(TypeDecorator[str]):
+    """Text that may hold anything a Python string can."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else pack_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else unpack_text(value)
+
+
+class Json(TypeDecorator[Any]):
+    """Any JSON value, written as text. None is a JSON null inside, and an SQL NULL outside."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else pack_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else unpack_json(value)
+
+
+class Utc(TypeDecorator[datetime]):
+    """A timezone-aware moment. SQLite keeps no zone, so it is written and read as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)

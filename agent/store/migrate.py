@@ -1,0 +1,55 @@
+"""Bringing a database to the newest schema, in one transaction: who dies in between leaves it as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+
+from agent.errors import StoreError
+from agent.store.engine import Database
+
+HEAD = "0001"  # the newest file in migrations/versions
+VERSION_TABLE = "labelwright_schema"  # not Alembic's usual name: another program's may be in the same database
+
+_version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+
+
+def migrate(database: Database) -> None:
+    """Make or upgrade the tables. Raises StoreError for a newer schema and for another program's database."""
+    with database.transaction() as tx:  # under the write lock, so that two processes do not both begin
+        found = revision(tx)
+        if found == HEAD:
+            return  # and Alembic, which is slow to import, is not needed
+        if found is None and (foreign := inspect(tx).get_table_names()):
+            raise StoreError(
+                f"store {database.name}: holds tables of another program ({', '.join(sorted(foreign)[:3])}); "
+                "give an empty database or a new file"
+            )
+        _upgrade(tx, found, database.name)
+
+
+def revision(tx: Connection) -> str | None:
+    """The schema's revision, None where there is no schema yet."""
+    if not inspect(tx).has_table(VERSION_TABLE):
+        return None
+    return tx.execute(select(_version.c.version_num)).scalar_one_or_none()
+
+
+def _upgrade(tx: Connection, found: str | None, name: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"store {name}: was written by a newer Labelwright (schema {found}, this one knows {HEAD}); "
+            "upgrade with: pip install --upgrade labelwright"
+        )
+    config.attributes["connection"] = tx
+    command.upgrade(config, "head")

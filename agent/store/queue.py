@@ -1,0 +1,173 @@
+"""Triage's decisions, and what waits for a person because of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, insert, or_, select
+from sqlalchemy.engine import Row
+
+from agent.records import Route, Source, TextId
+from agent.store import tables as t
+from agent.store.columns import known, now
+from agent.store.engine import Database
+from agent.store.labels import to_label
+from agent.store.rows import QueueRow, RouteRow
+
+
+class Queue(Database):
+    """Queries about routes, and the people's queue that they make."""
+
+    def add_routes(
+        self,
+        job: str,
+        round: int,  # noqa: A002
+        routes: Sequence[RouteRow],
+        *,
+        tx: Connection | None = None,
+    ) -> None:
+        """Append decisions; the newest of a text holds. Their texts must be kept (`add_picks`, `add_texts`)."""
+        rows = [
+            {
+                "job": job,
+                "text_id": r.text_id,
+                "round": int(round),
+                "label_id": r.label_id,
+                "route": Route(r.route).value,
+                "reason": r.reason,
+                "confidence": known(r.confidence),
+                "blind": bool(r.blind),
+                "probability": known(r.probability),
+                "priority": priority(r),
+                "created_at": now(),
+            }
+            for r in routes
+        ]
+        if rows:
+            with self._write(tx) as sql:
+                sql.execute(insert(t.routes), rows)
+
+    def routes(self, job: str) -> dict[TextId, RouteRow]:
+        """The newest decision about every text that has one."""
+        newest = _newest(job)
+        query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
+        with self._read(None) as tx:
+            return {row.text_id: _route(row) for row in tx.execute(query)}
+
+    def queue(self, job: str, *, include_skipped: bool = False, limit: int | None = None) -> list[QueueRow]:
+        """What waits for a person: texts that were last routed to one and have no current label of a person.
+
+        In order of: not skipped first, priority (higher first), text id. The suggestion is the label that counts
+        now, and None where the item is blind.
+        """
+        query = _items(job)
+        if not include_skipped:
+            query = query.where(~_skipped())
+        if limit is not None:
+            query = query.limit(limit)
+        with self._read(None) as tx:
+            return [_queued(row) for row in tx.execute(query)]
+
+    def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
+        """One item of the queue, skipped or not; None where the text does not wait."""
+        with self._read(None) as tx:
+            row = tx.execute(_items(job).where(t.routes.c.text_id == text_id)).one_or_none()
+            return None if row is None else _queued(row)
+
+    def queue_size(self, job: str, *, include_skipped: bool = False) -> int:
+        """How many texts `queue` would give."""
+        query = _waiting(job, func.count())
+        if not include_skipped:
+            query = query.where(~_skipped())
+        with self._read(None) as tx:
+            return int(tx.execute(query).scalar_one())
+
+
+_ITS = "its_"  # before the names of the label's columns, some of which a route has too
+_LABEL = tuple(c.label(f"{_ITS}{c.name}") for c in t.labels.c)
+
+
+def priority(route: RouteRow) -> float:
+    """A route's place in the queue where triage left it to the store, see `RouteRow`: 0 to 1, higher first."""
+    given = known(route.priority)
+    if given is not None:
+        return given
+    if route.blind:
+        digest = hashlib.sha256(route.text_id.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:6], "big") / 2**48
+    confidence = known(route.confidence)
+    return 1.0 if confidence is None else 1.0 - confidence
+
+
+def _newest(job: str) -> FromClause:
+    routes = t.routes.alias()
+    return select(func.max(routes.c.id).label("id")).where(routes.c.job == job).group_by(routes.c.text_id).subquery()
+
+
+def _waiting(job: str, *what: Any) -> Select[Any]:
+    newest = _newest(job)
+    return (
+        select(*what)
+        .select_from(t.routes)
+        .join(newest, newest.c.id == t.routes.c.id)
+        .outerjoin(t.current_labels, _same_text(t.current_labels))
+        .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
+        .where(t.routes.c.route == Route.PERSON.value)
+        .where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
+    )
+
+
+def _items(job: str) -> Select[Any]:
+    skipped = _skipped().label("skipped")
+    return (
+        _waiting(job, t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, *_LABEL)
+        .join(t.texts, _same_text(t.texts))
+        .outerjoin(t.picks, _same_text(t.picks))
+        .order_by(skipped, t.routes.c.priority.desc(), t.routes.c.text_id)
+    )
+
+
+def _same_text(other: FromClause) -> ColumnElement[bool]:
+    return and_(other.c.job == t.routes.c.job, other.c.text_id == t.routes.c.text_id)
+
+
+def _skipped() -> ColumnElement[bool]:
+    undo = t.reviews.alias()
+    skip = t.reviews.c
+    undone = select(undo.c.id).where(undo.c.undoes == skip.id).correlate(t.reviews).exists()
+    return (
+        select(skip.id)
+        .where(skip.job == t.routes.c.job, skip.text_id == t.routes.c.text_id, skip.action == "skip", ~undone)
+        .correlate(t.routes)
+        .exists()
+    )
+
+
+def _route(row: Row[Any]) -> RouteRow:
+    return RouteRow(
+        text_id=row.text_id,
+        label_id=row.label_id,
+        route=Route(row.route),
+        reason=row.reason,
+        confidence=row.confidence,
+        blind=row.blind,
+        probability=row.probability,
+        priority=row.priority,
+    )
+
+
+def _queued(row: Row[Any]) -> QueueRow:
+    return QueueRow(
+        text_id=row.text_id,
+        text=row.text,
+        reason=row.reason,
+        blind=row.blind,
+        priority=row.priority,
+        round=row.round,
+        slice=row.slice or "",
+        why=row.why or {},
+        suggestion=None if row.blind or row.its_id is None else to_label(row[-len(_LABEL) :]),
+        skipped=bool(row.skipped),
+    )

@@ -1,0 +1,119 @@
+"""What people did, append-only: taking something back is one more row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.engine import Row
+
+from agent.errors import StoreError
+from agent.records import Label, Source, TextId
+from agent.store import tables as t
+from agent.store.columns import now
+from agent.store.engine import append
+from agent.store.labels import Labels
+from agent.store.rows import ReviewRow
+
+LABEL, SKIP, UNDO = "label", "skip", "undo"
+
+
+class Reviews(Labels):
+    """Queries about people's reviews."""
+
+    def review(  # noqa: PLR0917 - one fact more than usual, all of them plain
+        self,
+        job: str,
+        text_id: TextId,
+        person: str,
+        action: str,
+        label: Label | None = None,
+        seconds: float = 0.0,
+        *,
+        tx: Connection | None = None,
+    ) -> int:
+        """Keep what a person did with one item, in one commit with the label they gave; returns the review's id.
+
+        `action` is "label" (with a label of source person), "skip", or another word of the page's own. Raises
+        StoreError where the text is not kept in the store.
+        """
+        self._check(text_id, action, label)
+        with self._write(tx) as sql:
+            here = select(t.texts.c.text_id).where(t.texts.c.job == job, t.texts.c.text_id == text_id)
+            if sql.execute(here).one_or_none() is None:
+                raise StoreError(f"store {self.name}: job {job!r} has no text {text_id!r}")
+            newest = (
+                select(t.routes.c.blind)
+                .where(t.routes.c.job == job, t.routes.c.text_id == text_id)
+                .order_by(t.routes.c.id.desc())
+                .limit(1)
+            )
+            row = {
+                "job": job,
+                "text_id": text_id,
+                "person": person,
+                "action": action,
+                "label_id": self.add_labels(job, [label], tx=sql)[0] if label is not None else None,
+                "seconds": float(seconds),
+                "blind": bool(sql.execute(newest).scalar_one_or_none()),
+            }
+            return append(sql, insert(t.reviews).values(**row, created_at=now()))
+
+    def undo_review(self, job: str, person: str, *, tx: Connection | None = None) -> TextId | None:
+        """Take back the newest thing that this person did and has not taken back; returns its text.
+
+        Queue and labels are then as if it had not been done. None where there is nothing left to take back.
+        """
+        with self._write(tx) as sql:
+            r = t.reviews.c
+            query = (
+                select(t.reviews)
+                .where(r.job == job, r.person == person, r.action != UNDO, ~_undone())
+                .order_by(r.id.desc())
+                .limit(1)
+            )
+            last = sql.execute(query).one_or_none()
+            if last is None:
+                return None
+            if last.label_id is not None:
+                self.withdraw(job, last.label_id, f"undone by {person}", tx=sql)
+            row = {"job": job, "text_id": last.text_id, "person": person, "action": UNDO, "undoes": last.id}
+            append(sql, insert(t.reviews).values(**row, seconds=0.0, blind=last.blind, created_at=now()))
+            return TextId(last.text_id)
+
+    def reviews(self, job: str, *, person: str | None = None) -> list[ReviewRow]:
+        """Everything that people did (or one of them), oldest first, also what was undone and the undoing."""
+        query = select(t.reviews, _undone().label("undone")).where(t.reviews.c.job == job).order_by(t.reviews.c.id)
+        if person is not None:
+            query = query.where(t.reviews.c.person == person)
+        with self._read(None) as tx:
+            return [_review(row) for row in tx.execute(query)]
+
+    @staticmethod
+    def _check(text_id: TextId, action: str, label: Label | None) -> None:
+        if action == UNDO:
+            raise ValueError("undo_review is how a review is undone")
+        if (action == LABEL) != (label is not None):
+            raise ValueError(f"a review needs a label just where its action is {LABEL!r}, not for {action!r}")
+        if label is not None and (label.text_id != text_id or label.source != Source.PERSON):
+            raise ValueError(f"not a person's label of {text_id!r}: {label!r}")
+
+
+def _undone() -> Any:
+    undo = t.reviews.alias()
+    return select(undo.c.id).where(undo.c.undoes == t.reviews.c.id).correlate(t.reviews).exists()
+
+
+def _review(row: Row[Any]) -> ReviewRow:
+    return ReviewRow(
+        id=row.id,
+        text_id=row.text_id,
+        person=row.person,
+        action=row.action,
+        label_id=row.label_id,
+        undone=bool(row.undone),
+        seconds=row.seconds,
+        blind=row.blind,
+        created_at=row.created_at,
+        undoes=row.undoes,
+    )

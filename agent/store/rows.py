@@ -1,0 +1,180 @@
+"""What the store gives back: a frozen record a kind of row. Times are UTC with their zone, money is micro-dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from agent.records import Answer, Label, MicroDollars, Route, TextId, Usage
+
+
+class AttemptState(StrEnum):
+    """Where an attempt is. It starts reserved and ends exactly once (law 1)."""
+
+    RESERVED = "reserved"
+    SETTLED = "settled"
+    RELEASED = "released"  # certainly not charged
+    AMBIGUOUS = "ambiguous"  # may have been charged: counts as spent, at its worst case
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job and its purse: `spent + reserved <= cap` unless the cap was lowered or a provider overcharged."""
+
+    name: str
+    settings: Mapping[str, Any]
+    fingerprint: str
+    cap: MicroDollars
+    spent: MicroDollars
+    reserved: MicroDollars
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PickRow:
+    """One text that was picked, why, and the text itself. `probability` is None where no chance was involved."""
+
+    text_id: TextId
+    row: int
+    round: int
+    slice: str
+    score: float
+    probability: float | None
+    why: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """One finished round and its figures."""
+
+    round: int
+    figures: Mapping[str, Any]
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A raw answer as it is kept: `endpoint` names who answered, `question_key` what was asked."""
+
+    question_key: str
+    endpoint: str
+    answer: Answer
+    prompt_hash: str
+
+
+class FoundAnswer(NamedTuple):
+    """A bought answer and its id."""
+
+    answer_id: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt to buy an answer.
+
+    `worst` is what was reserved. `charged` is what it counts as spent: the charge of a settled attempt (more than
+    `worst` where a provider overcharged), `worst` of an ambiguous one, 0 of any other.
+    """
+
+    id: int
+    oracle: str
+    question_key: str
+    text_id: TextId
+    worst: MicroDollars
+    charged: MicroDollars
+    state: AttemptState
+    reason: str
+    owner: str
+    usage: Usage | None
+    answer_id: int | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OracleSpending:
+    """One oracle's share of a job's spending. `spent` includes `ambiguous`."""
+
+    spent: MicroDollars
+    reserved: MicroDollars
+    ambiguous: MicroDollars
+    settled_count: int
+    released_count: int
+    ambiguous_count: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """A job's money at one moment. `spent` includes `ambiguous`; `usage` is what settled answers reported.
+
+    `overcharged` is by how much answers cost more than their worst case: the one way in which spent passes a cap.
+    """
+
+    cap: MicroDollars
+    spent: MicroDollars
+    reserved: MicroDollars
+    ambiguous: MicroDollars
+    settled_count: int
+    released_count: int
+    ambiguous_count: int
+    usage: Usage
+    by_oracle: Mapping[str, OracleSpending]
+    overcharged: MicroDollars
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """Where triage sent one text, and why.
+
+    `probability` is the recorded chance of having been sent there where chance decided (an audit), else None.
+    `priority` orders the people's queue, higher first; None lets the store choose: doubt (1 - confidence), and for
+    blind items a number that does not depend on the confidence, so that the order gives nothing away and a
+    half-worked queue holds no biased part of the audit.
+    """
+
+    text_id: TextId
+    label_id: int | None
+    route: Route
+    reason: str
+    confidence: float | None = None
+    blind: bool = False
+    probability: float | None = None
+    priority: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One text that waits for a person. `suggestion` is the machine's label, None where the item is blind."""
+
+    text_id: TextId
+    text: str
+    reason: str
+    blind: bool
+    priority: float
+    round: int
+    slice: str
+    why: Mapping[str, Any]
+    suggestion: Label | None
+    skipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRow:
+    """One thing a person did: label, skip, or undo (of the review `undoes`). `undone` reads: this was taken back."""
+
+    id: int
+    text_id: TextId
+    person: str
+    action: str
+    label_id: int | None
+    undone: bool
+    seconds: float
+    blind: bool
+    created_at: datetime
+    undoes: int | None = None

@@ -1,0 +1,43 @@
+"""The one door to a job's state."""
+
+from __future__ import annotations
+
+from agent.store.attempts import Attempts
+from agent.store.jobs import Jobs
+from agent.store.migrate import migrate
+from agent.store.picks import Picks
+from agent.store.queue import Queue
+from agent.store.reviews import Reviews
+from agent.store.spending import Spending
+
+
+class Store(Jobs, Picks, Attempts, Spending, Reviews, Queue):
+    """Every query as a named method; the classes it is made of say what each is about.
+
+    Every method is its own transaction unless it is given one:
+
+    >>> with store.transaction() as tx:  # doctest: +SKIP
+    ...     store.add_labels("job", labels, tx=tx)
+    ...     store.add_routes("job", 3, routes, tx=tx)
+    """
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open the store at an SQLAlchemy URL, making or upgrading it where needed.
+
+        Raises StoreError: not a URL, no driver, folder not writable, not a database, another program's database, a
+        schema newer than this program.
+        """
+        store = cls(url)
+        try:
+            migrate(store)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,198 @@
+"""The tables, as the newest migration leaves them (a test compares the two).
+
+Append-only, but for four things that are derived or are a counter: a job's purse and settings, an attempt's end,
+a round's figures, and `current_labels`, which only points at the label that counts.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from agent.store.columns import AnyText, Id, Json, Utc
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("settings", Json, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("cap", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    CheckConstraint("spent >= 0 AND reserved >= 0", name="not_negative"),
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("job", ForeignKey("jobs.name"), primary_key=True),
+    Column("text_id", AnyText, primary_key=True),
+    Column("text", AnyText, nullable=False),
+)
+
+picks = Table(
+    "picks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", String, nullable=False),
+    Column("text_id", AnyText, nullable=False),
+    Column("row", BigInteger, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("slice", AnyText, nullable=False),
+    Column("score", Float(53)),  # null where it is not a number
+    Column("probability", Float(53)),
+    Column("why", Json, nullable=False),
+    UniqueConstraint("job", "text_id"),
+    ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("job", ForeignKey("jobs.name"), primary_key=True),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("figures", Json, nullable=False),
+    Column("finished_at", Utc, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", ForeignKey("jobs.name"), nullable=False),
+    Column("oracle", String, nullable=False),
+    Column("question_key", String, nullable=False),
+    Column("text_id", AnyText, nullable=False),
+    Column("worst", BigInteger, nullable=False),
+    Column("charged", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("created_at", Utc, nullable=False),
+    Column("ended_at", Utc),
+    CheckConstraint("worst >= 0 AND charged >= 0", name="not_negative"),
+    CheckConstraint("state IN ('reserved', 'settled', 'released', 'ambiguous')", name="state"),
+    Index(None, "job", "state"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("attempt_id", ForeignKey("attempts.id"), nullable=False, unique=True),
+    Column("question_key", String, nullable=False),
+    Column("endpoint", AnyText, nullable=False),
+    Column("prompt_hash", String, nullable=False),
+    Column("raw", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Index(None, "question_key"),
+)
+
+invalid_answers = Table(
+    "invalid_answers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("answer_id", ForeignKey("answers.id"), nullable=False, index=True),
+    Column("reason", AnyText, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", ForeignKey("jobs.name"), nullable=False),
+    Column("text_id", AnyText, nullable=False),
+    Column("value", Json),
+    Column("source", String, nullable=False),
+    Column("given_by", AnyText, nullable=False),
+    Column("probabilities", Json),
+    Column("confidence", Float(53)),
+    Column("lost_mass", Float(53), nullable=False),
+    Column("prompt_hash", String, nullable=False),
+    Column("answer_id", ForeignKey("answers.id")),
+    Column("cost", BigInteger, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Index(None, "job", "text_id"),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("label_id", ForeignKey("labels.id"), primary_key=True, autoincrement=False),
+    Column("reason", AnyText, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+current_labels = Table(
+    "current_labels",
+    metadata,
+    Column("job", ForeignKey("jobs.name"), primary_key=True),
+    Column("text_id", AnyText, primary_key=True),
+    Column("label_id", ForeignKey("labels.id"), nullable=False),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", String, nullable=False),
+    Column("text_id", AnyText, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("label_id", ForeignKey("labels.id")),
+    Column("route", String, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("confidence", Float(53)),
+    Column("blind", Boolean, nullable=False),
+    Column("probability", Float(53)),
+    Column("priority", Float(53), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
+    Index(None, "job", "text_id"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", String, nullable=False),
+    Column("text_id", AnyText, nullable=False),
+    Column("person", AnyText, nullable=False),
+    Column("action", String, nullable=False),
+    Column("label_id", ForeignKey("labels.id")),
+    Column("undoes", ForeignKey("reviews.id"), unique=True),  # a review is taken back at most once
+    Column("seconds", Float(53), nullable=False),
+    Column("blind", Boolean, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
+    Index(None, "job", "text_id"),
+)
