@@ -1,0 +1,148 @@
+"""From an oracle's settings to someone who can be asked: found, probed, with its questions ready and its purse open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agent.asking import Asker, Asking
+from agent.errors import EndpointError, ExtraMissing, OracleError, PromptError, TapeError
+from agent.job import OracleSettings
+from agent.oracle import (
+    Capabilities,
+    ChatOracle,
+    Questions,
+    Sampling,
+    TapeOracle,
+    Template,
+    obeyed,
+    one_a_class,
+    probe_question,
+    serves,
+)
+from agent.oracle.prompt import AnswerMode
+from agent.records import Text, TextId
+from agent.workbench import Workbench
+
+__all__ = ["ExtraMissing", "Seat", "connect", "questions_of", "reach"]
+
+
+@dataclass
+class Seat:
+    """One oracle at the table: its settings, who puts questions to it, and how a question is put."""
+
+    settings: OracleSettings
+    asker: Asker
+    questions: Questions
+    logprobs: bool = True
+
+
+def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | TapeOracle:
+    """The oracle itself, nothing sent yet. Raises TapeError, EndpointError for a key that is not set."""
+    if settings.tape is not None:
+        tape = TapeOracle(settings.name, bench.job.path(settings.tape))
+        if tape.model != settings.model:
+            raise TapeError(f"{tape.path}: recorded from model {tape.model!r}, but the job says {settings.model!r}")
+        return tape
+    if settings.api_key_env is not None and not settings.key():
+        raise EndpointError(
+            f"oracle {settings.name}: environment variable {settings.api_key_env} (`api_key_env`) is not set; export it"
+        )
+    return ChatOracle(settings)
+
+
+def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> Questions:
+    """How a text is put to an oracle. Raises PromptError where the prompt does not fit the task."""
+    template = Template.find(str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else bench.task.prompt)
+    examples = one_a_class(bench.task, bench.seed) if settings.examples else []
+    questions = Questions(
+        bench.task,
+        template,
+        guidelines=bench.job.guidelines,
+        examples=examples,
+        sampling=Sampling(settings.model, mode, settings.temperature),
+    )
+    questions.check(Text(TextId("check"), "a text"))
+    return questions
+
+
+async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
+    """An oracle ready to be asked. What it obeys is asked of it once, at the usual price, and kept.
+
+    Raises EndpointError where it is down, refuses the key or does not serve the model; BudgetExceeded where not even
+    the probe can be paid.
+    """
+    oracle = reach(bench, settings)
+    asker = Asker(
+        oracle,
+        bench.ledger,
+        bench.store,
+        concurrency=settings.concurrency,
+        attempts=settings.attempts,
+        watch=lambda state: bench.watch.asking(settings.name, state, bench.store.spending(bench.job.name)),
+    )
+    if isinstance(oracle, TapeOracle):
+        questions = questions_of(bench, settings, oracle.mode)
+        return Seat(settings, asker, questions)
+    await greet(oracle)
+    found = await _probe(bench, settings, oracle)
+    oracle.mode, oracle.logprobs = found.mode, found.logprobs
+    if not found.logprobs:
+        bench.watch.note(f"{settings.name} gives no token probabilities: its answers have no confidence")
+    return Seat(settings, asker, questions_of(bench, settings, found.mode), found.logprobs)
+
+
+async def greet(oracle: ChatOracle) -> None:
+    """Raises EndpointError where the endpoint is down, refuses the key, or serves another model. Costs nothing."""
+    try:
+        other = await serves(oracle)
+    except OracleError as error:
+        raise EndpointError(
+            f"oracle {oracle.name}: {error}; start the server, or mend `base_url` in the job file"
+        ) from None
+    if other is not None:
+        raise EndpointError(
+            f"oracle {oracle.name} at {oracle.endpoint} does not serve model {oracle.model!r}; it serves: {other}"
+        )
+
+
+async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle) -> Capabilities:
+    """The first way of holding answers to the schema that the endpoint obeys, with token probabilities if it can."""
+    asker = Asker(oracle, bench.ledger, bench.store, concurrency=1, attempts=settings.attempts)
+    modes: tuple[AnswerMode, ...] = ("choice", "json_schema") if settings.answers == "auto" else (settings.answers,)
+    if bench.task.schema(Text(TextId("probe"), "")).choices is None:
+        modes = tuple(m for m in modes if m != "choice") or ("json_schema",)
+    for logprobs in (True, False):
+        refused = False
+        for mode in modes:
+            oracle.mode, oracle.logprobs = mode, logprobs
+            question = probe_question(settings.model, mode)
+            asked = (await asker.ask([question])).get(question.text_id)
+            if asked is None:
+                raise EndpointError(
+                    f"oracle {settings.name}: the budget of {bench.job.budget.dollars} dollars does not pay for the "
+                    "first question; raise `budget.dollars`"
+                )
+            if asked.answer is None:
+                refused = True
+                continue
+            has_logprobs = logprobs and bool(asked.answer.tokens)
+            if mode == "plain" or settings.answers != "auto" or obeyed(asked.answer, mode):
+                return Capabilities(mode, has_logprobs)
+        if not refused:
+            break
+    bench.watch.note(f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels")
+    return Capabilities("plain", logprobs)
+
+
+def reset(seat: Seat) -> None:
+    """Start the live figures of a new batch."""
+    seat.asker.state = replace(Asking(), halted=seat.asker.state.halted)
+
+
+def prompt_problem(bench: Workbench, settings: OracleSettings) -> PromptError | None:
+    """What is wrong with the prompt, for `labelwright check`."""
+    try:
+        questions_of(bench, settings, "json_schema")
+    except PromptError as error:
+        return error
+    return None

@@ -1,0 +1,214 @@
+"""From a text to a question: templates, their variables, worked examples and the hash of it all.
+
+A template has two blocks, `system` (what is fixed) and `user` (one text). A variable that the template needs and the
+task does not give is an error, and so is one that the task gives and the template does not use: either means that the
+prompt does not say what somebody thinks it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import jinja2
+import jinja2.meta
+import jinja2.nodes
+
+import agent
+from agent.errors import PromptError
+from agent.records import AnswerSchema, Message, Question, Text, Value
+from agent.tasks import Task
+
+AnswerMode = Literal["choice", "json_schema", "plain"]
+CLOSING = re.compile(r"<(?=/?\s*text\s*>)", re.IGNORECASE)
+
+
+def prompts_folder() -> Path:
+    """Where the released templates are: inside the installed package, or beside it in a checkout."""
+    packaged = Path(agent.__file__).parent / "prompts"
+    return packaged if packaged.is_dir() else Path(agent.__file__).parent.parent / "prompts"
+
+
+def fenced(text: str) -> str:
+    """The text with any `<text>` or `</text>` of its own made harmless, so that it cannot close its fence."""
+    return CLOSING.sub("‹", text)
+
+
+class Template:
+    """One prompt template: `name` is `task/version` under prompts/, or a path to a file of your own."""
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name = name
+        self.hash = hashlib.sha256(f"{name}\n{source}".encode()).hexdigest()[:16]
+        # plain text for a model, not HTML: the text is fenced instead
+        environment = jinja2.Environment(
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701
+        )
+        try:
+            tree = environment.parse(source)
+            self.needs = jinja2.meta.find_undeclared_variables(tree)
+            self._template = environment.from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise PromptError(f"{name}:{error.lineno}: {error.message}") from None
+        missing = {"system", "user"} - set(self._template.blocks)
+        if missing:
+            raise PromptError(f"{name}: a prompt needs the blocks `system` and `user`; missing: {', '.join(missing)}")
+        if "text" in _needed_by("system", tree, environment):
+            raise PromptError(
+                f"{name}: the block `system` uses `text`; what is labelled belongs into the block `user`"
+            )
+
+    @classmethod
+    def find(cls, name: str) -> Template:
+        """Raises PromptError where there is no such template."""
+        path = Path(name) if name.endswith(".jinja") else prompts_folder() / f"{name}.jinja"
+        try:
+            source = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PromptError(f"{path}: cannot read the prompt: {getattr(error, 'strerror', error)}") from None
+        # a released template is known by its name, so that its hash is the same on every machine
+        return cls(path.name if name.endswith(".jinja") else name, source)
+
+    def check(self, given: set[str]) -> None:
+        """Raises PromptError for a variable that is missing or unused."""
+        if missing := self.needs - given:
+            raise PromptError(
+                f"prompt {self.name}: uses {_names(missing)}, which the task does not give; it gives {_names(given)}"
+            )
+        if unused := given - self.needs:
+            raise PromptError(
+                f"prompt {self.name}: never uses {_names(unused)}, so the oracle would not see it; "
+                "use it in the template, or leave it out of the job"
+            )
+
+    def render(self, block: str, variables: dict[str, Any]) -> str:
+        try:
+            return "".join(self._template.blocks[block](self._template.new_context(variables))).strip()
+        except jinja2.UndefinedError as error:
+            raise PromptError(f"prompt {self.name}: {error.message}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What, besides the messages, shapes an answer: model, how it is held to the schema, temperature."""
+
+    model: str
+    mode: AnswerMode
+    temperature: float = 0.0
+
+
+class Questions:
+    """Builds the question of any text.
+
+    Args:
+        task: whose variables fill the template.
+        template: the prompt.
+        guidelines: the person's own, "" where there are none.
+        examples: worked examples as earlier turns.
+        sampling: model, answer mode and temperature, part of each question's key.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        template: Template,
+        *,
+        guidelines: str = "",
+        examples: Sequence[tuple[Text, Value]] = (),
+        sampling: Sampling,
+    ) -> None:
+        self._task, self._template, self._guidelines = task, template, guidelines
+        self.sampling = sampling
+        self.prompt_hash = template.hash
+        self._fixed: list[Message] = []
+        for text, value in examples:
+            self._fixed += [self._turn(text), Message("assistant", self._written(text, value))]
+        self._checked = False
+
+    def _variables(self, text: Text) -> dict[str, Any]:
+        variables = dict(self._task.variables(text))
+        if "text" in variables:
+            variables["text"] = fenced(str(variables["text"]))
+        # these two are offered to every template; only what is not empty has to be used
+        variables["guidelines"] = self._guidelines
+        variables["form"] = self._form(self._task.schema(text))
+        return variables
+
+    def _form(self, schema: AnswerSchema) -> str:
+        return "name" if schema.choices is not None and self.sampling.mode != "json_schema" else "json"
+
+    def _written(self, text: Text, value: Value) -> str:
+        """A worked example's answer in the form that the endpoint is asked for."""
+        plain = self._form(self._task.schema(text)) == "name"
+        return self._task.show(value) if plain else self._task.write(value)
+
+    def _turn(self, text: Text) -> Message:
+        return Message("user", self._template.render("user", self._variables(text)))
+
+    def check(self, text: Text) -> None:
+        """Raises PromptError where template and variables do not match."""
+        variables = self._variables(text)
+        optional = {k for k in ("guidelines", "form") if k not in self._template.needs}
+        if self._guidelines:
+            optional.discard("guidelines")
+        self._template.check(set(variables) - optional)
+
+    def __call__(self, text: Text) -> Question:
+        if not self._checked:
+            self.check(text)
+            self._checked = True
+        schema = self._task.schema(text)
+        system = Message("system", self._template.render("system", self._variables(text)))
+        messages = (system, *self._fixed, self._turn(text))
+        return Question(
+            key=question_key(messages, schema, self.sampling),
+            text_id=text.id,
+            messages=messages,
+            schema=schema,
+            prompt_hash=self._template.hash,
+        )
+
+
+def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sampling) -> str:
+    """Hash of everything that shapes an answer but the endpoint: the same question has the same key anywhere."""
+    shape = {
+        "model": sampling.model,
+        "mode": sampling.mode,
+        "temperature": sampling.temperature,
+        "messages": [[m.role, m.content] for m in messages],
+        "schema": schema.json_schema,
+        "choices": schema.choices,
+        "max_tokens": schema.max_tokens,
+    }
+    return hashlib.sha256(json.dumps(shape, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def one_a_class(task: Task, seed: Sequence[tuple[Text, Value]], most_chars: int = 600) -> list[tuple[Text, Value]]:
+    """One worked example a class from the labelled seed: the first of each, in the job's order of classes.
+
+    For several labels a text, the first texts that each show a class not yet shown. A long example is cut.
+    """
+    shown: dict[str, tuple[Text, Value]] = {}
+    for text, value in seed:
+        for name in (value,) if isinstance(value, str) else tuple(value):
+            shown.setdefault(str(name), (text, value))
+    order = [n for n in task.names if n in shown]
+    found = list({shown[n][0].id: shown[n] for n in order}.values())
+    return [(Text(t.id, t.text[:most_chars], t.row), v) for t, v in found]
+
+
+def _needed_by(block: str, tree: jinja2.nodes.Template, environment: jinja2.Environment) -> set[str]:
+    """The variables that one block of a template uses."""
+    body = [node for found in tree.find_all(jinja2.nodes.Block) if found.name == block for node in found.body]
+    alone = jinja2.nodes.Template(body, lineno=1).set_environment(environment)
+    return jinja2.meta.find_undeclared_variables(cast(jinja2.nodes.Template, alone))
+
+
+def _names(found: set[str]) -> str:
+    return ", ".join(f"`{n}`" for n in sorted(found))
