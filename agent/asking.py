@@ -63,7 +63,7 @@ class Asker:
         watch: called after each question with the live figures.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         oracle: Oracle,
         ledger: Ledger,

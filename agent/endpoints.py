@@ -1,4 +1,4 @@
-"""From an oracle's settings to someone who can be asked: found, probed, with its questions ready and its purse open."""
+"""From an oracle's settings to someone who can be asked: found, probed, its questions ready, its purse open."""
 
 from __future__ import annotations
 
@@ -45,14 +45,17 @@ def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | TapeOracle
         return tape
     if settings.api_key_env is not None and not settings.key():
         raise EndpointError(
-            f"oracle {settings.name}: environment variable {settings.api_key_env} (`api_key_env`) is not set; export it"
+            f"oracle {settings.name}: environment variable {settings.api_key_env} (`api_key_env`) is not set; "
+            "export it"
         )
     return ChatOracle(settings)
 
 
 def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> Questions:
     """How a text is put to an oracle. Raises PromptError where the prompt does not fit the task."""
-    template = Template.find(str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else bench.task.prompt)
+    template = Template.find(
+        str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else bench.task.prompt
+    )
     examples = one_a_class(bench.task, bench.seed) if settings.examples else []
     questions = Questions(
         bench.task,
@@ -83,8 +86,12 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)
         return Seat(settings, asker, questions)
-    await greet(oracle)
-    found = await _probe(bench, settings, oracle)
+    try:
+        await greet(oracle)
+        found = await _probe(bench, settings, oracle)
+    except BaseException:
+        await oracle.close()
+        raise
     oracle.mode, oracle.logprobs = found.mode, found.logprobs
     if not found.logprobs:
         bench.watch.note(f"{settings.name} gives no token probabilities: its answers have no confidence")
@@ -130,7 +137,9 @@ async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle)
                 return Capabilities(mode, has_logprobs)
         if not refused:
             break
-    bench.watch.note(f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels")
+    bench.watch.note(
+        f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels"
+    )
     return Capabilities("plain", logprobs)
 
 

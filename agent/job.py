@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import (
@@ -44,6 +43,11 @@ class Section(BaseModel):
     """One section of the job file: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What `repr` shows: a URL without its password, since a traceback or a log may quote it."""
+        for name, value in super().__repr_args__():
+            yield name, without_secrets(value) if name in ("base_url", "store") else value
 
 
 def _described(value: object) -> object:
@@ -334,10 +338,9 @@ def without_secrets(url: str | None) -> str | None:
     """A URL without user, password and query values: `https://user:key@host/v1` reads `https://***@host/v1`."""
     if url is None:
         return None
-    parts = urlsplit(url)
-    netloc = f"***@{parts.netloc.rsplit('@', 1)[1]}" if "@" in parts.netloc else parts.netloc
-    query = re.sub(r"=[^&]*", "=***", parts.query)
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    place, mark, query = url.partition("?")
+    # up to the last @, since a password may hold one, or a slash; a path without a host (sqlite:////a@b) has none
+    return re.sub(r"^([^/]*//)(?!/).*@", r"\1***@", place) + mark + re.sub(r"=[^&]*", "=***", query)
 
 
 # Reading YAML with line numbers ---------------------------------------------------------------------------------
@@ -372,6 +375,7 @@ def _walk(node: Any, where: Where, lines: dict[Where, int]) -> Iterator[tuple[in
             here = (*where, str(key.value))
             if here in lines:
                 yield key.start_mark.line + 1, f"`{_dotted(here)}` is written twice (first on line {lines[here]})"
+                continue
             lines[here] = key.start_mark.line + 1
             yield from _walk(value, here, lines)
     elif isinstance(node, yaml.SequenceNode):
@@ -421,7 +425,7 @@ def _say(error: Mapping[str, Any], lines: dict[Where, int], data: Any) -> tuple[
         where = ("oracle", *where[2:])  # a single oracle was written as a mapping, not as a list
     line = _line(where, lines)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(where[-1]), _keys_beside(where), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(where[-1]), _keys_beside(where), n=1)
         hint = f"; did you mean `{near[0]}`?" if near else f"; known here: {', '.join(_keys_beside(where))}"
         return line, f"unknown key `{_dotted(where)}`{hint}"
     if error["type"] == "missing":

@@ -94,10 +94,13 @@ class GroupCommits:
 
 
 def _attempt(write: Write[Any], tx: Connection) -> tuple[Any, Exception | None]:
+    savepoint = tx.begin_nested()
     try:
-        with tx.begin_nested():
-            return write.operation(tx), None
-    except OperationalError:  # disk full, connection lost: the transaction as a whole is gone
+        result = write.operation(tx)
+    except OperationalError:  # disk full, connection lost: the transaction is gone, and the savepoint with it
         raise
     except Exception as problem:
+        savepoint.rollback()
         return None, problem
+    savepoint.commit()
+    return result, None

@@ -38,6 +38,6 @@ def json_member(content: str, key: str) -> Any:
         return None
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested a thousand deep: no answer of ours
         return None
     return data.get(key) if isinstance(data, dict) else None

@@ -1,0 +1,36 @@
+# `make help` says what there is. Everything runs in .venv, which make itself sets up from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+BENCHMARKS := $(patsubst evals/%.py,%,$(wildcard evals/[a-z]*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+demo: $(READY)  ## label 1,000 news articles for a few cents of recorded answers, in a few minutes
+	$(BIN)/labelwright demo
+
+test: $(READY)  ## every test; ARGS='-k word' narrows them
+	$(BIN)/pytest $(ARGS)
+
+check: $(READY)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy agent $(wildcard evals)
+
+bench: $(READY)  ## every benchmark in evals/, one after the other
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m evals.$$name; done
+	@test -n "$(BENCHMARKS)" || echo "evals/ holds no benchmark yet"
+
+clean:  ## forget what was built and cached; .venv stays
+	rm -rf build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find agent tests evals -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "installing what pyproject.toml names into .venv (some minutes the first time)"
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
+	touch $@

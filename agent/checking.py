@@ -1,0 +1,87 @@
+"""Everything about a job that can be found out without spending anything: `labelwright check`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agent.endpoints import greet, questions_of, reach
+from agent.errors import UserError
+from agent.job import OracleSettings
+from agent.ledger import Tariff
+from agent.oracle import ChatOracle, TapeOracle
+from agent.selection import find_strategy
+from agent.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: fine, or what is wrong and the way out."""
+
+    what: str
+    fine: bool
+    said: str
+
+
+def check(bench: Workbench) -> Iterator[Finding]:
+    """Look at the task, the data, the student, the store and each oracle; later ones also where earlier ones fail."""
+    yield _look("task", lambda: f"{bench.task.kind}, {len(bench.task.names)} labels")
+    yield _look("selection", lambda: _strategy(bench))
+    yield _look("student", lambda: f"{bench.job.student.encoder}, {bench.encoder.dim} dimensions")
+    yield _look("pool", lambda: _pool(bench))
+    if bench.job.data.seed:
+        yield _look("seed", lambda: f"{len(bench.seed)} labelled texts")
+    if bench.job.data.gold:
+        yield _look("gold", lambda: _gold(bench))
+    yield _look("store", lambda: f"{bench.store.name}: schema is up to date, and can be written")
+    for oracle in bench.job.oracle:
+        yield _look(f"oracle {oracle.name}", lambda oracle=oracle: _oracle(bench, oracle))  # type: ignore[misc]
+
+
+def _look(what: str, found: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, found())
+    except UserError as error:
+        return Finding(what, False, str(error))
+
+
+def _strategy(bench: Workbench) -> str:
+    find_strategy(bench.job.selection.strategy, bench.job.selection.options)
+    return bench.job.selection.strategy
+
+
+def _pool(bench: Workbench) -> str:
+    pool = bench.pool
+    left_out = sum(pool.left_out.values())
+    said = f"{pool.total_rows:,} rows, {len(pool):,} distinct texts"
+    return said + (
+        f", {left_out:,} left out ({', '.join(k for k, v in pool.left_out.items() if v)})" if left_out else ""
+    )
+
+
+def _gold(bench: Workbench) -> str:
+    outside, inside = len(bench.gold), len(bench.pool_gold)
+    return f"{outside} texts to measure the student on" + (f", {inside} in the pool for the oracle" if inside else "")
+
+
+def _oracle(bench: Workbench, settings: OracleSettings) -> str:
+    Tariff.of(settings)  # no price, no oracle
+    oracle = reach(bench, settings)
+    if isinstance(oracle, TapeOracle):
+        questions = questions_of(bench, settings, oracle.mode)
+        sample = [t for t, _ in zip(bench.pool.texts(), range(100), strict=False)]
+        known = sum(questions(t).key in oracle for t in sample)
+        return (
+            f"tape of {len(oracle):,} answers of {oracle.model}; it knows {known} of the pool's first {len(sample)}"
+        )
+    questions_of(bench, settings, "json_schema")
+    asyncio.run(_greet(oracle))
+    return f"{oracle.endpoint} answers and serves {oracle.model}"
+
+
+async def _greet(oracle: ChatOracle) -> None:
+    try:
+        await greet(oracle)
+    finally:
+        await oracle.close()

@@ -1,0 +1,303 @@
+"""The `labelwright` command: it reads arguments, builds objects and prints. No logic lives here.
+
+Exit codes: 0 done; 1 a bug; 2 input that a person can mend; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import agent
+from agent.console import Lines, dollars
+from agent.errors import UserError
+from agent.job import Job
+from agent.watch import Watch
+from agent.workbench import Workbench
+
+app = typer.Typer(
+    name="labelwright",
+    help="Label text with a large model inside a hard budget, review the doubtful rest, distil a model of your own.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done · 1 a bug · 2 input that you can mend · 130 stopped by Ctrl-C",
+)
+queue_app = typer.Typer(
+    name="queue", help="The texts that wait for a person, as a table to fill in.", no_args_is_help=True
+)
+app.add_typer(queue_app)
+
+JobFile = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB.YAML", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable JSON on standard output.")]
+
+
+def example(line: str) -> str:
+    """The example at the end of a command's help."""
+    return f"Example: [bold]{line}[/bold]"
+
+
+def out(data: Any) -> None:
+    """JSON on standard output."""
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def say(line: str) -> None:
+    """A line for a person, on standard output. User text in it has to be escaped."""
+    Console(highlight=False).print(line, soft_wrap=True)
+
+
+def watcher(as_json: bool) -> Watch:
+    """Progress goes to standard error, where it does not disturb `--json`."""
+    return Lines(Console(stderr=True, quiet=as_json and not sys.stderr.isatty(), highlight=False))
+
+
+def main() -> None:
+    """The entry point: what a person can mend is one message and exit code 2; a bug keeps its traceback."""
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True
+        )
+        sys.exit(error.exit_code)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        Console(stderr=True).print("stopped; what was answered is kept, and the same command goes on from there")
+        sys.exit(130)
+    except Exception as error:
+        shown = getattr(error, "show", None)  # click's own: a wrong option, a missing argument
+        if shown is None:
+            raise
+        shown()
+        sys.exit(getattr(error, "exit_code", 2))
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(f"labelwright {agent.__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog=example("labelwright init job.yaml"))
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("job.yaml"),
+    force: Annotated[bool, typer.Option(help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented job file to start from."""
+    from agent.starting import write_job_file
+
+    write_job_file(path, force=force)
+    say(f"wrote {escape(str(path))}; edit it, then: [bold]labelwright check {escape(str(path))}[/bold]")
+
+
+@app.command(epilog=example("labelwright check job.yaml"))
+def check(path: JobFile, as_json: AsJson = False) -> None:
+    """Look at job, data, prompt, store, endpoint and price without spending anything."""
+    from agent.checking import check as look
+
+    with Workbench(Job.load(path), watcher(as_json)) as bench:
+        findings = list(look(bench))
+    if as_json:
+        out([{"what": f.what, "fine": f.fine, "said": f.said} for f in findings])
+    for f in [] if as_json else findings:
+        mark = "[green]ok[/green]     " if f.fine else "[bold red]problem[/bold red]"
+        say(f"{mark} {escape(f.what)}: {escape(f.said)}")
+    if not all(f.fine for f in findings):
+        raise typer.Exit(2)
+
+
+@app.command(epilog=example("labelwright estimate job.yaml"))
+def estimate(path: JobFile, as_json: AsJson = False) -> None:
+    """What the job will cost, from the rendered prompts of a sample. Sends nothing."""
+    from agent.estimating import estimate as price
+
+    with Workbench(Job.load(path), watcher(as_json)) as bench:
+        found = price(bench)
+    if as_json:
+        out([{name: getattr(e, name) for name in e.__slots__} for e in found])
+        return
+    for e in found:
+        say(f"[bold]{escape(e.oracle)}[/bold] ({escape(e.model)}), from {e.basis}")
+        spread = f"{dollars(e.low, 6)} to {dollars(e.high, 6)} on average"
+        say(f"  a label costs about {dollars(e.expected, 6)} ({spread}); set aside at most: {dollars(e.worst, 6)}")
+        whole = f"the whole pool of {e.pool:,} would cost about ${e.pool_dollars:,.4f}"
+        say(f"  this budget buys about {e.labels:,} labels; {whole}")
+
+
+@app.command(epilog=example("labelwright run job.yaml"))
+def run(path: JobFile, as_json: AsJson = False) -> None:
+    """Run a job, or go on with it: pick, ask, triage, distil, report. Nothing answered is bought twice."""
+    from agent.ending import as_json as plainly
+    from agent.ending import ending
+    from agent.loop import run as go
+
+    outcome = go(Job.load(path), watcher(as_json))
+    if as_json:
+        out(plainly(outcome))
+    elif outcome.delivered is not None:
+        for part in ending(outcome.delivered, path):
+            Console(highlight=False).print(part, soft_wrap=True)
+    if outcome.delivered is None:
+        raise typer.Exit(130)
+
+
+@app.command(epilog=example("labelwright status job.yaml"))
+def status(path: JobFile, as_json: AsJson = False) -> None:
+    """Where a job stands: labels, money, rounds, and what waits for a person."""
+    from agent.standing import standing
+
+    with Workbench(Job.load(path)) as bench:
+        found = standing(bench)
+    if as_json:
+        out(found)
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in found.items():
+        table.add_row(name.replace("_", " "), escape(str(value)))
+    Console(highlight=False).print(table)
+
+
+@app.command(epilog=example("labelwright record job.yaml --output tape.jsonl.gz"))
+def record(
+    path: JobFile,
+    output: Annotated[Path, typer.Option(help="The tape to write.")] = Path("tape.jsonl.gz"),
+    limit: Annotated[int | None, typer.Option(help="Only the first so many texts.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the first oracle about every text of pool and gold, and keep its answers as a tape to replay."""
+    from agent.recording import record as tape
+
+    done = tape(Job.load(path), output, limit=limit, watch=watcher(as_json))
+    if as_json:
+        out({"tape": str(done.path), "answers": done.answers, "missing": done.missing,
+             "spent_dollars": done.spending.spent / 1e6})  # fmt: skip
+        return
+    missing = f"; {done.missing} are missing: run it again, or raise the budget" if done.missing else ""
+    say(f"{escape(str(done.path))}: {done.answers} answers for {dollars(done.spending.spent)}{missing}")
+
+
+@app.command(epilog=example("labelwright review job.yaml --person ada"))
+def review(
+    path: JobFile,
+    person: Annotated[str, typer.Option(help="Who reviews: kept beside each label.")] = "reviewer",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Open the review page: one text at a time, number keys, undo, skip."""
+    from agent.review.serve import serve
+
+    job = Job.load(path)
+    with Workbench(job) as bench:
+        serve(bench.store, job, bench.task, person, host, port, open_browser=browser)
+
+
+@queue_app.command("export", epilog=example("labelwright queue export job.yaml --output queue.csv"))
+def queue_export(
+    path: JobFile, output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("queue.csv")
+) -> None:
+    """Write what waits for a person as a CSV file with an empty `label` column."""
+    from agent.review.exchange import export_queue
+
+    job = Job.load(path)
+    with Workbench(job) as bench:
+        count = export_queue(bench.store, job, bench.task, output)
+    say(f"{escape(str(output))}: {count} texts; fill in `label`, then: labelwright queue import "
+        f"{escape(str(path))} {escape(str(output))}")  # fmt: skip
+
+
+@queue_app.command("import", epilog=example("labelwright queue import job.yaml queue.csv --person ada"))
+def queue_import(
+    path: JobFile,
+    file: Annotated[Path, typer.Argument(help="The CSV file, filled in.", show_default=False)],
+    person: Annotated[str, typer.Option(help="Who filled it in.")] = "reviewer",
+) -> None:
+    """Read labels that a person filled in. Either all of them are taken or, where one is wrong, none."""
+    from agent.review.exchange import import_queue
+
+    job = Job.load(path)
+    with Workbench(job) as bench:
+        done = import_queue(bench.store, job, bench.task, file, person)
+    say(f"{escape(str(file))}: {escape(str(done))}")
+
+
+@app.command(epilog=example("labelwright distil job.yaml"))
+def distil(path: JobFile, as_json: AsJson = False) -> None:
+    """Train the model from the labels as they are now, and save it as a transformers folder."""
+    _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_model(bench, again=True)})
+
+
+@app.command(epilog=example("labelwright report job.yaml"))
+def report(path: JobFile, as_json: AsJson = False) -> None:
+    """Write the report (one HTML file, and the same figures as JSON)."""
+    _deliver(path, as_json, lambda delivery, bench: delivery.write_report(bench))
+
+
+@app.command(epilog=example("labelwright export job.yaml"))
+def export(
+    path: JobFile,
+    formats: Annotated[str, typer.Option(help="Any of parquet, csv, jsonl, datasets, with commas.")] = (
+        "parquet,csv,jsonl,datasets"
+    ),
+    all_rows: Annotated[bool, typer.Option("--all", help="Also rows without a label.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write every label with its provenance."""
+    wanted = [f.strip() for f in formats.split(",") if f.strip()]
+    _deliver(path, as_json, lambda delivery, bench: delivery.export_labels(bench, wanted, all_rows=all_rows))
+
+
+def _deliver(path: Path, as_json: bool, act: Callable[[Any, Workbench], dict[str, Path]]) -> None:
+    from agent import delivery
+
+    with Workbench(Job.load(path), watcher(as_json)) as bench:
+        bench.own()
+        paths = act(delivery, bench)
+    if as_json:
+        out({k: str(v) for k, v in paths.items()})
+    for name, where in {} if as_json else paths.items():
+        say(f"{escape(name)}: {escape(str(where))}")
+
+
+@app.command(epilog=example("labelwright predict out/model texts.csv --output labelled.csv"))
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder that `distil` made.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="Texts: .csv .tsv .jsonl .parquet", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="Where to; beside the file by default.")] = None,
+    text: Annotated[str, typer.Option(help="The text column.")] = "text",
+) -> None:
+    """Label a file of any size with a distilled model: writes label, confidence and the probability of each class."""
+    from agent.distill import Model, predict_file
+
+    target = output or file.with_name(f"{file.stem}.labelled{file.suffix}")
+    watch = Lines()
+    count = predict_file(Model.load(model), file, target, text_column=text,
+                         progress=lambda done, total: watch.progress("labelling", done, total))  # fmt: skip
+    say(f"{escape(str(target))}: {count:,} texts")
+
+
+@app.command(epilog=example("labelwright demo --output demo-out"))
+def demo(
+    output: Annotated[Path, typer.Option(help="The folder to work in.")] = Path("demo-out"),
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole job on 1,000 BBC news articles with recorded answers: no key, no server, no GPU."""
+    from agent.demo import run_demo
+
+    run_demo(output, watcher(as_json), as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A run as a person watches it: one line a step, and a live line while answers come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from agent.asking import Asking
+from agent.report import terminal
+from agent.report.wording import plain
+from agent.store import Spending
+
+
+def dollars(micro: float, digits: int = 4) -> str:
+    """Micro-dollars as `$1.8342`."""
+    return f"${micro / 1e6:.{digits}f}"
+
+
+class Lines:
+    """The `Watch` of a terminal. Where the output is no terminal, the live line is left out.
+
+    Args:
+        console: where to; standard error, so that `--json` on standard output stays clean.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._bars: dict[str, Any] = {}
+        self._progress: Progress | None = None
+        self._began = time.monotonic()
+        self._asked: tuple[str, Asking, Spending] | None = None
+
+    def _say(self, line: Text) -> None:
+        self.console.print(line, soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        self._end()
+        self.console.print(Text(f"{'':<10}{plain(message)}", style="dim"), soft_wrap=True)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        task = self._bar(what, total)
+        self._live().update(task, completed=done, total=total)
+        if done >= total:
+            self._end()
+
+    def picked(self, number: int, counts: Mapping[str, int]) -> None:
+        self.console.print()
+        self._say(terminal.picked(number, counts))
+
+    def asking(self, oracle: str, state: Asking, spending: Spending) -> None:
+        if self._asked is None or self._asked[1] is not state:
+            self._began = time.monotonic()
+        self._asked = (oracle, state, spending)
+        task = self._bar("asking", state.total)
+        self._live().update(task, completed=state.done, total=state.total, said=self._money(state, spending))
+
+    def triaged(self, accepted: int, people: int, failed: int, waiting: int) -> None:
+        self._end()
+        self._say(terminal.triaged(accepted, people, failed, waiting))
+
+    def measured(self, figures: Mapping[str, Any]) -> None:
+        self._end()
+        self._say(terminal.student(figures))
+
+    def stopped(self, message: str) -> None:
+        self._end()
+        self.console.print()
+        self._say(terminal.line("stop", message))
+
+    def _money(self, state: Asking, spending: Spending) -> str:
+        seconds = max(1e-3, time.monotonic() - self._began)
+        rate = (state.done - state.known) / seconds
+        said = f"{rate:,.1f} labels/s · spent {dollars(spending.spent)} of {dollars(spending.cap, 2)}"
+        return said + f" · {spending.ambiguous_count} ambiguous"
+
+    def _live(self) -> Progress:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("[bold cyan]{task.description:<9}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[said]}"),
+                TimeRemainingColumn(compact=True),
+                console=self.console,
+                transient=True,
+                disable=not self.console.is_terminal,
+            )
+            self._progress.start()
+        return self._progress
+
+    def _bar(self, what: str, total: int) -> Any:
+        if what not in self._bars:
+            self._bars[what] = self._live().add_task(what, total=total, said="")
+        return self._bars[what]
+
+    def _end(self) -> None:
+        """Take the live line away; what an asking came to stays as a line."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._bars = None, {}
+        if self._asked is not None:
+            oracle, state, spending = self._asked
+            known = f" ({state.known} known already)" if state.known else ""
+            self._say(
+                terminal.line("asked", f"{oracle} {state.done}/{state.total}{known} · {self._money(state, spending)}")
+            )
+            self._asked = None

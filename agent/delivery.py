@@ -1,0 +1,246 @@
+"""What a job hands over: the distilled model, the report, the labels. Made again, the same labels give the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent import steps
+from agent import triage as triaging
+from agent.errors import DataError
+from agent.measuring import Lesson, Quality, quality
+from agent.records import Source, TextId, Value
+from agent.report import FORMATS, Evidence, Findings, export, gather, last_final, write
+from agent.workbench import Workbench
+
+MODEL, REPORT, LABELS = "model", "report", "labels"
+ROWS_AT_ONCE = 4096
+Final = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What was handed over: the final figures, everything that was found, and where it was written."""
+
+    final: Final
+    findings: Findings
+    paths: dict[str, Path]
+
+
+def deliver(bench: Workbench, stop: str) -> Delivered:
+    """Distil, report, export. `stop` says why the loop ended."""
+    paths: dict[str, Path] = {}
+    if bench.job.distil.enabled and learnable(bench):
+        paths["model"] = distil_model(bench)
+    elif bench.job.distil.enabled:
+        bench.watch.note("no model was distilled: accepted labels of at least two classes are needed")
+    final = final_figures(bench)
+    found = findings(bench, final, stop=stop)
+    paths |= written(bench, found)
+    paths |= export_labels(bench, FORMATS)
+    return Delivered(final, found, paths)
+
+
+# Distil -----------------------------------------------------------------------------------------------------------
+
+
+def lessons_that_count(bench: Workbench) -> list[Lesson]:
+    """Accepted labels, people's and the seed's, in the order of the pool."""
+    counts = steps.accepted(bench)
+    seeds = {t.id for t, _ in bench.seed}
+    found = [(t, label) for t, label in bench.lessons() if t.id in counts or t.id in seeds]
+    return sorted(found, key=lambda lesson: (lesson[0].row, lesson[0].id))
+
+
+def learnable(bench: Workbench) -> bool:
+    """Whether the labels that count teach anything: for a task with classes, at least two of them."""
+    lessons = lessons_that_count(bench)
+    if not bench.task.names:
+        return bool(lessons)
+    return len({json.dumps(label.value) for _, label in lessons}) >= 2
+
+
+def distil_model(bench: Workbench, *, again: bool = False) -> Path:
+    """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`."""
+    from agent import distill
+
+    folder = bench.output(MODEL)
+    lessons = lessons_that_count(bench)
+    if not learnable(bench):
+        raise DataError(
+            f"job {bench.job.name}: nothing to distil yet: labels of at least two classes must be accepted; "
+            "run the job, or review its queue"
+        )
+    lesson_hash = _hash(bench, lessons)
+    if not again and distill.made_from(folder) == lesson_hash:
+        bench.watch.note(f"the model in {folder} was made from these labels already")
+        return folder
+    if not bench.task.names:
+        return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(steps.FIT, 1_000_000))
+    distill.distil(
+        _examples(bench, lessons),
+        bench.job.distil,
+        encoder=bench.encoder_name,
+        folder=folder,
+        facts=_facts(bench, lessons, lesson_hash),
+        progress=lambda done, total: bench.watch.progress("distilling", done, total),
+    )
+    return folder
+
+
+def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
+    """What the model is made from: labels, settings of student and distilling, seed."""
+    settings = bench.job.settings()
+    what = [settings["student"], settings["distil"], settings["seed"], list(bench.task.names)]
+    rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
+    return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
+
+
+# Measure ----------------------------------------------------------------------------------------------------------
+
+
+def final_figures(bench: Workbench) -> Final:
+    """Oracle, students and distilled model, each on the best truth there is: gold, else what people said."""
+    final: Final = {}
+    if (oracle := oracle_quality(bench)) is not None:
+        final["oracle"] = oracle.figures()
+    rounds = bench.store.rounds(bench.job.name)
+    last = rounds[-1].figures if rounds else {}
+    for name, key in (("student_random", "accuracy_random"), ("student_selected", "selected_equal")):
+        if last.get(key) is not None:
+            ends = {"lo": last.get(f"{key}_lo"), "hi": last.get(f"{key}_hi"), "n": len(bench.gold)}
+            final[name] = {"accuracy": last[key], **ends, "measured_on": "gold", "metric": last.get("metric")}
+            final[name]["labels"] = last.get("equal_labels")
+    if (model := model_quality(bench)) is not None:
+        final["distilled"] = model.figures()
+    return final
+
+
+def oracle_quality(bench: Workbench) -> Quality | None:
+    """The first oracle: on the gold texts it was asked about, else on labelled pool texts with gold or a person's."""
+    rng = bench.rng(steps.MEASURE, 1_000_000)
+    said = steps.gold_answers(bench)
+    if said:
+        both = [(v, said[t.id]) for t, v in bench.gold if t.id in said]
+        return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+    given = {x.text_id: x.value for x in bench.store.labels(bench.job.name, source=Source.ORACLE)}
+    if both := [(v, given[i]) for i, v in bench.pool_gold.items() if i in given]:
+        return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+    routes = bench.store.routes(bench.job.name)
+    blind = [
+        (x.value, given[i])
+        for i, x in bench.store.current(bench.job.name).items()
+        if x.source is Source.PERSON and i in given and routes[i].blind
+    ]
+    return quality(bench.task, [g for g, _ in blind], [s for _, s in blind], "people", rng)
+
+
+def model_quality(bench: Workbench) -> Quality | None:
+    """The distilled model on gold."""
+    folder = bench.output(MODEL)
+    if not bench.gold or not bench.task.names or not (folder / "config.json").is_file():
+        return None
+    said = predicted(bench, folder)
+    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(steps.MEASURE, 1_000_001))
+
+
+def predicted(bench: Workbench, folder: Path) -> list[Value]:
+    """What the distilled model says of the gold texts."""
+    from agent.distill import Model
+
+    return list(Model.load(folder).predict([t.text for t, _ in bench.gold]).values)
+
+
+# Report and export --------------------------------------------------------------------------------------------------
+
+
+def findings(bench: Workbench, final: Final | None = None, *, stop: str | None = None) -> Findings:
+    """Everything that is known of the job, for the report and the table at the end."""
+    known = last_final(bench.output(REPORT)) if final is None else final
+    copies = bench.pool.total_rows - len(bench.pool) - sum(bench.pool.left_out.values())
+    gold = [*bench.gold, *((t, bench.pool_gold[t.id]) for t in _texts_in_pool(bench))]
+    evidence = Evidence(
+        final=known,
+        gold=gold or None,
+        gold_answers=steps.gold_answers(bench) or None,
+        calibrator=_calibrator,
+        pool_texts=len(bench.pool),
+        copies=copies,
+        stop=stop,
+    )
+    return gather(bench.store, bench.job.name, bench.task, evidence)
+
+
+def _calibrator(confidences: Sequence[float], correct: Sequence[bool]) -> Callable[[Sequence[float]], list[float]]:
+    calibration = triaging.Calibration.fit(confidences, correct)
+    return lambda given: [float(c) for c in calibration.apply(given)]
+
+
+def _texts_in_pool(bench: Workbench) -> Any:
+    rows = bench.pool.rows_of(list(bench.pool_gold))
+    return bench.pool.texts(np.asarray(rows, np.int64))
+
+
+def write_report(bench: Workbench) -> dict[str, Path]:
+    """The report made again from the labels as they are now, with the final figures of the last run."""
+    return written(bench, findings(bench))
+
+
+def written(bench: Workbench, found: Findings) -> dict[str, Path]:
+    """The report as one HTML file and as JSON."""
+    html, data = write(found, bench.output(REPORT))
+    return {"report": html, "figures": data}
+
+
+def export_labels(bench: Workbench, formats: Sequence[str], *, all_rows: bool = False) -> dict[str, Path]:
+    """Every label with its provenance, a row for each row of the person's own file."""
+    folder = bench.output(LABELS)
+    export(bench.store, bench.job.name, bench.task, _source_rows(bench), folder, formats, all_rows=all_rows)
+    return {"labels": folder}
+
+
+def _source_rows(bench: Workbench) -> Iterator[tuple[str, str, TextId]]:
+    """(own id, text, id of the text) of every row of the person's file, read block by block."""
+    copies = iter(bench.pool.copies)
+    while block := list(islice(copies, ROWS_AT_ONCE)):
+        texts = bench.pool.texts(np.array([c.row for c in block], np.int64))
+        yield from ((c.id, t.text, t.id) for c, t in zip(block, texts, strict=True))
+
+
+def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
+    from agent.distill import Examples
+
+    return Examples(
+        texts=[t.text for t, _ in lessons],
+        targets=bench.task.targets([label for _, label in lessons]),
+        weights=np.ones(len(lessons), np.float32),
+        names=bench.task.names,
+        multilabel=bench.task.kind == "multilabel",
+        seed=bench.job.seed,
+    )
+
+
+def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
+    """What the model card says of where the labels came from."""
+    spending = bench.store.spending(bench.job.name)
+    return {
+        "job": bench.job.name,
+        "made_from": lesson_hash,
+        "labels": len(lessons),
+        "sources": dict(Counter(str(label.source) for _, label in lessons)),
+        "by": dict(Counter(label.by for _, label in lessons)),
+        "prompt_hashes": sorted({label.prompt_hash for _, label in lessons if label.prompt_hash}),
+        "cost_dollars": spending.spent / 1e6,
+        "cap_dollars": spending.cap / 1e6,
+        "data": bench.job.settings()["data"],
+        "guidelines": bench.job.guidelines,
+        "settings": bench.job.settings(),
+    }

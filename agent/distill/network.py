@@ -1,0 +1,236 @@
+"""The network that is distilled into: a standard `transformers` sequence classifier with its tokenizer.
+
+Knows texts, tokens and logits; no label's provenance, no training, no file format but the model folder's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agent.distill.mean_pooling import fits, make_mean_pooling
+from agent.errors import ModelError
+from agent.records import Floats
+
+if TYPE_CHECKING:
+    import torch
+
+    from agent.student.encoder import Encoder
+
+SINGLE, MULTI = "single_label_classification", "multi_label_classification"
+Tokens = list[list[int]]
+
+
+class Network:
+    """A classifier and its tokenizer. Build one with `open` (to be trained) or `load` (as it was saved).
+
+    Attributes:
+        names: the C class names, in the order of the logits.
+        multilabel: each class is a decision of its own.
+        max_tokens: a longer text is cut.
+        batch_tokens: most tokens, padding counted, that go through the model at once when nothing is learnt.
+        model: the `transformers` model.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, max_tokens: int, batch_tokens: int = 8192) -> None:
+        import torch
+
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = model.eval().to(self.device)
+        self.tokenizer = tokenizer
+        self.max_tokens, self.batch_tokens = max_tokens, batch_tokens
+        self.names = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
+        self.multilabel = model.config.problem_type == MULTI
+
+    @classmethod
+    def open(cls, encoder: Encoder, names: Sequence[str], *, multilabel: bool, seed: int) -> Network:
+        """The encoder with a new classifier on top, which reads what the encoder's own pooling reads where it can.
+
+        Raises ModelError where `transformers` has no sequence classifier for this kind of encoder.
+        """
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(encoder.folder, trust_remote_code=False, local_files_only=True)
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: i for i, name in enumerate(names)}
+        config.problem_type = MULTI if multilabel else SINGLE
+        _no_attention_dropout(config)
+        pools = encoder.pooling == "mean" and fits(config)
+        if pools:
+            config.num_hidden_layers += 1
+        elif encoder.pooling == "mean" and hasattr(config, "classifier_pooling"):
+            config.classifier_pooling = "mean"  # ModernBERT's kin can by themselves
+        with seeded(seed):
+            model = _read_model(encoder.folder, config=config, ignore_mismatched_sizes=True)
+            if pools:
+                make_mean_pooling(model)
+        tokenizer = _read_tokenizer(encoder.folder)
+        tokenizer.model_max_length = encoder.max_tokens  # so that `truncation=True` cuts where the training did
+        return cls(model, tokenizer, encoder.max_tokens, encoder.batch_tokens)
+
+    @classmethod
+    def load(cls, folder: Path, batch_tokens: int = 8192) -> Network:
+        """A folder that `save` wrote, or any other sequence classifier. Raises ModelError."""
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
+        model, tokenizer = _read_model(folder), _read_tokenizer(folder)
+        return cls(model, tokenizer, min(int(tokenizer.model_max_length), _positions(model.config)), batch_tokens)
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), configuration and tokenizer as `transformers` does."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    # Texts to numbers ----------------------------------------------------------------------------------------------
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Token numbers of each text with the marks the model wants, cut at `max_tokens`."""
+        found: Tokens = self.tokenizer(
+            list(texts), truncation=True, max_length=self.max_tokens, return_attention_mask=False, verbose=False
+        )["input_ids"]
+        return found
+
+    def forward(self, tokens: Tokens) -> torch.Tensor:
+        """(n, C) float32 logits of one batch, with whatever gradient and dropout are on at the moment."""
+        batch = self.tokenizer.pad({"input_ids": tokens}, return_tensors="pt").to(self.device)
+        logits: torch.Tensor = self.model(**batch).logits.float()
+        return logits
+
+    def logits(self, tokens: Tokens) -> Floats:
+        """(n, C) float32, without dropout or gradient, in batches of like length."""
+        return self._collect(tokens, self.forward, len(self.names))
+
+    def features(self, tokens: Tokens) -> Floats:
+        """(n, d) float32: what the classifier reads, which is the last linear layer."""
+        seen: list[torch.Tensor] = []
+        last = self.classifier()
+        hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float()))
+
+        def read(batch: Tokens) -> torch.Tensor:
+            self.forward(batch)
+            return seen.pop()
+
+        try:
+            return self._collect(tokens, read, last.in_features)
+        finally:
+            hook.remove()
+
+    def _collect(self, tokens: Tokens, run: Callable[[Tokens], torch.Tensor], width: int) -> Floats:
+        import torch
+
+        out = np.empty((len(tokens), width), np.float32)
+        self.model.eval()
+        for batch in by_length([len(t) for t in tokens], self.batch_tokens):
+            with torch.inference_mode():
+                out[batch] = run([tokens[i] for i in batch]).cpu().numpy()
+        return out
+
+    # The classifier ------------------------------------------------------------------------------------------------
+
+    def classifier(self) -> torch.nn.Linear:
+        """The last linear layer, (C, d), whatever the architecture calls it."""
+        import torch
+
+        found = [m for m in self.model.modules() if isinstance(m, torch.nn.Linear)]
+        last = [m for m in found if m.out_features == len(self.names)][-1:]
+        if not last:
+            raise ModelError(f"{type(self.model).__name__}: has no linear layer of {len(self.names)} classes at its end")
+        return last[0]
+
+    def set_classifier(self, weights: Floats, bias: Floats) -> None:
+        """Take (d, C) weights and (C,) biases of a linear classifier on `features`."""
+        import torch
+
+        last = self.classifier()
+        with torch.no_grad():
+            last.weight.copy_(torch.from_numpy(np.ascontiguousarray(weights.T)))
+            if last.bias is not None:
+                last.bias.copy_(torch.from_numpy(bias))
+
+    def divide_logits(self, temperature: float) -> None:
+        """Fold a temperature into the classifier: the same logits, divided by it, in the same standard folder."""
+        last = self.classifier()
+        self.set_classifier(
+            last.weight.detach().cpu().numpy().T / np.float32(temperature),
+            np.zeros(0, np.float32) if last.bias is None else last.bias.detach().cpu().numpy() / np.float32(temperature),
+        )
+
+
+def by_length(lengths: Sequence[int], tokens: int, texts: int = 1 << 30) -> Iterator[list[int]]:
+    """Indices in batches of like length, longest first: at most `tokens` tokens, padding counted, and `texts` texts."""
+    order = np.argsort(-np.asarray(lengths, np.int64), kind="stable").tolist()
+    start = 0
+    while start < len(order):
+        size = min(texts, max(1, tokens // max(1, lengths[order[start]])))
+        yield order[start : start + size]
+        start += size
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global generators, which dropout and new weights draw from, seeded here and put back after."""
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _no_attention_dropout(config: Any) -> None:
+    """Dropout of attention weights bars torch's fast attention on CPUs; that of the states stays."""
+    for name in ("attention_probs_dropout_prob", "attention_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+
+
+def _read_model(folder: Path, **options: Any) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification
+
+    with _quietly():
+        try:
+            return AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{folder}: cannot be loaded as a sequence classifier: {said}") from None
+
+
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{folder}: its tokenizer cannot be loaded: {said}") from None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No table of weights that are new on purpose, and no progress bar; the settings are put back."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _positions(config: Any) -> int:
+    """The longest input in tokens; RoBERTa's kin keep two places of their table for themselves."""
+    places = getattr(config, "max_position_embeddings", None)
+    if not isinstance(places, int) or places <= 0:
+        return 1 << 30
+    return places - 2 if "roberta" in str(config.model_type) or config.model_type in ("camembert", "mpnet") else places

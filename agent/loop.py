@@ -1,0 +1,199 @@
+"""The loop: pick, ask, triage, refit, measure, until there is a reason to stop. Then distil, report, export."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from agent import delivery, steps
+from agent.endpoints import Seat, connect
+from agent.job import Job
+from agent.records import MicroDollars
+from agent.selection import Stop, StopReason, StopState, should_stop
+from agent.store import PickRow, Spending
+from agent.watch import Watch
+from agent.workbench import Workbench
+
+HALTED = "halted"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        reason: why the loop ended: budget, pool, agreement, max_labels, max_rounds, or halted (Ctrl-C).
+        message: the same as a sentence.
+        labels: texts that have a label.
+        waiting: texts that wait for a person.
+        spending: the money.
+        delivered: final figures, findings and what was written; None where a person stopped the run.
+    """
+
+    reason: str
+    message: str
+    labels: int
+    waiting: int
+    spending: Spending
+    delivered: delivery.Delivered | None = None
+
+
+def run(job: Job, watch: Watch | None = None) -> Outcome:
+    """Run a job, or go on with it. Nothing that was answered is bought again.
+
+    Raises UserError for what the person can fix: JobLocked, DataError, EndpointError, TapeMiss and the like.
+    """
+    with Workbench(job, watch) as bench:
+        bench.own()
+        with halting(bench):
+            reason, message = asyncio.run(_rounds(bench))
+        bench.watch.stopped(message)
+        delivered = None if reason == HALTED else delivery.deliver(bench, message)
+        return Outcome(
+            reason=reason,
+            message=message,
+            labels=len(bench.store.current(job.name)),
+            waiting=bench.store.queue_size(job.name),
+            spending=bench.store.spending(job.name),
+            delivered=delivered,
+        )
+
+
+async def _rounds(bench: Workbench) -> tuple[str, str]:
+    """The loop itself. Returns the reason that ended it, and a sentence."""
+    table = Table(bench)
+    number = len(bench.store.rounds(bench.job.name))
+    steps.triage_again(bench, number)
+    steps.refit(bench, number)
+    try:
+        while (stop := _stop(bench, table)) is None:
+            began = time.monotonic()
+            await table.ask_gold()
+            picks = steps.open_picks(bench)
+            number = min((p.round for p in picks), default=number)
+            picks = picks or steps.select(bench, number, await table.affordable())
+            await _round(bench, table, number, picks)
+            steps.refit(bench, number)
+            steps.measure(bench, number, steps.since(began))
+            number = len(bench.store.rounds(bench.job.name))
+        return stop
+    finally:
+        await table.close()
+
+
+async def _round(bench: Workbench, table: Table, number: int, picks: list[PickRow]) -> None:
+    """Ask about the picks, from the first oracle to the last: each gets what the one before was not sure of."""
+    tally = {"accepted": 0, "people": 0, "failed": 0}
+    last = len(bench.job.oracle) - 1
+    for place in range(last + 1):
+        seat = await table.seat(place)
+        answers = await steps.ask(bench, seat, picks)
+        labels, failed = steps.take(bench, seat, picks, answers)
+        onward = set(steps.triage(bench, number, labels, failed, has_stronger=place < last))
+        table.exhausted = table.exhausted or seat.asker.state.exhausted
+        tally["failed"] += len(failed)
+        picks = [p for p in picks if p.text_id in onward]
+        if not picks or bench.halted or table.exhausted:
+            break
+    tally |= steps.routed(bench, number)
+    bench.watch.triaged(tally["accepted"], tally["people"], tally["failed"], bench.store.queue_size(bench.job.name))
+
+
+class Table:
+    """The oracles of a job, each connected when it is first asked: a job that has nothing to ask sends nothing."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._seats: dict[int, Seat] = {}
+        self._gold_done = False
+        self.exhausted = False
+
+    async def seat(self, place: int = 0) -> Seat:
+        """The oracle at `place` of the job's list. Raises EndpointError."""
+        if place not in self._seats:
+            seat = await connect(self._bench, self._bench.job.oracle[place])
+            self._bench.on_halt(seat.asker.halt)
+            self._seats[place] = seat
+        return self._seats[place]
+
+    async def affordable(self, place: int = 0) -> int:
+        """How many questions the rest of the budget is expected to pay for, by what answers cost so far."""
+        bench, seat = self._bench, await self.seat(place)
+        spending = bench.store.spending(bench.job.name)
+        left = spending.cap - spending.spent
+        worst = self.worst(seat)
+        by = spending.by_oracle.get(seat.settings.name)
+        if by is None or by.settled_count < 5:
+            return int(max(1, left // max(1, worst)))
+        mean = max(1.0, by.spent / max(1, by.settled_count + by.ambiguous_count))
+        return int(max(1, left / mean))
+
+    def worst(self, seat: Seat) -> MicroDollars:
+        """The worst case of a typical question: that of the first text of the pool."""
+        text = next(iter(self._bench.pool.texts()))
+        return self._bench.ledger.worst(seat.settings.name, seat.questions(text))
+
+    async def ask_gold(self) -> None:
+        """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""
+        bench = self._bench
+        if self._gold_done or not (bench.job.data.ask_gold and bench.gold) or steps.gold_answers(bench):
+            return
+        self._gold_done = True
+        seat = await self.seat()
+        bench.watch.note(f"asking {seat.settings.name} about {len(bench.gold)} gold texts, to measure it")
+        answers = await steps.ask_texts(seat, [t for t, _ in bench.gold])
+        self.exhausted = seat.asker.state.exhausted
+        read = {t.id: steps.read(bench, answers.get(t.id), t) for t, _ in bench.gold}
+        bench.gold_answers = {i: v for i, v in read.items() if v is not None}
+
+    async def close(self) -> None:
+        for seat in self._seats.values():
+            await seat.asker.oracle.close()
+
+
+def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
+    """Why not to go on: the person, the money, the pool, the job's limits, or a student that has settled."""
+    if bench.halted:
+        return HALTED, "stopped by you: run the same command again to go on; nothing is paid twice"
+    rounds = bench.store.rounds(bench.job.name)
+    spending = bench.store.spending(bench.job.name)
+    labels = len(bench.store.current(bench.job.name))
+    left = len(bench.pool) - len(bench.picks()) - sum(t.row >= 0 for t, _ in bench.seed)
+    open_picks = len(steps.open_picks(bench))
+    state = StopState(
+        affordable=0 if table.exhausted or spending.spent >= spending.cap else 1,
+        candidates=left + open_picks,
+        labels=labels,
+        rounds=len(rounds),
+        agreements=[r.figures["kappa"] for r in rounds if r.figures.get("kappa") is not None],
+    )
+    stop: Stop | None = should_stop(state, bench.job.stop)
+    if stop is not None and stop.reason is StopReason.BUDGET:
+        return stop.reason, f"the budget is used up: {spending.spent / 1e6:.4f} of {spending.cap / 1e6:.4f} dollars"
+    return (stop.reason, stop.message) if stop is not None else None
+
+
+@contextmanager
+def halting(bench: Workbench) -> Iterator[None]:
+    """The first Ctrl-C ends the round cleanly, the second one ends the program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(signum: int, frame: object) -> None:
+        bench.halt()
+        bench.watch.note("stopping: what is under way is paid and kept; press Ctrl-C again to leave at once")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before: Callable[..., Any] | int | None = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

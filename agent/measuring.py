@@ -1,0 +1,95 @@
+"""How good something is, with an interval, and on what it was measured. Pure but for the student it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.records import Floats, Label, Student, Text, Value
+from agent.tasks import Task
+from agent.tasks.intervals import wilson
+
+RESAMPLES = 200
+FOLDS = 5
+Lesson = tuple[Text, Label]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    measured_on: str
+    metric: str = "accuracy"
+
+    def figures(self) -> dict[str, Any]:
+        """As the report takes it."""
+        return {
+            "accuracy": self.value,
+            "lo": self.low,
+            "hi": self.high,
+            "n": self.n,
+            "measured_on": self.measured_on,
+            "metric": self.metric,
+        }
+
+
+def quality(
+    task: Task, gold: Sequence[Value], predicted: Sequence[Value], measured_on: str, rng: np.random.Generator
+) -> Quality | None:
+    """The headline metric with a 95 % interval: Wilson's for a share, a percentile bootstrap for any other.
+
+    None where there is nothing to measure on.
+    """
+    n = len(gold)
+    if n == 0:
+        return None
+    metric, value = next(iter(task.metrics(gold, predicted).items()))
+    if metric == "accuracy":
+        low, high = wilson(round(value * n), n)
+    else:
+        draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
+        values = [task.metrics([gold[i] for i in d], [predicted[i] for i in d])[metric] for d in draws]
+        low, high = (float(q) for q in np.nanquantile(values, [0.025, 0.975]))
+    return Quality(value, low, high, n, measured_on, metric)
+
+
+def fit(
+    student: Student, task: Task, lessons: Sequence[Lesson], weights: Floats, rng: np.random.Generator
+) -> Student:
+    """The student, taught."""
+    student.fit([t for t, _ in lessons], task.targets([label for _, label in lessons]), weights, rng)
+    return student
+
+
+def held_out(
+    make: Callable[[], Student],
+    task: Task,
+    lessons: Sequence[Lesson],
+    *,
+    weights: Floats,
+    measured: Sequence[int],
+    rng: np.random.Generator,
+) -> tuple[list[Value], list[Value]]:
+    """(labels, predictions) of the lessons at `measured`, each predicted by a student that never saw it.
+
+    The lessons at `measured` are cut into folds; each fold is predicted after learning from everything else.
+    """
+    order = rng.permutation(np.asarray(measured, dtype=np.int64))
+    given: list[Value] = []
+    said: list[Value] = []
+    for fold in np.array_split(order, min(FOLDS, len(order))):
+        out = set(fold.tolist())
+        keep = [i for i in range(len(lessons)) if i not in out]
+        if not keep:
+            continue
+        taught = fit(make(), task, [lessons[i] for i in keep], weights[keep], rng)
+        given += [lessons[i][1].value for i in fold.tolist()]
+        said += list(taught.predict([lessons[i][0] for i in fold.tolist()]).values)
+    return given, said

@@ -1,0 +1,56 @@
+"""Recording a tape: every question of a job put to a live oracle once, through the ledger, and kept without texts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import steps
+from agent.endpoints import connect
+from agent.errors import UserError
+from agent.job import Job
+from agent.loop import halting
+from agent.oracle import TapeHeader, TapeOracle, write_tape
+from agent.records import Text
+from agent.store import Spending
+from agent.watch import Watch
+from agent.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a recording came to. `missing` questions were not answered: run it again, or raise the budget."""
+
+    path: Path
+    answers: int
+    missing: int
+    spending: Spending
+
+
+def record(job: Job, path: Path, *, limit: int | None = None, watch: Watch | None = None) -> Recorded:
+    """Ask the first oracle about every pool and gold text (the first `limit` of them), and write the tape.
+
+    May be stopped and run again at any time: answered questions are in the store and are not bought twice.
+    """
+    with Workbench(job, watch) as bench:
+        bench.own()
+        with halting(bench):
+            return asyncio.run(_record(bench, path, limit))
+
+
+async def _record(bench: Workbench, path: Path, limit: int | None) -> Recorded:
+    seat = await connect(bench, bench.job.oracle[0])
+    oracle = seat.asker.oracle
+    if isinstance(oracle, TapeOracle):
+        raise UserError("recording needs a live endpoint: give the first oracle a `base_url` instead of a `tape`")
+    bench.on_halt(seat.asker.halt)
+    texts: list[Text] = [*bench.pool.texts(), *(t for t, _ in bench.gold)][:limit]
+    try:
+        answers = await steps.ask_texts(seat, texts)
+    finally:
+        await oracle.close()
+    keyed = [(seat.questions(t).key, a.answer) for t in texts if (a := answers.get(t.id)) and a.answer is not None]
+    header = TapeHeader(oracle.model, seat.questions.sampling.mode, seat.questions.sampling.temperature)
+    count = write_tape(path, header, [(k, a) for k, a in keyed if a is not None])
+    return Recorded(path, count, len(texts) - len(keyed), bench.store.spending(bench.job.name))

@@ -1,0 +1,133 @@
+"""The data card: a README that says what exported labels are, and how far to trust them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.records import Source
+from agent.report.wording import count, dollars, plain
+from agent.report.writers import Row
+from agent.store import Store
+from agent.tasks import Task
+
+COLUMNS = {
+    "id": "the row’s id in the pool",
+    "text": "the text as it stands in the pool",
+    "label": "the label that stands; empty where there is none",
+    "source": "who gave it: `person`, `seed`, `oracle` or `student`",
+    "by": "the person’s name, or the oracle and its model",
+    "confidence": "the oracle’s confidence in the label, 0 to 1, not calibrated; empty for a person",
+    "lost_mass": "the oracle’s probability that went to no label",
+    "probabilities": "the probability of every class; empty where the source gave none",
+    "cost_dollars": "what the label cost; a copy of an earlier row cost nothing, so the column adds up",
+    "prompt_hash": "the hash of the prompt that asked for it",
+    "round": "the round in which the text was picked",
+    "slice": "why it was picked: `cold`, `unsure`, `uncovered`, `random`",
+    "inclusion_probability": "the chance with which it was picked, where chance decided",
+    "route": "`accepted`, `person`, `seed`, or `waiting`: the label is a suggestion that a person has not confirmed",
+    "review_probability": "the chance with which a person was asked about it",
+    "created_at": "when the label was given, UTC",
+    "text_id": "the id of the text: equal for copies of one text",
+    "duplicate_of": "the id of the first row with the same text, for rows with a label",
+}
+FILES = {"parquet": "labels.parquet", "csv": "labels.csv", "jsonl": "labels.jsonl", "datasets": "datasets/"}
+CAUTION = """\
+Rows whose route is `waiting` carry a machine’s suggestion that no person has confirmed: leave them out when you
+train, or weigh them by confidence. Texts were chosen to teach a model, not to stand for the pool: for figures about
+the pool use the `random` slice. Cells hold text as it is; a spreadsheet may take one that begins with `=` for a
+formula."""
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$&])")
+
+
+@dataclass
+class Count:
+    """What was written, counted batch by batch."""
+
+    rows: int = 0
+    labelled: int = 0
+    copies: int = 0
+    by_label: Counter[str] = field(default_factory=Counter)
+    by_source: Counter[str] = field(default_factory=Counter)
+    by_route: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self.rows += 1
+            self.copies += row["duplicate_of"] is not None
+            if row["source"] is not None:
+                self.labelled += 1
+                said = row["label"]
+                self.by_label.update(said if isinstance(said, list) else [said])
+                self.by_source[row["source"]] += 1
+                self.by_route[row["route"] or "unknown"] += 1
+
+
+def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str]) -> str:
+    """The data card as Markdown. No clock: the same labels give the same card."""
+    spending = store.spending(job)
+    asked = store.labels(job, source=Source.ORACLE)
+    hashes = sorted({label.prompt_hash for label in asked if label.prompt_hash})
+    oracles = sorted({label.by for label in asked})
+    facts = {
+        "kind of task": _safe(task.kind),
+        "oracles": ", ".join(_safe(o) for o in oracles) or "none",
+        "prompt hashes": ", ".join(_safe(h) for h in hashes) or "none",
+        "files": ", ".join(FILES[f] for f in FILES if f in formats),
+    }
+    lines = [
+        *_front(job, task, formats),
+        f"# {_safe(job)}",
+        "",
+        f"{count(tally.labelled)} of {count(tally.rows)} rows have a label; {count(tally.copies)} repeat a text.",
+        f"Made by Labelwright for {dollars(spending.spent)}.",
+        "",
+        *(f"- {name}: {said}" for name, said in facts.items()),
+        "",
+        CAUTION,
+        "",
+        "## Labels",
+        "",
+        *_counts("label", tally.by_label, 200),
+        *_counts("source", tally.by_source),
+        *_counts("route", tally.by_route),
+        "## Columns",
+        "",
+        "| column | meaning |",
+        "| --- | --- |",
+        *(f"| `{name}` | {said} |" for name, said in COLUMNS.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _front(job: str, task: Task, formats: Sequence[str]) -> list[str]:
+    """The YAML head that model hubs read."""
+    head: dict[str, Any] = {"pretty_name": plain(job), "tags": ["labelwright"]}
+    if task.names:
+        head["task_categories"] = ["text-classification"]
+    if "parquet" in formats:
+        head["configs"] = [{"config_name": "default", "data_files": FILES["parquet"]}]
+    return ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
+
+
+def _counts(what: str, found: Counter[str], most: int = 50) -> list[str]:
+    """A table of counts, the largest first."""
+    if not found:
+        return []
+    rows = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    lines = [f"| {what} | rows |", "| --- | ---: |", *(f"| {_safe(name)} | {count(n)} |" for name, n in rows[:most])]
+    if len(rows) > most:
+        lines.append(f"| {len(rows) - most} more | {count(sum(n for _, n in rows[most:]))} |")
+    return [*lines, ""]
+
+
+def _safe(text: str) -> str:
+    """Other people's text as one piece of Markdown without any effect of its own."""
+    return (
+        MARKDOWN.sub(r"\\\1", plain(text, 200)).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+    )

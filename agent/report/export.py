@@ -1,0 +1,170 @@
+"""A job's labels as files, each with where it came from, one row for every row of the pool."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.errors import DataError
+from agent.records import Label, Route, Source, TextId
+from agent.report.card import Count, card
+from agent.report.findings import known
+from agent.report.gather import standing
+from agent.report.writers import WRITERS, Row, Writer, schema
+from agent.store import PickRow, RouteRow, Store
+from agent.tasks import Task
+
+FORMATS = tuple(WRITERS)
+BATCH_ROWS, BATCH_CHARACTERS = 2000, 8_000_000
+
+PoolRow = tuple[object, str, TextId]  # the id it had in the person's own file, the text, the id of its text
+
+
+def export(  # noqa: PLR0917 - where from, what, where to
+    store: Store,
+    job: str,
+    task: Task,
+    pool_rows: Iterable[PoolRow],
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    all_rows: bool = False,
+) -> list[Path]:
+    """Write a job's labels and a data card; returns the paths. What is not labelled is left out, or has no label.
+
+    Rows come in the order of the pool, and every copy of a text has its label: `duplicate_of` names the first, and
+    only the first has the cost, so that `cost_dollars` adds up. Memory holds the labels, never the pool. Done again
+    with the same store, the bytes are the same.
+
+    Args:
+        pool_rows: (original id, text, text id) of every row of the pool, copies too.
+        formats: of `parquet`, `csv`, `jsonl`, `datasets`.
+        all_rows: also rows without a label.
+
+    Raises:
+        DataError: an unknown format, or a folder that cannot be written.
+    """
+    _check(formats)
+    kept = _Kept.read(store, job, task)
+    tally = Count()
+    writers: list[Writer] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = schema(task.names, several=task.widget == "multiple")
+        for name in dict.fromkeys(formats):
+            writers.append(WRITERS[name](folder, columns))
+        for batch in _batches(kept.rows(pool_rows, all_rows)):
+            tally.add(batch)
+            for writer in writers:
+                writer.write(batch)
+        for writer in writers:
+            writer.finish()
+        (folder / "README.md").write_text(card(store, job, task, tally, formats), encoding="utf-8")
+    except OSError as error:
+        _discard(writers)
+        raise DataError(
+            f"cannot write labels to {folder}: {error.strerror or error}; choose another folder"
+        ) from None
+    except BaseException:
+        _discard(writers)
+        raise
+    return [*(w.path for w in writers), folder / "README.md"]
+
+
+def _check(formats: Sequence[str]) -> None:
+    for name in formats:
+        if name not in WRITERS:
+            near = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FORMATS)}"
+            raise DataError(f"unknown format {name!r}; {hint}")
+    if not formats:
+        raise DataError(f"no format to export to; known: {', '.join(FORMATS)}")
+
+
+def _discard(writers: Iterable[Writer]) -> None:
+    for writer in writers:
+        writer.discard()
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Batches of bounded size, in rows and in characters: a text may be a megabyte."""
+    batch: list[Row] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += len(row["text"])
+        if len(batch) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the store holds of every label, and which texts have been written already."""
+
+    task: Task
+    current: Mapping[TextId, Label]
+    picks: Mapping[TextId, PickRow]
+    routes: Mapping[TextId, RouteRow]
+    first: dict[TextId, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, store: Store, job: str, task: Task) -> _Kept:
+        store.job(job)  # says so where there is none
+        return cls(task, store.current(job), {p.text_id: p for p in store.picks(job)}, store.routes(job))
+
+    def rows(self, pool_rows: Iterable[PoolRow], all_rows: bool) -> Iterator[Row]:
+        """One row for every row of the pool that has a label, or for all."""
+        for original, text, text_id in pool_rows:
+            label = self.current.get(text_id)
+            if label is not None or all_rows:
+                yield self._row(_valid(str(original)), _valid(text), text_id, label)
+
+    def _row(self, original: str, text: str, text_id: TextId, label: Label | None) -> Row:
+        pick, route = self.picks.get(text_id), self.routes.get(text_id)
+        first = self.first.get(text_id)
+        if label is not None and first is None:
+            self.first[text_id] = original  # only texts with a label are remembered: those are few, the pool is not
+        return {
+            "id": original,
+            "text": text,
+            "label": None if label is None else self._value(label),
+            "source": label and label.source.value,
+            "by": label and label.by,
+            "confidence": label and known(label.confidence),
+            "lost_mass": known(label.lost_mass) if label is not None and label.source is Source.ORACLE else None,
+            "probabilities": label and self._probabilities(label),
+            "cost_dollars": None if label is None else label.cost / 1e6 if first is None else 0.0,
+            "prompt_hash": label and (label.prompt_hash or None),
+            "round": pick and pick.round,
+            "slice": pick and pick.slice,
+            "inclusion_probability": pick and pick.probability,
+            "route": standing(label, route) if label is not None else _waits(route),
+            "review_probability": route and route.probability,
+            "created_at": label and label.created_at,
+            "text_id": text_id,
+            "duplicate_of": first,
+        }
+
+    def _value(self, label: Label) -> Any:
+        return list(label.value) if self.task.widget == "multiple" else self.task.show(label.value)
+
+    def _probabilities(self, label: Label) -> dict[str, float | None] | None:
+        """The probability of every class in the job's order; None where the source gave none."""
+        if not label.probabilities:
+            return None
+        return {n: known(label.probabilities.get(n)) for n in self.task.names or label.probabilities}
+
+
+def _waits(route: RouteRow | None) -> str | None:
+    return "waiting" if route is not None and route.route is not Route.ACCEPTED else None
+
+
+def _valid(text: str) -> str:
+    """Text that UTF-8 can hold: half surrogates, which no file can, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

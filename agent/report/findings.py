@@ -1,0 +1,322 @@
+"""Everything a report says, as one frozen value: the page, `report.json` and the table at the end are made of it.
+
+Knows no database, no model and no HTML. Money is whole micro-dollars, shares lie between 0 and 1, times are UTC in
+ISO 8601. A figure that is not known is None, never a not-a-number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agent.records import MicroDollars, Usage
+
+FORMAT = 1
+UNITS = {"money": "micro-dollars", "time": "UTC", "price": "dollars per million tokens, or per GPU-hour"}
+NOTHING = MicroDollars(0)
+NO_USE = Usage(0, 0)
+# The models that every job compares, in the order in which a person reads them.
+MODELS = ("oracle", "student_random", "student_selected", "distilled")
+
+
+def known(value: object) -> float | None:
+    """A number where there is one: None for what is missing, not a number, infinite or no number at all."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share with its 95 % interval, the number of texts it rests on, and what it was measured against.
+
+    `measured_on` is `gold`, `people`, or `random slice` and `oracle`, which mean agreement with the oracle only.
+    `metric` is the task's headline figure: `accuracy`, `micro_f1` and the like.
+    """
+
+    value: float
+    lo: float | None = None
+    hi: float | None = None
+    n: int | None = None
+    measured_on: str = "gold"
+    metric: str = "accuracy"
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any], name: str = "accuracy", ends: str = "") -> Estimate | None:
+        """The figure `name` of a loop's dict with `{ends}lo` and `{ends}hi` beside it; None where it is not known."""
+        value = known(figures.get(name))
+        if value is None:
+            return None
+        lo, hi, n = known(figures.get(f"{ends}lo")), known(figures.get(f"{ends}hi")), known(figures.get("n"))
+        if lo is None or hi is None:
+            lo = hi = None
+        against = str(figures.get("measured_on") or "gold")
+        return cls(value, lo, hi, None if n is None else int(n), against, str(figures.get("metric") or "accuracy"))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One of the models compared. `figures` holds further measures by name (macro F1 and the like)."""
+
+    name: str
+    accuracy: Estimate | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One finished round. `labels` and `spent` are totals so far, the other amounts are of this round alone.
+
+    `selected` is the student taught by every label, `random` the one taught by the random slice's `random_labels`
+    alone, whose answers have cost `random_spent` so far. `selected_equal` is a student taught by `equal_labels`
+    selected labels, as many as the random slice holds where there are as many.
+    """
+
+    round: int
+    labels: int = 0
+    spent: MicroDollars = NOTHING
+    picked: Mapping[str, int] = field(default_factory=dict)
+    accepted: int = 0
+    people: int = 0
+    failed: int = 0
+    selected: Estimate | None = None
+    random: Estimate | None = None
+    random_labels: int | None = None
+    random_spent: MicroDollars | None = None
+    selected_equal: Estimate | None = None
+    equal_labels: int | None = None
+    kappa: float | None = None
+    seconds: float | None = None
+    stop: str | None = None
+    settled: MicroDollars = NOTHING
+    ambiguous: MicroDollars = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What selection bought over chance at the same number of labels; `difference` is one of shares."""
+
+    labels: int
+    selected: float
+    random: float
+    difference: float
+    lo: float | None = None
+    hi: float | None = None
+    interpolated: bool = False
+    measured_on: str = "gold"
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, `same` (the interval holds zero) or `unknown` (there is no interval)."""
+        if self.lo is None or self.hi is None:
+            return "unknown"
+        return "better" if self.lo > 0 else "worse" if self.hi < 0 else "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Where the budget went. `ambiguous` is part of `spent`; `invalid` is what answers that were no label cost;
+    `elsewhere` is what was asked about texts of no round (the gold set)."""
+
+    cap: MicroDollars = NOTHING
+    spent: MicroDollars = NOTHING
+    reserved: MicroDollars = NOTHING
+    ambiguous: MicroDollars = NOTHING
+    invalid: MicroDollars = NOTHING
+    elsewhere: MicroDollars = NOTHING
+    settled_count: int = 0
+    released_count: int = 0
+    ambiguous_count: int = 0
+    invalid_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OracleUse:
+    """What one oracle answered and cost. `price` is dollars per million tokens by kind, as the job file says."""
+
+    name: str
+    model: str = ""
+    price: Mapping[str, float] = field(default_factory=dict)
+    usage: Usage = NO_USE
+    spent: MicroDollars = NOTHING
+    answers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What was not paid: answers of the store used again, prompt tokens the endpoint had cached, and copies of a
+    text that received the label of their first."""
+
+    answers: int = 0
+    answers_cost: MicroDollars = NOTHING
+    cached_tokens: int = 0
+    cached_cost: MicroDollars = NOTHING
+    copies: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many texts a class received, by who decided."""
+
+    name: str
+    accepted: int = 0
+    person: int = 0
+    seed: int = 0
+    waiting: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.accepted + self.person + self.seed + self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How often the oracle said `given` where the truth is `truth`."""
+
+    truth: str
+    given: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """The oracle's answers against the truth, as the cells that are not empty. `names` are in the job's order."""
+
+    names: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    n: int
+    agreed: int
+    measured_on: str = "gold"
+
+    def pairs(self) -> list[Cell]:
+        """The confusions, the most frequent first."""
+        return sorted((c for c in self.cells if c.truth != c.given), key=lambda c: (-c.count, c.truth, c.given))
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Answers whose confidence lies in [lo, hi): how many, their mean confidence, and the share that was right."""
+
+    lo: float
+    hi: float
+    count: int
+    confidence: float
+    accuracy: float
+    accuracy_lo: float
+    accuracy_hi: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Bins that are not empty, and the expected calibration error: the mean gap between the two, by weight."""
+
+    bins: tuple[Bin, ...]
+    ece: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The oracle's confidence as it gave it (`before`) and as it was calibrated (`after`, where it was)."""
+
+    before: Reliability
+    after: Reliability | None = None
+    measured_on: str = "gold"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingText:
+    """One text that waits for a person. `suggestion` is the machine's label, None where it is shown blind."""
+
+    id: str
+    text: str
+    reason: str
+    suggestion: str | None = None
+    confidence: float | None = None
+    blind: bool = False
+    skipped: bool = False
+    round: int | None = None
+    slice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedText:
+    """One text with answers that failed or were no label, and what they cost."""
+
+    id: str
+    text: str
+    reasons: tuple[str, ...]
+    cost: MicroDollars = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """What people did: labels given, texts skipped, seconds spent in all."""
+
+    labelled: int = 0
+    skipped: int = 0
+    people: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that is known of a job at one moment.
+
+    `waiting` and `failed` hold the first items, `waiting_count` and `failed_count` say how many there are.
+    `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands.
+    """
+
+    job: str
+    kind: str
+    names: tuple[str, ...] = ()
+    pool_texts: int | None = None
+    bought: int = 0
+    labelled: int = 0
+    money: Money = Money()
+    oracles: tuple[OracleUse, ...] = ()
+    saved: Saved = Saved()
+    models: tuple[Model, ...] = tuple(Model(name) for name in MODELS)
+    stop: str | None = None
+    rounds: tuple[Round, ...] = ()
+    gain: Gain | None = None
+    tallies: tuple[Tally, ...] = ()
+    confusion: Confusion | None = None
+    calibration: Calibration | None = None
+    reviews: Reviews = Reviews()
+    waiting_count: int = 0
+    waiting: tuple[WaitingText, ...] = ()
+    failed_count: int = 0
+    failed: tuple[FailedText, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    prompt_hashes: tuple[str, ...] = ()
+    started_at: str | None = None
+    finished_at: str | None = None
+
+    @property
+    def metric(self) -> str:
+        """The headline figure that models and rounds were measured by: `accuracy` unless they say another."""
+        found = [m.accuracy for m in self.models] + [r.selected for r in self.rounds]
+        return next((e.metric for e in found if e is not None), "accuracy")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON: the same names, what is not finite as null. Money is in micro-dollars."""
+        data: dict[str, Any] = {"format": FORMAT, "units": UNITS}
+        data |= _plain(asdict(self))
+        if self.gain is not None:
+            data["gain"]["verdict"] = self.gain.verdict
+        return data
+
+
+def _plain(value: Any) -> Any:
+    """`value` as what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return known(value)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,257 @@
+"""Fills `Findings` from a job's store, and from what only the end of a run knows (`Evidence`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from agent.records import Label, MicroDollars, Route, Source, Text, TextId, Value
+from agent.report import truth
+from agent.report.books import Books
+from agent.report.comparison import gain
+from agent.report.findings import MODELS, Estimate, Findings, Model, Reviews, Round, Tally, WaitingText, known
+from agent.report.wording import plain, reason
+from agent.store import PickRow, QueueRow, RoundRow, RouteRow, Store
+from agent.tasks import Task
+
+Final = Mapping[str, Mapping[str, Any]]
+WAITING = 40
+TEXT_CHARACTERS = 2000
+VERSIONS = ("labelwright", "torch", "transformers", "datasets", "numpy", "scikit-learn", "openai", "sqlalchemy")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the store does not hold.
+
+    Attributes:
+        final: `oracle`, `student_random`, `student_selected`, `distilled`, each a dict with `accuracy`, `lo`, `hi`,
+            `n`, `measured_on`, and where it is not accuracy the `metric`; other shares in it are shown as well.
+            What is missing is taken from the last round, or measured here against gold or people.
+        gold: gold values; those whose text an oracle labelled tell how often it is right.
+        gold_answers: what the oracle said of gold texts that are not in the pool; by default what the rounds kept.
+        calibrator: see `truth.Calibrator`; `lambda c, r: Calibration.fit(c, r).apply`.
+        pool_texts: distinct texts of the pool.
+        copies: rows of the pool that repeat an earlier text.
+        stop: why the loop ended, where the last round's figures do not say.
+    """
+
+    final: Final = field(default_factory=dict)
+    gold: Sequence[tuple[Text, Value]] | None = None
+    gold_answers: Mapping[TextId, Value] | None = None
+    calibrator: truth.Calibrator | None = None
+    pool_texts: int | None = None
+    copies: int | None = None
+    stop: str | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the store holds of a job, read once."""
+
+    picks: Mapping[TextId, PickRow]
+    current: Mapping[TextId, Label]
+    routes: Mapping[TextId, RouteRow]
+    rounds: Sequence[RoundRow]
+    answered: Mapping[TextId, Label]  # the newest label of an oracle, for every text that has one
+
+
+def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None) -> Findings:
+    """Everything known of a job. Raises StoreError where the store has no job of that name."""
+    evidence = evidence or Evidence()
+    row = store.job(job)
+    given = store.labels(job, source=Source.ORACLE)
+    have = _Known(
+        picks={p.text_id: p for p in store.picks(job)},
+        current=store.current(job),
+        routes=store.routes(job),
+        rounds=store.rounds(job),
+        answered={label.text_id: label for label in given},
+    )
+    books = Books.open(store, job, have.picks, given)
+    rounds = tuple(_round(r, books) for r in have.rounds if r.round >= 0)
+    failed = books.failed_texts(store)
+    return Findings(
+        job=job,
+        kind=task.kind,
+        names=task.names,
+        pool_texts=evidence.pool_texts,
+        bought=len(have.answered),
+        labelled=len(have.current),
+        money=books.money(),
+        oracles=books.oracles(row.settings),
+        saved=books.saved(row.settings, evidence.copies),
+        rounds=rounds,
+        stop=evidence.stop or (rounds[-1].stop if rounds else None),
+        gain=gain(rounds),
+        tallies=_tallies(task, have, evidence.gold),
+        **_against_truth(task, have, evidence, rounds),
+        reviews=_reviews(store, job),
+        waiting_count=store.queue_size(job, include_skipped=True),
+        waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),
+        failed_count=len(books.failures),
+        failed=failed,
+        settings=row.settings,
+        versions=_versions(),
+        prompt_hashes=tuple(sorted({x.prompt_hash for x in given if x.prompt_hash})),
+        started_at=row.created_at.isoformat(timespec="seconds"),
+        finished_at=have.rounds[-1].finished_at.isoformat(timespec="seconds") if have.rounds else None,
+    )
+
+
+def last_final(folder: Path) -> dict[str, dict[str, Any]]:
+    """`Evidence.final` of the report that was written to `folder` last; empty where there is none.
+
+    A run knows its final figures once; a report made again later, when people have answered, still shows them.
+    """
+    try:
+        models = json.loads((folder / "report.json").read_text(encoding="utf-8"))["models"]
+        return {m["name"]: dict(m["figures"]) | _as_final(m["accuracy"]) for m in models if m["accuracy"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _as_final(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    return {"accuracy": estimate["value"], **{k: v for k, v in estimate.items() if k != "value"}}
+
+
+# Rounds and models -------------------------------------------------------------------------------------------------
+
+
+def _round(row: RoundRow, books: Books) -> Round:
+    f = row.figures
+    picked = f.get("picked")
+    settled, ambiguous = books.of_round(row.round)
+    return Round(
+        round=row.round,
+        labels=_whole(f.get("labels")) or 0,
+        spent=MicroDollars(_whole(f.get("spent")) or 0),
+        picked={str(k): _whole(v) or 0 for k, v in picked.items()} if isinstance(picked, Mapping) else {},
+        accepted=_whole(f.get("accepted")) or 0,
+        people=_whole(f.get("people")) or 0,
+        failed=_whole(f.get("failed")) or 0,
+        selected=Estimate.of(f, "accuracy", "accuracy_"),
+        random=Estimate.of(f, "accuracy_random", "accuracy_random_"),
+        random_labels=_whole(f.get("random_labels")),
+        random_spent=books.random_spent(row.round),
+        selected_equal=Estimate.of(f, "selected_equal", "selected_equal_"),
+        equal_labels=_whole(f.get("equal_labels")),
+        kappa=known(f.get("kappa")),
+        seconds=known(f.get("seconds")),
+        stop=str(f["stop"]) if f.get("stop") else None,
+        settled=settled,
+        ambiguous=ambiguous,
+    )
+
+
+def _whole(value: object) -> int | None:
+    number = known(value)
+    return None if number is None else int(number)
+
+
+def _against_truth(task: Task, have: _Known, evidence: Evidence, rounds: Sequence[Round]) -> dict[str, Any]:
+    """The findings that need a truth: models, confusion, calibration."""
+    gold = {text.id: value for text, value in evidence.gold or ()}
+    said = evidence.gold_answers or _gold_answers(task, have.rounds)
+    asked = {i: Label(i, value, Source.ORACLE, by="") for i, value in said.items()}
+    by_gold = truth.judged_by_gold(task, asked | dict(have.answered), gold)
+    by_people = truth.judged_by_people(task, have.answered, have.current, have.routes)
+    judged, measured_on = (by_gold, "gold") if by_gold else (by_people, "people")
+    return {
+        "models": _models(evidence.final, rounds, truth.accuracy(judged, measured_on)),
+        "confusion": truth.confused(task, judged, measured_on),
+        # answers on gold may have come without a confidence: then people's verdicts have to do
+        "calibration": truth.calibration(judged, by_people, evidence.calibrator, measured_on)
+        or truth.calibration(by_people, by_people, evidence.calibrator, "people"),
+    }
+
+
+def _gold_answers(task: Task, rounds: Sequence[RoundRow]) -> dict[TextId, Value]:
+    """Answers about gold texts that a round's figures hold, as `task.show` wrote them."""
+    for row in reversed(rounds):
+        if isinstance(said := row.figures.get("gold_answers"), Mapping):
+            return {TextId(i): task.read(value) for i, value in said.items()}
+    return {}
+
+
+def _models(final: Final, rounds: Sequence[Round], oracle: Estimate | None) -> tuple[Model, ...]:
+    """The final figures; where the run gave none, what the last round or the truth at hand says."""
+    instead = {
+        "oracle": oracle,
+        "student_random": next((r.random for r in reversed(rounds) if r.random), None),
+        "student_selected": next((r.selected for r in reversed(rounds) if r.selected), None),
+    }
+    names = [*MODELS, *(n for n in final if n not in MODELS)]
+    return tuple(_model(name, final.get(name) or {}, instead.get(name)) for name in names)
+
+
+def _model(name: str, figures: Mapping[str, Any], instead: Estimate | None) -> Model:
+    found = Estimate.of(figures)
+    more = {str(k): known(v) for k, v in figures.items() if k not in ("accuracy", "lo", "hi", "n")}
+    shares = {k: v for k, v in more.items() if v is not None and 0 <= v <= 1}
+    return Model(name, found or instead, shares if found else {})
+
+
+# Labels and people -------------------------------------------------------------------------------------------------
+
+
+def _tallies(task: Task, have: _Known, gold: Sequence[tuple[Text, Value]] | None) -> tuple[Tally, ...]:
+    """Texts a class, by who decided. A text of several classes counts for each; gold texts do not belong here."""
+    outside = {text.id for text, _ in gold or ()}.difference(have.picks)
+    counts = {name: dict.fromkeys(("accepted", "person", "seed", "waiting"), 0) for name in task.names}
+    for i, label in have.current.items():
+        said = label.value if isinstance(label.value, list | tuple) else [label.value]
+        for name in said if i not in outside else ():
+            if name in counts:
+                counts[name][standing(label, have.routes.get(i))] += 1
+    return tuple(Tally(name, **c) for name, c in counts.items())
+
+
+def standing(label: Label, route: RouteRow | None) -> str:
+    """`person`, `seed`, `accepted` (also while a person audits it blind) or `waiting`."""
+    if label.source in (Source.PERSON, Source.SEED):
+        return label.source.value
+    accepted = route is not None and (route.route is Route.ACCEPTED or route.blind)
+    return "accepted" if accepted else "waiting"
+
+
+def _waiting(task: Task, q: QueueRow) -> WaitingText:
+    hidden = q.blind or q.suggestion is None
+    return WaitingText(
+        id=q.text_id,
+        text=plain(q.text, TEXT_CHARACTERS),
+        reason=reason(q.reason),
+        suggestion=None if hidden or q.suggestion is None else task.show(q.suggestion.value),
+        confidence=None if hidden or q.suggestion is None else known(q.suggestion.confidence),
+        blind=q.blind,
+        skipped=q.skipped,
+        round=q.round,
+        slice=q.slice,
+    )
+
+
+def _reviews(store: Store, job: str) -> Reviews:
+    rows = store.reviews(job)
+    standing_rows = [r for r in rows if not r.undone]
+    return Reviews(
+        labelled=len({r.text_id for r in standing_rows if r.action == "label"}),
+        skipped=len({r.text_id for r in standing_rows if r.action == "skip"}),
+        people=len({r.person for r in rows}),
+        seconds=sum(known(r.seconds) or 0.0 for r in rows),
+    )
+
+
+def _versions() -> dict[str, str]:
+    """What this was made with; a package that is not installed is left out."""
+    found = {"python": python_version()}
+    for name in VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,122 @@
+"""What a person sees at the end of a run, and a line a step while it goes on.
+
+Everything is built as rich `Text`, which reads no markup, and other people's text is cleaned first, so that a label
+named `[bold]` or one with escape codes shows as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from agent.report.findings import Estimate, Findings, Model, known
+from agent.report.wording import against, count, decimal, dollars, percent, plain, points, stopped
+
+TITLES = {
+    "oracle": "oracle",
+    "student_random": "student on random labels",
+    "student_selected": "student on selected labels",
+    "distilled": "distilled model",
+}
+SLICES = {"cold": "typical", "random": "at random"}
+
+
+def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
+    """The table that ends a run: money, people, and every model with its interval and what it was held against."""
+    money = findings.money
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    _row(table, "bought", f"{count(findings.bought)} labels", f"{count(money.settled_count)} paid answers")
+    share = percent(money.spent / money.cap) if money.cap else "no cap"
+    _row(table, "spent", dollars(money.spent), f"of {dollars(money.cap)} ({share}), {_ambiguous(findings)}")
+    _row(table, "waiting for people", f"{count(findings.waiting_count)} texts", f"labelwright review {job_file}")
+    for model in findings.models:
+        _model(table, model)
+    said = stopped(findings.stop) if findings.stop else "it did not: the run was interrupted or goes on"
+    return Group(table, Text(), line("why it stopped", said), line("selection", _gain(findings)))
+
+
+def line(head: str, said: str) -> Text:
+    """One line: a word in colour, and what is said of it."""
+    return Text.assemble((f"{plain(head):<9}", "bold cyan"), " ", plain(said))
+
+
+def picked(number: int, counts: Mapping[str, int]) -> Text:
+    """`round 7  picked 100 (70 unsure, 10 at random)`."""
+    said = ", ".join(f"{count(n)} {SLICES.get(name, name)}" for name, n in counts.items())
+    return line(f"round {number}", f"picked {count(sum(counts.values()))}" + (f" ({said})" if said else ""))
+
+
+def triaged(accepted: int, people: int, failed: int, waiting: int) -> Text:
+    """`triage   88 accepted · 12 for people (queue: 57)`."""
+    some = f" · {count(failed)} failed" if failed else ""
+    return line("triage", f"{count(accepted)} accepted · {count(people)} for people{some} (queue: {count(waiting)})")
+
+
+def student(figures: Mapping[str, Any]) -> Text:
+    """A round's figures: `student  accuracy 91.3 % (89.0 % to 93.0 %), ...`."""
+    whole, chance = (
+        Estimate.of(figures, ends="accuracy_"),
+        Estimate.of(figures, "accuracy_random", "accuracy_random_"),
+    )
+    said = []
+    if whole is not None:
+        said.append(f"{_metric(whole.metric)} {_estimate(whole)}, {against(whole.measured_on)}")
+    if chance is not None and (equal := known(figures.get("selected_equal"))) is not None:
+        said.append(f"with equally many labels {percent(equal)} selected, {percent(chance.value)} at random")
+    if (kappa := known(figures.get("kappa"))) is not None:
+        said.append(f"kappa {decimal(kappa)}")
+    return line("student", " · ".join(said) or "not measured: no gold set, and too few labels on the random slice")
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(plain(c), style="dim" if i == 2 else "") for i, c in enumerate(cells)))
+
+
+def _model(table: Table, model: Model) -> None:
+    title = TITLES.get(model.name, model.name)
+    if model.accuracy is None:
+        _row(table, title, "not measured", "")
+        return
+    e = model.accuracy
+    ends = f"{percent(e.lo)} to {percent(e.hi)}, " if e.lo is not None and e.hi is not None else ""
+    n = f", {count(e.n)} texts" if e.n is not None else ""
+    metric = "" if e.metric == "accuracy" else f"{_metric(e.metric)}, "
+    _row(table, title, percent(e.value), f"{metric}{ends}{against(e.measured_on)}{n}")
+
+
+def _estimate(e: Estimate) -> str:
+    return percent(e.value) + (
+        f" ({percent(e.lo)} to {percent(e.hi)})" if e.lo is not None and e.hi is not None else ""
+    )
+
+
+def _metric(name: str) -> str:
+    return plain(name, 40).replace("_", " ")
+
+
+def _ambiguous(findings: Findings) -> str:
+    n = findings.money.ambiguous_count
+    return f"{dollars(findings.money.ambiguous)} of it ambiguous" if n else "none of it ambiguous"
+
+
+def _gain(findings: Findings) -> str:
+    """Law 4 in a line."""
+    g = findings.gain
+    if g is None:
+        return "not compared with chance: no round taught a student by the random slice alone"
+    ends = f" (95 %: {points(g.lo)} to {points(g.hi)})" if g.lo is not None and g.hi is not None else ""
+    with_labels = f"{points(g.difference)} points over chance with {count(g.labels)} labels{ends}"
+    verdicts = {
+        "better": f"bought {with_labels}",
+        "worse": f"cost: {with_labels}; random picks would have done better",
+        "same": f"bought nothing that can be told from chance: {with_labels}",
+        "unknown": f"{with_labels}; without an interval this proves nothing",
+    }
+    return verdicts[g.verdict]

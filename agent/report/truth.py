@@ -1,0 +1,112 @@
+"""The oracle held against the truth: gold labels where there are any, else what people said.
+
+Every text that a person labelled has a recorded chance of having been shown to one; each counts for one over that
+chance, so that doubtful texts, which people see more often, do not make the oracle look worse than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.records import Label, Source, TextId, Value
+from agent.report.comparison import confusion
+from agent.report.findings import Calibration, Confusion, Estimate
+from agent.report.reliability import reliability
+from agent.store import RouteRow
+from agent.tasks import Task
+from agent.tasks.intervals import horvitz_thompson_mean, wilson
+
+# Given confidences and whether each answer was right, a function that calibrates confidences.
+Calibrator = Callable[[Sequence[float], Sequence[bool]], Callable[[Sequence[float]], Sequence[float]]]
+
+FOLDS = 5
+FEWEST = 5  # answers with a confidence: below that a reliability diagram shows noise
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One answer of the oracle with its truth. `chance` is that of having been judged."""
+
+    label: Label
+    truth: Value
+    right: bool
+    chance: float = 1.0
+
+
+def judged_by_gold(task: Task, labels: Mapping[TextId, Label], gold: Mapping[TextId, Value]) -> list[Judged]:
+    """Oracle labels of texts that have a gold value."""
+    return [Judged(x, gold[i], task.agreement(gold[i], x.value) == 1.0) for i, x in labels.items() if i in gold]
+
+
+def judged_by_people(
+    task: Task, labels: Mapping[TextId, Label], current: Mapping[TextId, Label], routes: Mapping[TextId, RouteRow]
+) -> list[Judged]:
+    """Oracle labels of texts that a person labelled too."""
+    found = []
+    for i, label in labels.items():
+        person = current.get(i)
+        if person is not None and person.source is Source.PERSON:
+            chance = routes[i].probability if i in routes else None
+            right = task.agreement(person.value, label.value) == 1.0
+            found.append(Judged(label, person.value, right, chance if chance and 0 < chance <= 1 else 1.0))
+    return found
+
+
+def accuracy(judged: Sequence[Judged], measured_on: str) -> Estimate | None:
+    """Share of the oracle's answers that are right, by weight; None without any."""
+    if not judged:
+        return None
+    n = len(judged)
+    if all(j.chance == judged[0].chance for j in judged):  # drawn alike: the plain share, and Wilson's interval
+        hits = sum(j.right for j in judged)
+        return Estimate(hits / n, *wilson(hits, n), n, measured_on)
+    mean, lo, hi = horvitz_thompson_mean([float(j.right) for j in judged], [j.chance for j in judged])
+    return Estimate(mean, lo, hi, n, measured_on)
+
+
+def confused(task: Task, judged: Sequence[Judged], measured_on: str) -> Confusion | None:
+    """Truth against answer, for tasks with one class a text."""
+    if task.widget != "choice":
+        return None
+    return confusion(((task.show(j.truth), task.show(j.label.value)) for j in judged), task.names, measured_on)
+
+
+def calibration(
+    judged: Sequence[Judged], people: Sequence[Judged], calibrator: Calibrator | None, measured_on: str
+) -> Calibration | None:
+    """Confidence against truth as given, and calibrated by people's answers where there is a calibrator.
+
+    No answer is shown calibrated by its own verdict: against gold, people's answers calibrate those that have gold
+    and that no person judged; against people, five folds calibrate each other.
+    """
+    sure = [j for j in judged if j.label.confidence is not None and np.isfinite(j.label.confidence)]
+    if len(sure) < FEWEST:
+        return None
+    given = np.array([j.label.confidence for j in sure], float)
+    right, weights = np.array([j.right for j in sure]), 1 / np.array([j.chance for j in sure])
+    before = reliability(given, right, weights)
+    assert before is not None  # there are at least a few
+    after = None
+    if calibrator is not None:
+        own = {j.label.text_id for j in sure}
+        others = [j for j in people if j.label.text_id not in own and j.label.confidence is not None]
+        calibrated = _apply(calibrator, others, given) if measured_on == "gold" else _crossed(calibrator, sure, given)
+        if not np.allclose(calibrated, given, atol=1e-6):
+            after = reliability(calibrated, right, weights)
+    return Calibration(before, after, measured_on)
+
+
+def _apply(calibrator: Calibrator, teachers: Sequence[Judged], given: np.ndarray) -> np.ndarray:
+    learnt = calibrator([float(j.label.confidence or 0.0) for j in teachers], [j.right for j in teachers])
+    return np.asarray(learnt(given.tolist()), float)
+
+
+def _crossed(calibrator: Calibrator, sure: Sequence[Judged], given: np.ndarray) -> np.ndarray:
+    out = given.copy()
+    for fold in range(FOLDS):
+        here = np.arange(len(sure)) % FOLDS == fold
+        out[here] = _apply(calibrator, [j for j, held in zip(sure, here, strict=True) if not held], given[here])
+    return out

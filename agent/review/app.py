@@ -1,0 +1,219 @@
+"""The review page as a Starlette app: routes, JSON in and out, errors as sentences. What it does is in `desk`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from agent.errors import UserError
+from agent.job import Job
+from agent.records import TextId
+from agent.review.desk import Desk, NotALabel, Stale
+from agent.review.guard import LOOPBACK, Door, Guard
+from agent.store import Store
+from agent.tasks import Task
+
+HERE = Path(__file__).parent
+BODY_LIMIT_BYTES = 1 << 20
+MOST_ITEMS = 500
+FEW = 10
+"""Up to this many labels are buttons with a number key each; more become a list with a filter."""
+
+Act = Callable[[Desk, dict[str, Any]], dict[str, Any]]
+
+
+def create_app(
+    store: Store,
+    job: Job,
+    task: Task,
+    person: str,
+    *,
+    hosts: Collection[str] | None = LOOPBACK,
+    key: str | None = None,
+) -> Starlette:
+    """The page for one person's review of one job.
+
+    Args:
+        hosts: names that a request's Host header may carry, without the port; IPv6 in brackets. None is any.
+        key: what everyone has to show first, for a server that listens beyond this machine.
+
+    Raises JobFileError where the job's guideline file cannot be read.
+    """
+    desk = Desk(store, job, task, person)
+    door = Door(hosts, key)
+    page = _page(desk, door.token)
+
+    async def index(request: Request) -> Response:
+        return page(request)
+
+    async def session(request: Request) -> Response:
+        return answer({"token": door.token, "session": desk.session})
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/api/session", session),
+            Route("/api/items", _reader(desk, items)),
+            Route("/api/text", _reader(desk, text)),
+            Route("/api/label", _writer(desk, label), methods=["POST"]),
+            Route("/api/skip", _writer(desk, skip), methods=["POST"]),
+            Route("/api/undo", _writer(desk, undo), methods=["POST"]),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ],
+        middleware=[
+            Middleware(Guard, door=door),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_LIMIT_BYTES),
+        ],
+        exception_handlers={HTTPException: failed, UserError: unavailable, Exception: broken},
+    )
+
+
+def _page(desk: Desk, token: str) -> Callable[[Request], Response]:
+    """The page's HTML, with everything in it that stays the same for all items."""
+    described = desk.job.task.labels
+    guidelines = desk.job.guidelines
+    context = {
+        "job": desk.job.name,
+        "person": desk.person,
+        "guidelines": prose(guidelines) if guidelines else "",
+        "many": len(desk.task.names) > FEW,
+        "settings": {
+            "token": token,
+            "session": desk.session,
+            "widget": desk.task.widget,
+            "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
+        },
+    }
+    templates = Jinja2Templates(HERE / "templates")
+    return lambda request: templates.TemplateResponse(request, "page.html", dict(context))
+
+
+def prose(markdown: str) -> Markup:
+    """Markdown as HTML; HTML inside it stays text, pictures are left out, links that run something are refused."""
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(markdown))  # noqa: S704
+
+
+# What can be asked and done ------------------------------------------------------------------------------------
+
+
+def items(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """`limit` next items and the figures; with `again` also what was skipped."""
+    limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_ITEMS)
+    return {"items": desk.items(limit, again=asked.get("again") == "1"), "figures": desk.figures()}
+
+
+def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """A whole text; `id` is a JSON string, since an id may hold what no URL can."""
+    return {"text": desk.text(_id(_json(asked.get("id", ""))))}
+
+
+def label(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked))
+    return {"figures": desk.figures()}
+
+
+def skip(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    desk.skip(_id(asked.get("id")), _seconds(asked))
+    return {"figures": desk.figures()}
+
+
+def undo(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    newest = asked.get("newest")
+    if newest is not None and not isinstance(newest, int):
+        raise HTTPException(400, "newest: the id of the newest act, or null")
+    return desk.undo(newest) | {"figures": desk.figures()}
+
+
+def _id(found: object) -> TextId:
+    if not isinstance(found, str):
+        raise HTTPException(400, "id: a text id was expected")
+    return TextId(found)
+
+
+def _seconds(asked: dict[str, Any]) -> float:
+    found = asked.get("seconds", 0.0)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise HTTPException(400, "seconds: a number was expected")
+    return float(found)
+
+
+def _whole(found: object, default: int) -> int:
+    try:
+        return int(str(found))
+    except ValueError:
+        return default
+
+
+# In and out ----------------------------------------------------------------------------------------------------
+
+
+def _reader(desk: Desk, act: Act) -> Callable[[Request], Any]:
+    async def read(request: Request) -> Response:
+        return await _done(desk, act, dict(request.query_params))
+
+    return read
+
+
+def _writer(desk: Desk, act: Act) -> Callable[[Request], Any]:
+    async def write(request: Request) -> Response:
+        body = _json(await request.body())
+        if not isinstance(body, dict):
+            raise HTTPException(400, "a JSON object was expected")
+        return await _done(desk, act, body)
+
+    return write
+
+
+async def _done(desk: Desk, act: Act, asked: dict[str, Any]) -> Response:
+    """Run one act in a thread (the store blocks) and say what came of it."""
+    try:
+        return answer(await run_in_threadpool(act, desk, asked))
+    except Stale as stale:
+        figures = await run_in_threadpool(desk.figures)
+        return answer({"error": str(stale), "figures": figures}, 409)
+    except NotALabel as wrong:
+        return answer({"error": f"Not saved: {wrong}"}, 422)
+
+
+def _json(body: bytes | str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "not JSON") from None
+
+
+def answer(data: dict[str, Any], status: int = 200) -> Response:
+    """JSON in ASCII, which carries any string, also half of a surrogate pair."""
+    return Response(json.dumps(data, allow_nan=False), status, media_type="application/json")
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """A request that makes no sense."""
+    assert isinstance(error, HTTPException)
+    return answer({"error": error.detail}, error.status_code)
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """The store cannot be used now; the page keeps what it has and tries again."""
+    return answer({"error": str(error)}, 503)
+
+
+async def broken(request: Request, error: Exception) -> Response:
+    """A bug, here or in a task of one's own; the traceback is in the server's terminal."""
+    return answer({"error": f"The server failed on this ({type(error).__name__}); its terminal says more."}, 500)

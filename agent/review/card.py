@@ -1,0 +1,102 @@
+"""What is sent of one queued text. Nothing of the machine's answer leaves here for a blind item.
+
+A blind item is an audit: its label is worth something only if the person did not see what the machine said. So what
+is sent of it is made from its text alone; the route's reason, the pick and the figures behind both stay here, since
+each can give the answer away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from agent.records import Label, Value
+from agent.store import QueueRow
+from agent.tasks import Task
+
+OPENING = 6000
+"""Characters of a text that are sent at once; the page fetches the rest when it is unfolded."""
+
+BLIND = "A check of the machine: what it said is hidden, so that your answer is your own."
+
+SLICES = {
+    "cold": "it is typical of a group of similar texts",
+    "unsure": "the small model was unsure here",
+    "uncovered": "nothing like it had been labelled yet",
+    "random": "it was drawn at random",
+    "again": "its label looked doubtful, so it was asked about again",
+}
+BADGES = {"cold": "Typical", "unsure": "Unsure", "uncovered": "New ground", "random": "Random", "again": "Doubtful"}
+
+
+def card(row: QueueRow, task: Task) -> dict[str, Any]:
+    """One item as the page gets it: plain JSON."""
+    item: dict[str, Any] = {
+        "id": row.text_id,
+        "text": row.text[:OPENING],
+        "length": len(row.text),
+        "blind": row.blind,
+        "skipped": row.skipped,
+    }
+    if row.blind:
+        return item | {"badge": "Blind", "reason": BLIND, "picked": "", "suggestion": None}
+    return item | {
+        "badge": BADGES.get(row.slice, row.slice.capitalize() or "For you"),
+        "reason": _sentence(row.reason) or "It waits for a person.",
+        "picked": _picked(row),
+        "suggestion": None if row.suggestion is None else _suggestion(row.suggestion, task),
+    }
+
+
+def plain(value: Value, task: Task) -> Any:
+    """A label's value as the page's widget takes and gives it: a name, a list of names, or a cell of text."""
+    if task.widget == "choice":
+        return str(value)
+    return [str(v) for v in value] if task.widget == "multiple" else task.show(value)
+
+
+def said(value: Value, task: Task) -> str:
+    """A label's value in a sentence."""
+    return (", ".join(str(v) for v in value) or "no label") if task.widget == "multiple" else task.show(value)
+
+
+def _suggestion(label: Label, task: Task) -> dict[str, Any]:
+    return {
+        "value": plain(label.value, task),
+        "shown": said(label.value, task),
+        "by": label.by,
+        "source": label.source.value,
+        "confidence": finite(label.confidence),
+        "probabilities": _probabilities(label.probabilities, task),
+    }
+
+
+def _probabilities(found: Mapping[str, float] | None, task: Task) -> dict[str, float] | None:
+    if not found:
+        return None
+    known = {name: finite(found.get(name)) for name in task.names}
+    return {name: p for name, p in known.items() if p is not None}
+
+
+def finite(number: float | None) -> float | None:
+    """A number that JSON can carry, or None."""
+    return None if number is None or not math.isfinite(number) else float(number)
+
+
+def _picked(row: QueueRow) -> str:
+    cause = SLICES.get(row.slice)
+    when = f"Picked in round {row.round}"
+    figures = ", ".join(f"{name.replace('_', ' ')} {_figure(v)}" for name, v in row.why.items() if _figure(v))
+    return f"{when}{f' because {cause}' if cause else ''}{f' ({figures})' if figures else ''}."
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)[:80]
+
+
+def _sentence(words: str) -> str:
+    words = words.strip()
+    return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?" else ".")

@@ -1,0 +1,162 @@
+"""What one person does with a job's queue: look at items, label, skip, undo. Knows no web.
+
+The database holds everything; a `Desk` may be thrown away and made again at any moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.job import Job
+from agent.records import Label, Source, Text, TextId, Value
+from agent.review.card import card, plain, said
+from agent.store import QueueRow, ReviewRow, Store
+from agent.tasks import Task
+
+LABEL, SKIP = "label", "skip"
+LONGEST_S = 3600.0
+
+
+class Stale(Exception):
+    """What was asked for does not fit what the store holds now; nothing was saved."""
+
+
+class NotALabel(Exception):
+    """The answer is not a label of the task; the message says why, in words for the person."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One person at one job's queue. Every method may be called from any thread; each raises StoreError."""
+
+    store: Store
+    job: Job
+    task: Task
+    person: str
+
+    @property
+    def session(self) -> str:
+        """The same for every server of this job, task and person, so that a page knows where its answers belong."""
+        what = "\0".join((self.job.name, self.job.fingerprint(), self.person))
+        return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def items(self, limit: int, *, again: bool) -> list[dict[str, Any]]:
+        """The next items, most urgent first; with `again` those that were skipped too, at the end."""
+        rows = self.store.queue(self.job.name, include_skipped=again, limit=limit)
+        return [card(row, self.task) for row in rows]
+
+    def figures(self) -> dict[str, Any]:
+        """How much is left (without what was skipped), skipped and done by this person, and their newest act."""
+        left = self.store.queue_size(self.job.name)
+        mine = self._acts()
+        return {
+            "left": left,
+            "skipped": self.store.queue_size(self.job.name, include_skipped=True) - left,
+            "done": sum(act.action == LABEL for act in mine),
+            "newest": mine[-1].id if mine else None,
+        }
+
+    def text(self, text_id: TextId) -> str:
+        """The whole text. Raises Stale where the job has no such text."""
+        found = self.store.texts(self.job.name, [text_id])
+        if text_id not in found:
+            raise Stale("is not a text of this job.")
+        return found[text_id]
+
+    def label(self, text_id: TextId, answer: object, seconds: float) -> None:
+        """Save one label. A second time the same is the same as once, so that a page may try again.
+
+        Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more).
+        """
+        value = self.read(answer, Text(text_id, self.text(text_id)))
+        with self.store.transaction() as tx:  # holds the store's write lock, so that two people cannot both label
+            if self._waiting(text_id) is None:
+                self._settled_by_other(text_id, value)
+                return
+            label = person_label(text_id, value, self.person)
+            self.store.review(self.job.name, text_id, self.person, LABEL, label, _sane(seconds), tx=tx)
+
+    def read(self, answer: object, text: Text) -> Value:
+        """What the page sent as a value of the task. Raises NotALabel."""
+        if self.task.widget == "multiple":
+            if not isinstance(answer, list) or not all(isinstance(a, str) for a in answer):
+                raise NotALabel("a list of labels was expected")
+        elif not isinstance(answer, str):
+            raise NotALabel("a label was expected as text")
+        try:
+            return self.task.read(answer, text)
+        except ValueError as wrong:
+            raise NotALabel(str(wrong)) from None
+
+    def skip(self, text_id: TextId, seconds: float) -> None:
+        """Put a text off. Twice in a row is the same as once. Raises Stale where it does not wait (any more)."""
+        with self.store.transaction() as tx:
+            acts = self._acts()
+            if acts and (acts[-1].action, acts[-1].text_id) == (SKIP, text_id):
+                return
+            if self._waiting(text_id) is None:
+                self._settled_by_other(text_id, None)
+                raise Stale("no longer waits for a person.")
+            self.store.review(self.job.name, text_id, self.person, SKIP, seconds=_sane(seconds), tx=tx)
+
+    def undo(self, newest: int | None) -> dict[str, Any]:
+        """Take back this person's newest act, which the page believes is `newest`.
+
+        Returns `said` (a sentence), `item` (to show again; None where it no longer waits) and `was` (what had been
+        given). Raises Stale where the newest act is another one than the page knows.
+        """
+        with self.store.transaction() as tx:
+            acts = self._acts()
+            if (acts[-1].id if acts else None) != newest:
+                raise Stale("Something was done in another window meanwhile. Press u again to undo that.")
+            if not acts:
+                return {"said": "Nothing to undo.", "item": None, "was": None}
+            self.store.undo_review(self.job.name, self.person, tx=tx)
+        row = self._waiting(acts[-1].text_id)
+        value = self._given(acts[-1])
+        words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."
+        return {
+            "said": words if row else f"{words} The text no longer waits for a person.",
+            "item": None if row is None else card(row, self.task),
+            "was": None if value is None else plain(value, self.task),
+        }
+
+    def _acts(self) -> list[ReviewRow]:
+        """What this person did and did not take back, oldest first."""
+        rows = self.store.reviews(self.job.name)
+        return [r for r in rows if r.person == self.person and r.action in (LABEL, SKIP) and not r.undone]
+
+    def _waiting(self, text_id: TextId) -> QueueRow | None:
+        rows = self.store.queue(self.job.name, include_skipped=True)
+        return next((row for row in rows if row.text_id == text_id), None)
+
+    def _given(self, act: ReviewRow) -> Value | None:
+        if act.label_id is None:
+            return None
+        labels = self.store.labels(self.job.name, source=Source.PERSON)
+        return next(label.value for label in labels if label.id == act.label_id)
+
+    def _settled_by_other(self, text_id: TextId, value: Value | None) -> None:
+        """Return where the current label is this very one; else raise Stale that says whose it is."""
+        label = self.store.current(self.job.name).get(text_id)
+        if label is None or label.source is not Source.PERSON:
+            raise Stale("no longer waits for a person.")
+        if value is None or label.by != self.person or not same(label.value, value, self.task):
+            raise Stale(f"was labelled {said(label.value, self.task)} by {label.by} meanwhile.")
+
+
+def person_label(text_id: TextId, value: Value, person: str) -> Label:
+    """A label that a person gave just now."""
+    return Label(text_id=text_id, value=value, source=Source.PERSON, by=person, created_at=datetime.now(UTC))
+
+
+def same(a: Value, b: Value, task: Task) -> bool:
+    """Whether two values say the same, also where one is a list and the other a tuple."""
+    return task.show(a) == task.show(b)
+
+
+def _sane(seconds: float) -> float:
+    return min(max(float(seconds), 0.0), LONGEST_S)

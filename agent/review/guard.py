@@ -1,0 +1,139 @@
+"""What keeps other web sites, and other people, out of the review page. A middleware that knows no labels.
+
+The page shows private texts and takes labels, on a port that every web site open in the same browser can reach:
+
+- DNS rebinding: a request must name this server in its Host header.
+- Forged requests: a POST must come from this page (Origin), as JSON, with the token that only this page was given.
+- Script in a text or a label: a policy that runs nothing but the files of `static/`, and no markup made from strings.
+- Other pages framing or reading it: framing, opener and cross-origin reads are refused.
+- Where it listens beyond this machine, a key in the printed address (then a cookie) is asked of everyone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who may come in.
+
+    `key` is None on a loopback address, where the address itself is the limit. `hosts` is None where any name will
+    do, which is safe only with a key: another site's name for this server has no cookie that holds it.
+    """
+
+    hosts: Collection[str] | None = LOOPBACK
+    key: str | None = field(default=None, repr=False)
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.hosts is None and self.key is None:
+            raise ValueError("a server that answers to any name needs a key")
+
+
+class Guard:
+    """ASGI middleware: refuses what does not come from the page itself, and puts `HEADERS` on every response."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self.app = app
+        self.door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        answer = self.refusal(scope) or self.app
+        await answer(scope, receive, send_guarded)
+
+    def refusal(self, scope: Scope) -> Response | None:
+        """The response to a request that may not come in; None for one that may."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return PlainTextResponse("This server is not the one that was asked for (Host).", 400)
+        if self.door.key is not None and (answer := self._ask_key(scope, headers, self.door.key)):
+            return answer
+        return None if scope["method"] in ("GET", "HEAD") else self._forged(headers, host)
+
+    def _forged(self, headers: Headers, host: str) -> Response | None:
+        """The response to a request that changes something and does not come from this page."""
+        if headers.get("origin", "").partition("://")[2] != host:
+            return _no(403, "Only the review page itself may do this (Origin).")
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return _no(415, "JSON was expected.")
+        if not _equal(headers.get("x-labelwright-token", ""), self.door.token):
+            return _no(403, "This page is from before the server was started again (token).")
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            parts = urlsplit(f"//{host}")
+            name, _ = parts.hostname, parts.port  # a port that is no number raises
+        except ValueError:
+            return False
+        if name is None or parts.netloc != host or parts.username is not None:
+            return False
+        hosts = self.door.hosts
+        return hosts is None or (f"[{name}]" if ":" in name else name) in hosts
+
+    def _ask_key(self, scope: Scope, headers: Headers, key: str) -> Response | None:
+        cookie = f"labelwright-{headers.get('host', '').rpartition(':')[2]}"
+        asked = parse_qs(scope["query_string"].decode("latin-1"))
+        if scope["method"] == "GET" and _equal(asked.get("key", [""])[0], key):
+            rest = urlencode({k: v for k, v in asked.items() if k != "key"}, doseq=True)
+            answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
+            answer.set_cookie(cookie, key, httponly=True, samesite="strict")
+            return answer
+        if _equal(_cookie(headers, cookie), key):
+            return None
+        return _no(401, "This page asks for its key: open the whole address that `labelwright review` printed.")
+
+
+def _no(status: int, words: str) -> Response:
+    return JSONResponse({"error": words}, status)
+
+
+def _equal(given: str, wanted: str) -> bool:
+    return secrets.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
+
+
+def _cookie(headers: Headers, name: str) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value

@@ -1,0 +1,120 @@
+"""Serves the review page from this process until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+
+import uvicorn
+
+from agent.errors import UserError
+from agent.job import Job
+from agent.review.app import create_app
+from agent.review.guard import LOOPBACK
+from agent.store import Store
+from agent.tasks import Task
+
+
+def serve(  # noqa: PLR0917  (the first six are what a command passes)
+    store: Store,
+    job: Job,
+    task: Task,
+    person: str,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    open_browser: bool = False,
+) -> None:
+    """Serve the page, print its address, and return after Ctrl-C.
+
+    Port 0 takes any free one. On an address that other machines can reach, the printed address holds a key that
+    everyone has to show. Raises UserError where the person has no name or the address cannot be had.
+    """
+    if not person.strip() or not person.isprintable():
+        raise UserError(f"who reviews? {person!r} is no name to keep labels under; give one (--person ada)")
+    with contextlib.closing(listen(host, port)) as sock:
+        key = None if is_loopback(sock) else secrets.token_urlsafe(16)
+        app = create_app(store, job, task, person, hosts=hosts(sock, host), key=key)
+        url = address(sock, host, key)
+        print(f"Review of {job.name} as {person}: {url}\nCtrl-C ends it. Every answer is saved at once.", flush=True)
+        if key is not None:
+            print("Other machines can reach this address, unencrypted: show it only to reviewers.", file=sys.stderr)
+        if open_browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
+            uvicorn.Server(quiet(app)).run(sockets=[sock])
+
+
+def quiet(app: object) -> uvicorn.Config:
+    """Settings of a server that says nothing unless something is wrong."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises UserError where the address cannot be had."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"port {port}: ports go from 0 (any free one) to 65535")
+    try:
+        family, kind, proto, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, UnicodeError):
+        raise UserError(f"host {host!r} is not known; 127.0.0.1 serves this machine alone") from None
+    sock = socket.socket(family, kind, proto)
+    try:
+        if sys.platform != "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        raise UserError(_why(error, host, port)) from None
+    return sock
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {host} is in use: a review may be open there already (http://{host}:{port}/); "
+            f"end it, or take another port (--port {port % 65535 + 1}, or --port 0 for any free one)"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} needs an administrator's rights; take one above 1023 (--port 8765)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine; 127.0.0.1 serves this machine alone, 0.0.0.0 every network"
+    return f"cannot listen on {host}, port {port}: {error.strerror}"
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Whether only this machine can reach the socket."""
+    return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def hosts(sock: socket.socket, host: str) -> frozenset[str] | None:
+    """The names that a Host header may carry; None for any, where every address of the machine is served."""
+    if ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_unspecified:
+        return None
+    return LOOPBACK | {bracketed(host).lower()}
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def address(sock: socket.socket, host: str, key: str | None) -> str:
+    """The address to open, with the key where one is asked."""
+    name = socket.gethostname() if hosts(sock, host) is None else host
+    return f"http://{bracketed(name)}:{sock.getsockname()[1]}/" + (f"?key={key}" if key else "")

@@ -1,0 +1,26 @@
+"""How many texts to ask about at once, where the job says `auto`."""
+
+from __future__ import annotations
+
+ROUNDS = 10  # rounds that the budget should last for: each teaches the student what the next should ask
+
+
+def auto_cold_start(classes: int, affordable: int, candidates: int) -> int:
+    """The size of the first batch: two texts a class, 10 to 200 in all (20 for tasks without classes).
+
+    Never more than half of what the budget affords, so that something is left to choose by; at least one text
+    where there is any, and never more than there are.
+    """
+    size = max(10, min(200, 2 * classes)) if classes else 20
+    return max(0, min(size, max(1, affordable // 2), affordable, candidates))
+
+
+def auto_batch(affordable: int, candidates: int) -> int:
+    """The size of a later batch: a tenth of what can still be asked, 10 to 1,000, and never more than can be asked.
+
+    Args:
+        affordable: questions that the rest of the budget surely pays for.
+        candidates: texts without a label.
+    """
+    left = max(0, min(affordable, candidates))
+    return min(left, max(10, min(1000, left // ROUNDS)))

@@ -1,0 +1,74 @@
+"""A job file to start from: `labelwright init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.errors import DataError
+
+JOB_FILE = """\
+# A Labelwright job. Paths are relative to this file. ${NAME} is replaced by the environment variable NAME.
+# Look it over with `labelwright check`, price it with `labelwright estimate`, then `labelwright run`.
+name: first-job
+
+task:
+  kind: classification          # or multilabel, or package.module:Name for a task of your own
+  labels:                       # names, each with a sentence that says when it applies
+    card_arrival: asks when or whether a card comes
+    lost_or_stolen_card: reports a lost or stolen card
+  guidelines: ""                # a few lines for the oracle and the reviewers, or the path of a .md or .txt file
+
+data:
+  pool: texts.csv               # .csv .tsv .jsonl .parquet, a folder of them, an Arrow data set, or a hub id
+  text: text                    # the column that holds the text
+  # id: id                      # a column of ids; by default an id is made from the content
+  # seed: seed.csv              # a few labelled texts that you trust: worked examples for the oracle
+  # gold: gold.csv              # labelled texts for measuring only
+  # label: label                # the label column of seed and gold
+  # max_tokens: 512             # longer texts are over-long
+  # over_long: cut              # or skip, or refuse
+
+student:
+  encoder: builtin:minilm       # or a folder with a transformers encoder, or a hub id
+
+oracle:                         # one, or a list from cheap to dear
+  name: main
+  base_url: http://127.0.0.1:8000/v1
+  model: qwen2.5-7b-instruct
+  # api_key_env: OPENAI_API_KEY # the *name* of the environment variable that holds the key
+  price: {input: 0.05, cached_input: 0.01, output: 0.10}   # dollars per million tokens; or {gpu_hour: 2.0}
+  # concurrency: 16
+  # timeout_s: 60
+  # answers: auto               # how answers are held to the labels: choice, json_schema, plain
+
+people:
+  threshold: 0.8                # an answer less sure than this goes to a person
+  target_error: 0.05            # what the threshold aims at once people have labelled enough
+  audit: 0.05                   # share of accepted answers that a person judges blind all the same
+
+selection:
+  strategy: margin              # random, least_confidence, margin, entropy, or package.module:Name
+  # batch: auto
+  random_share: 0.2             # always drawn by chance: what the report's comparison rests on
+
+budget:
+  dollars: 5                    # a hard cap: no request leaves without its worst case being set aside
+
+stop:
+  agreement: 0.99               # stop when successive students agree this much; null: only at the cap
+  # max_labels: 2000
+
+seed: 0                         # of every random choice
+output: out                     # store, model, report and labels are kept here
+"""
+
+
+def write_job_file(path: Path, *, force: bool = False) -> None:
+    """Raises DataError where the file is there already, or cannot be written."""
+    if path.exists() and not force:
+        raise DataError(f"{path}: is there already; give another name, or --force to write over it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(JOB_FILE, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,385 @@
+"""The steps of a round, each usable alone: select, ask, take, triage, refit, measure.
+
+Every step reads the store, does its work and writes the store; done again after a crash it does nothing twice.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from agent import triage as triaging
+from agent.asking import Asked
+from agent.endpoints import Seat, reset
+from agent.errors import AnswerInvalid
+from agent.measuring import Lesson, Quality, fit, held_out, quality
+from agent.records import (
+    Floats,
+    Label,
+    MicroDollars,
+    Pick,
+    Prediction,
+    Route,
+    Rows,
+    Source,
+    Text,
+    TextId,
+    Value,
+)
+from agent.selection import State, auto_batch, auto_cold_start, cohens_kappa, cold_start, compose, find_strategy
+from agent.store import PickRow, RouteRow
+from agent.workbench import Workbench
+
+# one number a kind of random choice, so that no two choices share a stream
+SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE = range(6)
+MOST_SCORED = 500_000
+STOP_SET_SIZE = 1000
+
+
+# Select ---------------------------------------------------------------------------------------------------------
+
+
+def open_picks(bench: Workbench) -> list[PickRow]:
+    """Picked texts that nothing was decided about: the run died, or the money ran out, before they were asked."""
+    decided = bench.store.routes(bench.job.name)
+    return [p for p in bench.picks().values() if p.text_id not in decided]
+
+
+def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
+    """Choose the batch of round `number`, and keep the choice. Empty where nothing is left to choose.
+
+    Args:
+        affordable: how many questions the rest of the budget is expected to pay for.
+    """
+    candidates, share = _candidates(bench, number)
+    settings = bench.job.selection
+    left = _labels_left(bench, affordable)
+    rng = bench.rng(SELECT, number)
+    strategy = find_strategy(settings.strategy, settings.options)
+    first = settings.cold_start
+    if first == "auto":
+        first = auto_cold_start(len(bench.task.names), left, len(candidates))
+    if number == 0 and len(bench.seed) < first:
+        # a student of a few seed labels is sure of the wrong things: typical texts teach more
+        chance = 1.0 if settings.strategy == "random" else settings.random_share
+        chosen = cold_start(candidates, _rows_to_vectors(bench), min(first, left), chance, rng)
+    else:
+        size = auto_batch(left, len(candidates)) if settings.batch == "auto" else settings.batch
+        chosen = compose(_state(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
+    texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
+    picks = [_scaled(c.pick(t.id), share) for c, t in zip(chosen, texts, strict=True)]
+    bench.store.add_picks(bench.job.name, number, picks, {t.id: t.text for t in texts})
+    bench.watch.picked(number, Counter(p.slice for p in picks))
+    return bench.store.picks(bench.job.name, number)
+
+
+def _candidates(bench: Workbench, number: int) -> tuple[Rows, float]:
+    """Rows that may be picked, and the share of all such rows that they are: a huge pool is scored by a sample."""
+    free = np.ones(len(bench.pool), bool)
+    free[[p.row for p in bench.picks().values()]] = False
+    free[[t.row for t, _ in bench.seed if t.row >= 0]] = False
+    rows = np.flatnonzero(free)
+    if len(rows) <= MOST_SCORED:
+        return rows, 1.0
+    drawn = bench.rng(SAMPLE, number).choice(len(rows), MOST_SCORED, replace=False)
+    return np.sort(rows[drawn]), MOST_SCORED / len(rows)
+
+
+def _labels_left(bench: Workbench, affordable: int) -> int:
+    most = bench.job.stop.max_labels
+    return affordable if most is None else max(0, min(affordable, most - len(bench.picks())))
+
+
+def _state(bench: Workbench, candidates: Rows, number: int) -> State:
+    prediction = _scored(bench, candidates)
+    lessons = [(t, label) for t, label in bench.lessons() if t.row >= 0]
+    return State(
+        candidates=candidates,
+        doubt=prediction.doubt,
+        vectors=_rows_to_vectors(bench),
+        probabilities=prediction.probabilities,
+        labelled=np.array([t.row for t, _ in lessons], np.int64),
+        targets=bench.task.targets([label for _, label in lessons]) if lessons else None,
+        round=number,
+        multilabel=bench.task.kind == "multilabel",
+    )
+
+
+def _scored(bench: Workbench, candidates: Rows) -> Prediction:
+    """What the student thinks of the candidates; one that has learnt nothing doubts them all alike."""
+    if bench.trained:
+        return bench.student.predict(bench.pool.texts(candidates))
+    return Prediction(values=[], doubt=np.ones(len(candidates), np.float32))
+
+
+def _rows_to_vectors(bench: Workbench) -> Any:
+    return lambda rows: bench.vectors(bench.pool.texts(rows))
+
+
+def _scaled(pick: Pick, share: float) -> Pick:
+    """The chance of inclusion in the whole pool, where only a random share of it was scored."""
+    if pick.probability is None or share == 1.0:
+        return pick
+    return Pick(pick.text_id, pick.row, pick.slice, pick.score, pick.probability * share, pick.why)
+
+
+# Ask, and read the answers ----------------------------------------------------------------------------------------
+
+
+async def ask(bench: Workbench, seat: Seat, picks: Sequence[PickRow]) -> dict[TextId, Asked]:
+    """Put the picked texts to an oracle, inside the budget. Texts missing from the result were not asked."""
+    return await ask_texts(seat, [Text(p.text_id, p.text, p.row) for p in picks])
+
+
+async def ask_texts(seat: Seat, texts: Sequence[Text]) -> dict[TextId, Asked]:
+    """Put texts to an oracle, inside the budget."""
+    reset(seat)
+    return await seat.asker.ask([seat.questions(t) for t in texts])
+
+
+def read(bench: Workbench, asked: Asked | None, text: Text) -> Value | None:
+    """The value of an answer, None where there is none or it is not one."""
+    if asked is None or asked.answer is None:
+        return None
+    try:
+        return bench.task.parse(asked.answer.content, text)
+    except AnswerInvalid:
+        return None
+
+
+def take(
+    bench: Workbench, seat: Seat, picks: Sequence[PickRow], answers: Mapping[TextId, Asked]
+) -> tuple[list[Label], dict[TextId, str]]:
+    """Read answers: (labels, why the other answered texts have none). An answer that is no label stays an answer."""
+    costs = bench.store.costs([a.answer_id for a in answers.values() if a.answer_id is not None])
+    labels: list[Label] = []
+    failed: dict[TextId, str] = {}
+    for pick in picks:
+        asked = answers.get(pick.text_id)
+        if asked is None:
+            continue
+        if asked.answer is None or asked.answer_id is None:
+            failed[pick.text_id] = asked.reasons[-1] if asked.reasons else "no answer"
+            continue
+        text = Text(pick.text_id, pick.text, pick.row)
+        try:
+            value = bench.task.parse(asked.answer.content, text)
+        except AnswerInvalid as error:
+            bench.store.mark_invalid(asked.answer_id, str(error))
+            failed[pick.text_id] = str(error)
+            continue
+        label = _label(bench, seat, text, asked, value)
+        labels.append(replace(label, cost=costs.get(asked.answer_id, MicroDollars(0))))
+    return labels, failed
+
+
+def _label(bench: Workbench, seat: Seat, text: Text, asked: Asked, value: Value) -> Label:
+    assert asked.answer is not None
+    belief = bench.task.confidence(asked.answer, value)
+    return Label(
+        text_id=text.id,
+        value=value,
+        source=Source.ORACLE,
+        by=f"{seat.settings.name}/{seat.settings.model}",
+        probabilities=belief.probabilities,
+        confidence=None if math.isnan(belief.confidence) else belief.confidence,
+        lost_mass=belief.lost_mass,
+        prompt_hash=seat.questions.prompt_hash,
+        answer_id=asked.answer_id,
+    )
+
+
+# Triage -----------------------------------------------------------------------------------------------------------
+
+
+def judgement(bench: Workbench) -> tuple[triaging.Calibration, triaging.Threshold]:
+    """How far confidences can be trusted, and from which one on answers are accepted: from people's labels."""
+    people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
+    given = {label.text_id: label for label in bench.store.labels(bench.job.name, source=Source.ORACLE)}
+    both = [i for i in people if i in given]
+    confidences = [given[i].confidence for i in both]
+    correct = [bench.task.agreement(people[i].value, given[i].value) == 1.0 for i in both]
+    calibration = triaging.Calibration.fit(confidences, correct)
+    settings = bench.job.people
+    found = triaging.threshold(calibration.apply(confidences), correct, settings.target_error)
+    return calibration, found.or_else(settings.threshold)
+
+
+def triage(
+    bench: Workbench,
+    number: int,
+    labels: Sequence[Label],
+    failed: Mapping[TextId, str],
+    *,
+    has_stronger: bool = False,
+) -> list[TextId]:
+    """Keep labels and say where each text goes, in one commit. Returns the texts that a stronger oracle is asked."""
+    calibration, bar = judgement(bench)
+    confidences = calibration.apply([label.confidence for label in labels])
+    rng = bench.rng(TRIAGE, number, int(has_stronger))
+    audit = bench.job.people.audit
+    decisions = triaging.route_all(confidences, bar.value or 0.0, has_stronger, audit, rng)
+    with bench.store.transaction() as tx:
+        ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
+        kept = [
+            (d, label, i) for d, label, i in zip(decisions, labels, ids, strict=True) if d.route is not Route.STRONGER
+        ]
+        rows = [
+            RouteRow(label.text_id, i, d.route, d.reason, label.confidence, blind=d.blind, probability=d.probability)
+            for d, label, i in kept
+        ]
+        rows += [RouteRow(i, None, Route.PERSON, f"failed: {why}") for i, why in failed.items()]
+        bench.store.add_routes(bench.job.name, number, rows, tx=tx)
+    return [label.text_id for d, label in zip(decisions, labels, strict=True) if d.route is Route.STRONGER]
+
+
+def triage_again(bench: Workbench, number: int) -> int:
+    """Accept what waits for a person and is sure enough by now, since people's labels moved the bar. How many."""
+    calibration, bar = judgement(bench)
+    waiting = [q for q in bench.store.queue(bench.job.name) if not q.blind and q.suggestion is not None]
+    sure = calibration.apply([q.suggestion.confidence if q.suggestion else None for q in waiting])
+    rows = [
+        RouteRow(q.text_id, q.suggestion.id, Route.ACCEPTED, "sure by now", q.suggestion.confidence)
+        for q, c in zip(waiting, sure.tolist(), strict=True)
+        if q.suggestion is not None and bar.value is not None and c >= bar.value
+    ]
+    if rows:
+        bench.store.add_routes(bench.job.name, number, rows)
+    return len(rows)
+
+
+def accepted(bench: Workbench) -> set[TextId]:
+    """Texts whose label counts: accepted ones, those that a person audits meanwhile, and what a person or the seed
+    said."""
+    routes = bench.store.routes(bench.job.name)
+    trusted = {i for i, r in routes.items() if r.route is Route.ACCEPTED or r.blind}
+    people = (Source.PERSON, Source.SEED)
+    return trusted | {i for i, label in bench.store.current(bench.job.name).items() if label.source in people}
+
+
+# Refit and measure ------------------------------------------------------------------------------------------------
+
+
+def refit(bench: Workbench, number: int) -> None:
+    """Teach the student everything known so far."""
+    lessons = bench.lessons()
+    bench.trained = bool(lessons)
+    if lessons:
+        fit(bench.student, bench.task, lessons, weights_of(bench, lessons), bench.rng(FIT, number))
+
+
+def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
+    """(n,) float32: 1 for a label that counts, and the oracle's own confidence for one that waits for a person."""
+    sure = accepted(bench)
+    given = [1.0 if t.id in sure or label.confidence is None else label.confidence for t, label in lessons]
+    return np.array([max(w, 0.05) for w in given], np.float32)
+
+
+def stop_set_values(bench: Workbench) -> tuple[Prediction, list[int]]:
+    """What the student says of a fixed random set of texts; each value as a short hash that the store can keep."""
+    size = min(STOP_SET_SIZE, len(bench.pool))
+    rows = np.sort(bench.rng(STOP_SET).choice(len(bench.pool), size, replace=False))
+    prediction = bench.student.predict(bench.pool.texts(rows))
+    return prediction, [zlib.crc32(bench.task.show(v).encode()) for v in prediction.values]
+
+
+def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
+    """The figures of a round, kept in the store."""
+    lessons = bench.lessons()
+    spending = bench.store.spending(bench.job.name)
+    _, values = stop_set_values(bench)
+    before = [r for r in bench.store.rounds(bench.job.name) if r.round < number and "stop_set" in r.figures]
+    figures: dict[str, Any] = {
+        "labels": len(lessons) - len(bench.seed),
+        "spent": spending.spent,
+        "picked": dict(Counter(p.slice for p in bench.picks().values() if p.round == number)),
+        "kappa": cohens_kappa(before[-1].figures["stop_set"], values) if before else None,
+        "stop_set": values,
+        "seconds": round(seconds, 3),
+    }
+    figures |= routed(bench, number) | compare(bench, lessons, number)
+    if bench.gold_answers:
+        figures["gold_answers"] = {i: bench.task.show(v) for i, v in bench.gold_answers.items()}
+    bench.store.finish_round(bench.job.name, number, figures)
+    bench.watch.measured(figures)
+    return figures
+
+
+def routed(bench: Workbench, number: int) -> dict[str, int]:
+    """How many texts of a round were accepted, went to people, and failed (which go to people too)."""
+    routes, picks = bench.store.routes(bench.job.name), bench.picks()
+    here = [r for i, r in routes.items() if i in picks and picks[i].round == number]
+    return {
+        "accepted": sum(r.route is Route.ACCEPTED or r.blind for r in here),
+        "people": sum(r.route is Route.PERSON for r in here),
+        "failed": sum(r.reason.startswith("failed") for r in here),
+    }
+
+
+def compare(bench: Workbench, lessons: Sequence[Lesson], number: int) -> dict[str, Any]:
+    """Law 4: the student on everything, on the random slice alone, and on as many labels that were not random."""
+    picks = bench.picks()
+    by_chance = [i for i, (t, _) in enumerate(lessons) if t.id in picks and picks[t.id].slice == "random"]
+    chosen = [i for i, (t, _) in enumerate(lessons) if t.id in picks and picks[t.id].slice != "random"]
+    chosen.sort(key=lambda i: (picks[lessons[i][0].id].round, lessons[i][0].row))
+    seed = [i for i, (t, _) in enumerate(lessons) if t.id not in picks]
+    figures: dict[str, Any] = {"random_labels": len(by_chance)}
+    whole = judged(bench, lessons, by_chance, number)
+    if whole is not None:
+        figures |= {"accuracy": whole.value, "accuracy_lo": whole.low, "accuracy_hi": whole.high}
+        figures |= {"measured_on": whole.measured_on, "metric": whole.metric}
+    if not bench.gold or not by_chance or not chosen:
+        return figures
+    same = min(len(by_chance), len(chosen))
+    spread = [chosen[j] for j in np.linspace(0, len(chosen) - 1, same).round().astype(int)]
+    chance = judged_with(bench, [lessons[i] for i in seed + by_chance], number)
+    equal = judged_with(bench, [lessons[i] for i in seed + spread], number)
+    if chance is not None and equal is not None:
+        figures |= {"accuracy_random": chance.value, "accuracy_random_lo": chance.low}
+        figures |= {"accuracy_random_hi": chance.high, "selected_equal": equal.value}
+        figures |= {"selected_equal_lo": equal.low, "selected_equal_hi": equal.high, "equal_labels": same}
+    return figures
+
+
+def judged(bench: Workbench, lessons: Sequence[Lesson], by_chance: Sequence[int], number: int) -> Quality | None:
+    """The present student's quality: on gold, else on the random slice by students that did not see those labels."""
+    rng = bench.rng(MEASURE, number)
+    if bench.gold:
+        said = bench.student.predict([t for t, _ in bench.gold]).values
+        return quality(bench.task, [v for _, v in bench.gold], said, "gold", rng)
+    if len(by_chance) < 10:
+        return None
+    weights = weights_of(bench, lessons)
+    given, said = held_out(bench.new_student, bench.task, lessons, weights=weights, measured=by_chance, rng=rng)
+    return quality(bench.task, given, said, "random slice", rng)
+
+
+def judged_with(bench: Workbench, lessons: Sequence[Lesson], number: int) -> Quality | None:
+    """The quality on gold of a student that learnt from these lessons alone."""
+    if not lessons or not bench.gold:
+        return None
+    student = fit(bench.new_student(), bench.task, lessons, weights_of(bench, lessons), bench.rng(FIT, number))
+    said = student.predict([t for t, _ in bench.gold]).values
+    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, number))
+
+
+def gold_answers(bench: Workbench) -> dict[TextId, Value]:
+    """What the oracle said of the gold texts, in this run or an earlier one; empty where it was never asked."""
+    if bench.gold_answers:
+        return bench.gold_answers
+    for row in bench.store.rounds(bench.job.name):
+        if said := row.figures.get("gold_answers"):
+            return {TextId(i): bench.task.read(v) for i, v in said.items()}
+    return {}
+
+
+def since(start: float) -> float:
+    """Seconds since `start` of the monotonic clock."""
+    return time.monotonic() - start

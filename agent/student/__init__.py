@@ -1,0 +1,51 @@
+"""The small model: an encoder that turns texts into vectors, and a head that learns labels on them.
+
+Importing this loads no torch; `load_encoder` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.errors import JobFileError
+from agent.job import Job
+from agent.records import Student
+from agent.student.classify import HeadStudent, Vectors
+from agent.tasks import Task
+from agent.tasks.loading import load_named
+
+if TYPE_CHECKING:
+    from agent.student.encoder import Encoder
+
+__all__ = ["HeadStudent", "Vectors", "build_student", "load_encoder"]
+
+
+def build_student(job: Job, task: Task, vectors: Vectors) -> Student:
+    """The student that the job names, or else the task's own.
+
+    `head` is built here; a `package.module:Name` of your own is built as `Name(task, vectors)`. Raises JobFileError.
+    """
+    kind = job.student.kind or task.student
+    if ":" in kind:
+        student: Student = load_named(kind, "student.kind")(task, vectors)
+        missing = [n for n in ("fit", "predict", "save", "load") if not callable(getattr(student, n, None))]
+        if missing:
+            raise JobFileError("job", [(0, f"`student.kind`: {kind} is no Student: it lacks {', '.join(missing)}")])
+        return student
+    if kind != "head":
+        said = f"`student.kind`: unknown kind {kind!r}; known: head, or package.module:Name"
+        raise JobFileError("job", [(0, said)])
+    if not task.names:
+        said = f"`student.kind`: head needs classes, and a {task.kind} task has none; name a package.module:Name"
+        raise JobFileError("job", [(0, said)])
+    return HeadStudent(task, vectors, multilabel=task.widget == "multiple")
+
+
+def load_encoder(job: Job) -> Encoder:
+    """The encoder that the job names, a folder's path being relative to the job file. Raises ModelError."""
+    from agent.student.encoder import Encoder
+
+    settings = job.student
+    folder = job.path(settings.encoder)
+    name = str(folder) if folder.is_dir() else settings.encoder
+    return Encoder.load(name, settings.max_tokens, settings.batch_tokens)

@@ -1,0 +1,90 @@
+"""The student for tasks with classes: a head on stored vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from agent.errors import ModelError
+from agent.records import Floats, Prediction, Text, Value
+from agent.student.head import Head
+from agent.tasks import Task
+
+Vectors = Callable[[Sequence[Text]], Floats]
+"""n texts → (n, d) float32, from a store of vectors or straight from an encoder."""
+
+ROWS_AT_ONCE = 16_384
+FORMAT = 1
+
+
+class HeadStudent:
+    """`agent.records.Student` for classification and multilabel tasks.
+
+    Values are class names; where `multilabel`, tuples of those names with a probability of at least one half.
+
+    Doubt is 1 minus the confidence in the value: 1 minus the probability of the likeliest class; for multilabel that
+    of the least certain decision, the maximum over classes of min(p, 1 - p), as `Multilabel.confidence` has it.
+
+    Attributes:
+        head: the head itself; `head.out_of_fold` holds honest probabilities of the texts last learnt from.
+    """
+
+    def __init__(self, task: Task, vectors: Vectors, multilabel: bool) -> None:
+        self.names = tuple(task.names)
+        self.multilabel = multilabel
+        self.head = Head(len(self.names), independent=multilabel)
+        self._vectors = vectors
+
+    def fit(self, texts: Sequence[Text], targets: Floats, weights: Floats, rng: np.random.Generator) -> None:
+        """Learn from n texts: `targets` (n, C) float32, `weights` (n,) float32. Forgets what it learnt before."""
+        self.head.fit(self._vectors(texts), targets, weights, rng)
+
+    def predict(self, texts: Sequence[Text]) -> Prediction:
+        """Values, doubt and (n, C) probabilities. Vectors are read a chunk at a time; ask for a slice of a large
+        pool at a time where even (n, C) is too much."""
+        probabilities = np.empty((len(texts), len(self.names)), np.float32)
+        for start in range(0, len(texts), ROWS_AT_ONCE):
+            chunk = texts[start : start + ROWS_AT_ONCE]
+            probabilities[start : start + len(chunk)] = self.head.predict(self._vectors(chunk))
+        return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
+
+    def save(self, folder: str) -> None:
+        """Write `head.safetensors` and `head.json`."""
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        save_file(self.head.state(), where / "head.safetensors")
+        about = {"format": FORMAT, "names": self.names, "multilabel": self.multilabel}
+        (where / "head.json").write_text(json.dumps(about, ensure_ascii=False, indent=2), encoding="utf-8")
+
+    def load(self, folder: str) -> None:
+        """Take over what `save` wrote. Raises ModelError where it is none of ours, or of another task."""
+        where = Path(folder)
+        try:
+            about = json.loads((where / "head.json").read_text(encoding="utf-8"))
+            state = load_file(where / "head.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ModelError(f"{where}: no head can be read there ({error})") from None
+        if about.get("format") != FORMAT:
+            raise ModelError(f"{where}: format {about.get('format')} of a head; this version reads {FORMAT}")
+        if (tuple(about.get("names", ())), about.get("multilabel")) != (self.names, self.multilabel):
+            raise ModelError(f"{where}: that head was taught other labels, or another kind of task; fit it anew")
+        try:
+            self.head.restore(state)
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"{where}: head.safetensors does not hold a head ({error})") from None
+
+    def _values(self, probabilities: Floats) -> Iterator[Value]:
+        if not self.multilabel:
+            return (self.names[c] for c in probabilities.argmax(axis=1))
+        return (tuple(self.names[c] for c in np.flatnonzero(row)) for row in probabilities >= 0.5)
+
+    def _doubt(self, probabilities: Floats) -> Floats:
+        p = probabilities
+        sure = np.maximum(p, 1 - p).min(axis=1) if self.multilabel else p.max(axis=1)
+        doubt: Floats = np.clip(1 - sure, 0, 1).astype(np.float32)
+        return doubt

@@ -1,0 +1,156 @@
+"""A light head on embeddings: logistic regression that chooses its own penalty and says honest probabilities.
+
+Knows vectors and targets; no text, no task, no encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from agent.records import Floats, Rows
+from agent.student.logistic import Lessons, principal_axes, sigmoid, softmax, solve
+
+PENALTIES = (8.0, 2.0, 0.5, 0.125, 0.03, 0.0075)
+"""l2 from strong to weak. On unit vectors of 2 to 151 classes and 20 to 4,000 labels the best lay inside."""
+FOLDS = 5
+ROUGH, FINE = 5e-4, 5e-5
+"""Nats for each label that may be left to gain, while searching and in what is kept."""
+PRIOR_SD = 0.5
+"""Of the natural logarithm of the temperature: twenty labels cannot say that it is 0.2, a thousand can."""
+
+
+class Head:
+    """Multinomial logistic regression; or, where `independent`, one logistic regression for each class.
+
+    A constant of one is added to each vector, so that the intercept is a weight like others and penalised like them:
+    a class that nobody saw yet keeps a small probability instead of none.
+
+    Attributes:
+        l2: the penalty that cross-validation chose.
+        temperature: what logits are divided by, fitted to the out-of-fold logits (Guo et al. 2017).
+        out_of_fold: (n, C) float32: for each text that `fit` was given, in its order, the probabilities by a head
+            that had not seen it; uniform for texts of no weight, or where there are too few labels to hold any out.
+    """
+
+    def __init__(self, classes: int, *, independent: bool = False) -> None:
+        self.classes, self.independent = classes, independent
+        self.l2, self.temperature = 1.0, 1.0
+        self.weights: Floats = np.zeros((0, classes), np.float32)
+        self.out_of_fold: Floats = np.zeros((0, classes), np.float32)
+
+    def fit(self, vectors: Floats, targets: Floats, weights: Floats, rng: np.random.Generator) -> None:
+        """Learn from n texts, of which the last classes may have none.
+
+        Args:
+            vectors: (n, d) float32, n at least one.
+            targets: (n, C) float32, soft; rows are scaled to sum to one unless `independent`.
+            weights: (n,) float32; a text of weight zero is left out.
+            rng: deals the folds; the same state gives the same head.
+        """
+        lessons, kept = self._lessons(vectors, targets, weights)
+        axes = principal_axes(lessons)
+        turned = replace(lessons, features=lessons.features @ axes)
+        start = np.zeros((axes.shape[1], self.classes), np.float32)
+        self.l2, self.temperature = 1.0, 1.0
+        self.out_of_fold = np.full(targets.shape, 0.5 if self.independent else 1 / self.classes, np.float32)
+        if _can_hold_out(lessons):
+            search = _Search(turned, _deal(lessons, rng))
+            self.l2, self.temperature, logits = search.best()
+            self.out_of_fold[kept] = lessons.probabilities(logits / np.float32(self.temperature))
+            start = search.mean()
+        self.weights = axes @ solve(turned, self.l2, start, FINE)
+
+    def predict(self, vectors: Floats) -> Floats:
+        """(n, C) float32 probabilities of (n, d) float32 vectors."""
+        if not len(self.weights):
+            raise RuntimeError("the head has learnt nothing yet: fit it or load it first")
+        logits = (vectors @ self.weights[:-1] + self.weights[-1]) / np.float32(self.temperature)
+        return sigmoid(logits) if self.independent else softmax(logits)
+
+    def state(self) -> dict[str, Floats]:
+        """Everything that `predict` needs, as arrays."""
+        return {"weights": self.weights, "temperature": np.array([self.temperature, self.l2], np.float32)}
+
+    def restore(self, state: Mapping[str, Floats]) -> None:
+        """Take over what `state` gave. Raises ValueError where it is of another shape."""
+        weights = state["weights"]
+        if weights.ndim != 2 or weights.shape[1] != self.classes:
+            raise ValueError(f"weights of shape {weights.shape} for {self.classes} classes")
+        self.weights = np.ascontiguousarray(weights, np.float32)
+        self.temperature, self.l2 = (float(v) for v in state["temperature"])
+
+    def _lessons(self, vectors: Floats, targets: Floats, weights: Floats) -> tuple[Lessons, Rows]:
+        kept = np.flatnonzero(weights > 0)
+        if not len(kept):
+            raise ValueError("nothing to learn from: no text has a weight above zero")
+        wanted = np.asarray(targets, np.float32)[kept]
+        if not self.independent:
+            wanted = wanted / wanted.sum(axis=1, keepdims=True)
+        if not np.isfinite(wanted).all():
+            raise ValueError("a target is not finite, or a row of them sums to zero")
+        ones = np.ones((len(kept), 1), np.float32)
+        features = np.hstack([np.asarray(vectors, np.float32)[kept], ones])
+        return Lessons(features, wanted, np.asarray(weights, np.float32)[kept], self.independent), kept
+
+
+class _Search:
+    """Cross-validation along the path of penalties, each fit starting where the one before it ended."""
+
+    def __init__(self, turned: Lessons, fold: Rows) -> None:
+        self.turned, self.fold = turned, fold
+        self.weights = np.zeros((int(fold.max()) + 1, turned.features.shape[1], turned.targets.shape[1]), np.float32)
+        self._parts = [turned.part(fold != k) for k in range(len(self.weights))]
+
+    def best(self) -> tuple[float, float, Floats]:
+        """The penalty, the temperature and the (n, C) out-of-fold logits of the least out-of-fold loss."""
+        chosen, least, kept = PENALTIES[0], np.inf, self.weights.copy()
+        for l2 in PENALTIES:
+            loss, _ = _temper(self.turned, self._logits(l2, ROUGH))
+            if loss > least:  # weaker penalties only overfit from here
+                break
+            chosen, least, kept = l2, loss, self.weights.copy()
+        self.weights = kept
+        logits = self._logits(chosen, FINE)
+        return chosen, _temper(self.turned, logits)[1], logits
+
+    def mean(self) -> Floats:
+        """(r, C): the folds' weights on average, a good start for all the texts together."""
+        found: Floats = self.weights.mean(axis=0)
+        return found
+
+    def _logits(self, l2: float, tolerance: float) -> Floats:
+        out = np.empty_like(self.turned.targets)
+        for k, part in enumerate(self._parts):
+            self.weights[k] = solve(part, l2, self.weights[k], tolerance)
+            held_out = self.fold == k
+            out[held_out] = self.turned.features[held_out] @ self.weights[k]
+        return out
+
+
+def _temper(lessons: Lessons, logits: Floats) -> tuple[float, float]:
+    """The least loss that dividing the logits by a temperature gives, and that temperature."""
+
+    def loss(log_temperature: float) -> float:
+        found, _ = lessons.loss(logits * np.float32(np.exp(-log_temperature)))
+        return found + 0.5 * (log_temperature / PRIOR_SD) ** 2
+
+    result = minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded", options={"xatol": 0.01})
+    return float(result.fun), float(np.exp(result.x))
+
+
+def _can_hold_out(lessons: Lessons) -> bool:
+    """Whether cross-validation can tell anything: some class must be wanted by one text and not by another."""
+    return len(lessons.targets) > 1 and bool((np.ptp(lessons.targets, axis=0) > 0.5).any())
+
+
+def _deal(lessons: Lessons, rng: np.random.Generator) -> Rows:
+    """(n,) the fold of each text: dealt out class by class, so that every fold sees each class in proportion."""
+    n = len(lessons.targets)
+    order = np.lexsort((rng.random(n), lessons.targets.argmax(axis=1)))
+    fold = np.empty(n, np.int64)
+    fold[order] = np.arange(n) % min(FOLDS, n)
+    return fold

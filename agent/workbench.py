@@ -1,0 +1,208 @@
+"""Everything a job needs, each thing opened once and only when it is first used.
+
+`labelwright status` opens a store and nothing else; `labelwright run` opens it all. No step keeps state of its own:
+it reads the store, does its work, and writes the store, so a run may die anywhere and go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from agent.errors import DataError
+from agent.job import Job
+from agent.ledger import Ledger, RunLock
+from agent.pool import Pool, read_labelled
+from agent.records import Label, MicroDollars, Source, Student, Text, TextId, Value
+from agent.store import PickRow, Store
+from agent.tasks import Task, build
+from agent.watch import Silent, Watch
+
+if TYPE_CHECKING:
+    from agent.pool import Embeddings
+    from agent.student.encoder import Encoder
+
+
+class Workbench:
+    """One job, opened.
+
+    Args:
+        job: the job.
+        watch: who is told.
+    """
+
+    def __init__(self, job: Job, watch: Watch | None = None) -> None:
+        self.job = job
+        self.watch: Watch = watch or Silent()
+        self.halted = False
+        self.trained = False  # the student has learnt something
+        self._lock: RunLock | None = None
+        self._opened: list[Any] = []
+        self._on_halt: list[Callable[[], None]] = []
+        self.gold_answers: dict[TextId, Value] = {}  # what the oracle said of gold texts, where it was asked
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened, the lock last."""
+        for thing in reversed(self._opened):
+            thing.close()
+        self._opened.clear()
+        if self._lock is not None:
+            self._lock.close()
+
+    def own(self) -> None:
+        """Take the job's lock, so that one run at a time spends its money. Raises JobLocked."""
+        if self._lock is None:
+            self._lock = RunLock(self.job.output_folder)
+
+    def halt(self) -> None:
+        """A person wants to stop: nothing new is sent. Safe to call from a signal handler."""
+        self.halted = True
+        for listener in self._on_halt:
+            listener()
+
+    def on_halt(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when a person stops the run; at once where that has happened."""
+        self._on_halt.append(listener)
+        if self.halted:
+            listener()
+
+    def rng(self, *where: int) -> np.random.Generator:
+        """A generator for one random choice, the same whenever that choice is made again (law 3)."""
+        return np.random.default_rng([self.job.seed, *where])
+
+    # What a label is, and who gave which -------------------------------------------------------------------------
+
+    @cached_property
+    def task(self) -> Task:
+        return build(self.job.task)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, with the job in it. Raises StoreError."""
+        store = self.existing_store
+        cap = MicroDollars(int(self.job.budget.dollars * 1_000_000))
+        store.open_job(self.job.name, self.job.settings(), self.job.fingerprint(), cap)
+        return store
+
+    @cached_property
+    def existing_store(self) -> Store:
+        """The store as it is: for commands that only look."""
+        store = Store.open(self.job.store_url)
+        self._opened.append(store)
+        return store
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The purse. Opening it calls ambiguous what a dead run left open, so the job must be owned."""
+        ledger = Ledger(self.store, self.job.name, self.job.oracle)
+        if self._lock is None:
+            raise RuntimeError("own the job before its ledger is opened")
+        ledger.recover()
+        self._opened.append(ledger)
+        return ledger
+
+    # Texts ----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        from agent.student import load_encoder
+
+        return load_encoder(self.job)
+
+    @property
+    def encoder_name(self) -> str:
+        """The encoder as the student room knows it: a folder's path is relative to the job file."""
+        folder = self.job.path(self.job.student.encoder)
+        return str(folder) if folder.is_dir() else self.job.student.encoder
+
+    @cached_property
+    def pool(self) -> Pool:
+        return Pool.open(self.job.data, self.job, self.encoder.count_tokens)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """The pool's vectors, made where they are missing."""
+        from agent.pool import Embeddings
+
+        cache = self.job.path(self.job.student.cache) if self.job.student.cache else self.job.output_folder / "cache"
+        made = Embeddings(cache / "embeddings", self.encoder.key, self.encoder.dim, self.encoder.encode)
+        made.fill(self.pool, lambda done, total: self.watch.progress("embedding", done, total))
+        return made
+
+    @cached_property
+    def seed(self) -> list[tuple[Text, Value]]:
+        """The labelled seed; a text that is in the pool has its row there."""
+        return self._labelled(self.job.data.seed, "data.seed")
+
+    @cached_property
+    def gold(self) -> list[tuple[Text, Value]]:
+        """Gold texts that are not in the pool: what the student is measured on."""
+        return [(t, v) for t, v in self._gold if t.row < 0]
+
+    @cached_property
+    def pool_gold(self) -> dict[TextId, Value]:
+        """Gold values of pool texts: what the oracle's labels are measured on."""
+        return {t.id: v for t, v in self._gold if t.row >= 0}
+
+    @cached_property
+    def _gold(self) -> list[tuple[Text, Value]]:
+        return self._labelled(self.job.data.gold, "data.gold")
+
+    def _labelled(self, name: str | None, key: str) -> list[tuple[Text, Value]]:
+        if name is None:
+            return []
+        path = self.job.path(name)
+        if not path.exists():
+            raise DataError(f"{path}: no such file (`{key}` of the job file)")
+        return read_labelled(path, self.job.data, self.task, key=key, pool=self.pool)
+
+    # The student ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def student(self) -> Student:
+        return self.new_student()
+
+    def new_student(self) -> Student:
+        """A student that has learnt nothing yet."""
+        from agent.student import build_student
+
+        return build_student(self.job, self.task, self.vectors)
+
+    def vectors(self, texts: Sequence[Text]) -> Any:
+        """(n, d) float32 embeddings, made or read when a student first asks: one that wants none costs none."""
+        return self.embeddings.vectors(texts)
+
+    def picks(self) -> dict[TextId, PickRow]:
+        """Every text that was ever picked."""
+        return {p.text_id: p for p in self.store.picks(self.job.name)}
+
+    def lessons(self) -> list[tuple[Text, Label]]:
+        """What the student may learn from: the current label of every picked text, and the seed."""
+        current = self.store.current(self.job.name)
+        picked = self.picks()
+        rows = [(Text(i, picked[i].text, picked[i].row), label) for i, label in current.items() if i in picked]
+        known = {text.id for text, _ in rows}
+        return rows + [(t, label) for t, label in self.seed_labels() if t.id not in known]
+
+    def seed_labels(self) -> list[tuple[Text, Label]]:
+        """The seed as labels: trusted, free, and no machine's."""
+        return [(t, Label(t.id, v, Source.SEED, by="seed")) for t, v in self.seed]
+
+    def output(self, name: str) -> Path:
+        """A path in the output folder, which is made."""
+        self.job.output_folder.mkdir(parents=True, exist_ok=True)
+        return self.job.output_folder / name
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a report or a model card says of the job as a whole."""
+        return {"job": self.job.name, "settings": self.job.settings(), "fingerprint": self.job.fingerprint()}

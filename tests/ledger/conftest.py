@@ -1,0 +1,27 @@
+"""A store with one job, a ledger on it, and questions to reserve for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.ledger import Ledger
+from agent.records import MicroDollars
+from agent.store import Store
+from tests.ledger.making import LOCAL, STRONG
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'labelwright.db'}") as opened:
+        opened.open_job("job", {}, "print", MicroDollars(1_000_000))
+        yield opened
+
+
+@pytest.fixture
+def ledger(store: Store) -> Iterator[Ledger]:
+    opened = Ledger(store, "job", [LOCAL, STRONG])
+    yield opened
+    opened.close()

@@ -1,0 +1,278 @@
+"""Findings as real jobs leave them, without a database: a news job, one of 77 classes, one that never began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from agent.records import MicroDollars, Usage
+from agent.report.comparison import confusion, gain
+from agent.report.findings import (
+    Calibration,
+    Estimate,
+    FailedText,
+    Findings,
+    Model,
+    Money,
+    OracleUse,
+    Reviews,
+    Round,
+    Saved,
+    Tally,
+    WaitingText,
+)
+from agent.report.reliability import reliability
+from agent.tasks.intervals import wilson
+
+NEWS = ("business", "entertainment", "politics", "sport", "tech")
+ARTICLE = (
+    "Tate & Lyle boss bags top award. Tate & Lyle's chief executive has been named European Businessman of the Year "
+    "by leading business magazine. Iain Ferguson was awarded the title by US publication Forbes for returning one of "
+    "the UK's \"venerable\" manufacturers to the country's top 100 companies."
+)
+GADGETS = (
+    "Gadgets galore on show at fair: the 2005 Consumer Electronics Show in Las Vegas is a geek's paradise with more "
+    "than 50,000 new gadgets and technologies launched during the four-day event."
+)
+SETTINGS = {
+    "name": "bbc-news",
+    "task": {
+        "kind": "classification",
+        "labels": {
+            "business": "companies, markets, the economy",
+            "entertainment": "film, music, television, celebrities",
+            "politics": "parties, government, elections, laws",
+            "sport": "matches, players, teams, results",
+            "tech": "computers, the internet, gadgets, games",
+        },
+        "guidelines": "Choose what the article is mostly about. A sports club's takeover is business; a film about a "
+        "politician is entertainment; a law about the internet is politics unless it explains the technology. " * 2,
+        "prompt": None,
+        "options": {},
+    },
+    "data": {"pool": "pool.jsonl", "split": "train", "text": "text", "gold": "gold.csv", "seed": None},
+    "student": {"kind": None, "encoder": "builtin:minilm", "max_tokens": 256, "batch_tokens": 8192, "cache": None},
+    "oracle": [
+        {
+            "name": "local",
+            "base_url": "http://***@127.0.0.1:8000/v1",
+            "model": "qwen2.5-1.5b-instruct",
+            "api_key": "**********",
+            "price": {"input": "0.05", "cached_input": "0.01", "output": "0.10", "gpu_hour": None},
+            "concurrency": 16,
+            "answers": "auto",
+        }
+    ],
+    "people": {"threshold": 0.8, "target_error": 0.05, "audit": 0.05},
+    "selection": {"strategy": "margin", "batch": "auto", "random_share": 0.2, "cold_start": "auto", "options": {}},
+    "budget": {"dollars": "0.02", "minutes": None},
+    "stop": {"agreement": 0.99, "window": 3, "max_labels": None, "max_rounds": None},
+    "distil": {"epochs": "auto", "learning_rate": 5e-05, "enabled": True},
+    "seed": 7,
+    "output": "out",
+}
+
+
+def estimate(value: float, n: int, measured_on: str = "gold") -> Estimate:
+    return Estimate(value, *wilson(value * n, n), n, measured_on)
+
+
+def rounds(cap: int = 20_000, last: int = 7) -> tuple[Round, ...]:
+    selected = [0.712, 0.806, 0.851, 0.874, 0.889, 0.897, 0.902, 0.905]
+    chance = [0.436, 0.583, 0.668, 0.704, 0.741, 0.758, 0.772, 0.781]
+    out: list[Round] = []
+    spent = 0
+    for i in range(last + 1):
+        settled, ambiguous = 2_050 + 130 * (i % 3) + 17 * i, 410 if i in (2, 5) else 0
+        spent += settled + ambiguous
+        size = 50 if i == 0 else 70
+        labels = 50 + 70 * i - 2 * i
+        out.append(
+            Round(
+                round=i,
+                labels=labels,
+                spent=MicroDollars(spent),
+                picked={"cold": 40, "random": 10} if i == 0 else {"unsure": 56, "random": 14},
+                accepted=size - 9 - i % 3,
+                people=7 + i % 3,
+                failed=2 if i else 0,
+                selected=estimate(selected[i], 400),
+                random=estimate(chance[i], 400),
+                random_labels=10 + 14 * i,
+                random_spent=MicroDollars(int(spent * (10 + 14 * i) / max(labels, 1))),
+                selected_equal=estimate(chance[i] + 0.0325, 400) if i else None,
+                equal_labels=10 + 14 * i if i else None,
+                kappa=None if i == 0 else 0.80 + 0.024 * i,
+                seconds=21.4 + 3.1 * i,
+                stop="budget" if i == last else None,
+                settled=MicroDollars(settled),
+                ambiguous=MicroDollars(ambiguous),
+            )
+        )
+    return tuple(out)
+
+
+def calibration(n: int = 400) -> Calibration:
+    rng = np.random.default_rng(5)
+    confidence = rng.beta(6, 1.1, n)
+    right = rng.random(n) < np.clip(0.24 + 0.66 * confidence**1.4, 0, 1)
+    before = reliability(confidence, right)
+    after = reliability(0.24 + 0.66 * confidence**1.4 + rng.normal(0, 0.01, n), right)
+    assert before is not None
+    return Calibration(before, after)
+
+
+def news() -> Findings:
+    """A finished job on news, with a gold set and a few answers of people."""
+    done = rounds()
+    spent = done[-1].spent + 310
+    money = Money(
+        cap=MicroDollars(20_000),
+        spent=MicroDollars(spent),
+        ambiguous=MicroDollars(820),
+        invalid=MicroDollars(196),
+        elsewhere=MicroDollars(310),
+        settled_count=548,
+        released_count=9,
+        ambiguous_count=2,
+        invalid_count=6,
+    )
+    truth = [(a, b) for a, b, n in MATRIX for _ in range(n)]
+    return Findings(
+        job="bbc-news",
+        kind="classification",
+        names=NEWS,
+        pool_texts=998,
+        bought=526,
+        labelled=542,
+        money=money,
+        oracles=(
+            OracleUse(
+                "local",
+                "qwen2.5-1.5b-instruct",
+                {"input": 0.05, "cached_input": 0.01, "output": 0.1},
+                Usage(396_412, 2_310, 301_006),
+                MicroDollars(spent),
+                548,
+            ),
+        ),
+        saved=Saved(14, MicroDollars(512), 301_006, 12_040, 27),
+        models=(
+            Model("oracle", estimate(0.8775, 400), {"macro_f1": 0.871}),
+            Model("student_random", estimate(0.781, 400), {"macro_f1": 0.772}),
+            Model("student_selected", estimate(0.905, 400), {"macro_f1": 0.903}),
+            Model("distilled", estimate(0.9275, 400), {"macro_f1": 0.925}),
+        ),
+        stop="budget",
+        rounds=done,
+        gain=gain(done),
+        tallies=(
+            Tally("business", 131, 6, 2, 11),
+            Tally("entertainment", 72, 2, 2, 9),
+            Tally("politics", 88, 5, 2, 21),
+            Tally("sport", 121, 0, 2, 3),
+            Tally("tech", 60, 3, 2, 13),
+        ),
+        confusion=confusion(truth, NEWS, "gold"),
+        calibration=calibration(),
+        reviews=Reviews(16, 2, 1, 143.0),
+        waiting_count=57,
+        waiting=tuple(
+            WaitingText(
+                id=f"t{i}",
+                text=text,
+                reason=reason,
+                suggestion=None if blind else label,
+                confidence=None if blind else confidence,
+                blind=blind,
+                skipped=i == 3,
+                round=i,
+                slice="unsure",
+            )
+            for i, (text, reason, label, confidence, blind) in enumerate(WAITING)
+        ),
+        failed_count=8,
+        failed=(
+            FailedText(
+                "f1",
+                ARTICLE,
+                ("answer is no label: unknown label 'economy'; did you mean 'business'?",),
+                MicroDollars(33),
+            ),
+            FailedText(
+                "f2",
+                "Microsoft seeking spyware trojan.",
+                ("timed out after 60 s (ambiguous)", "HTTP 503"),
+                MicroDollars(410),
+            ),
+        ),
+        settings=SETTINGS,
+        versions={"labelwright": "0.1.0", "python": "3.11.2", "torch": "2.6.0", "transformers": "4.57.1"},
+        prompt_hashes=("b7a1f0c2d4e99a31",),
+        started_at="2025-11-22T04:31:07+00:00",
+        finished_at="2025-11-22T04:37:52+00:00",
+    )
+
+
+MATRIX = [
+    ("business", "business", 78), ("business", "politics", 4), ("business", "tech", 7),
+    ("entertainment", "entertainment", 62), ("entertainment", "tech", 5), ("entertainment", "politics", 3),
+    ("politics", "politics", 66), ("politics", "business", 8), ("politics", "sport", 1),
+    ("sport", "sport", 88), ("sport", "entertainment", 2),
+    ("tech", "tech", 57), ("tech", "business", 14), ("tech", "entertainment", 5),
+]  # fmt: skip
+WAITING = [
+    (ARTICLE, "confidence 0.52 is below 0.80", "business", 0.52, False),
+    (GADGETS,
+     "confidence 0.58 is below 0.80", "tech", 0.58, False),
+    ("Blair prepares to name poll date. Tony Blair is likely to name 5 May as election day when Parliament returns.",
+     "audit: one accepted answer in twenty is checked", "politics", 0.97, True),
+    ("Souness delight at Euro progress.", "the oracle and the student disagree", "sport", 0.71, False),
+]  # fmt: skip
+
+
+def banking() -> Findings:
+    """A job of 77 classes, one of them with no label, measured against people only."""
+    names = tuple(f"{a}_{b}_{c}" for a in ("card", "transfer", "top_up", "cash", "identity", "refund", "exchange")
+                  for b in ("pending", "wrong_amount", "not_recognised", "fee")
+                  for c in ("today", "abroad", "again"))[:77]  # fmt: skip
+    names = (*names, *(f"other_{i}" for i in range(77 - len(names))))
+    rng = np.random.default_rng(3)
+    truth = [names[i] for i in rng.integers(0, 77, 600)]
+    given = [t if rng.random() < 0.8 else names[(names.index(t) + int(rng.integers(1, 4))) % 77] for t in truth]
+    counts = rng.integers(2, 40, 77)
+    done = tuple(
+        replace(
+            r,
+            selected=r.selected and replace(r.selected, measured_on="random slice"),
+            random=r.random and replace(r.random, measured_on="random slice"),
+        )
+        for r in rounds()
+    )
+    return replace(
+        news(),
+        job="banking77",
+        names=names,
+        confusion=confusion(zip(truth, given, strict=True), names, "people"),
+        tallies=(
+            *(Tally(n, int(c), int(c) // 9, 0, int(c) // 5) for n, c in zip(names[:-1], counts, strict=False)),
+            Tally(names[-1]),
+        ),
+        calibration=replace(calibration(), after=None, measured_on="people"),
+        models=(
+            *(
+                Model(m.name, m.accuracy and replace(m.accuracy, measured_on="random slice"))
+                for m in news().models[:3]
+            ),
+            Model("distilled"),
+        ),
+        rounds=done,
+        gain=gain(done),
+        stop=None,
+    )
+
+
+def nothing() -> Findings:
+    """A job that never asked anything."""
+    return Findings(job="empty", kind="classification", names=("a", "b"), money=Money(cap=MicroDollars(1_000_000)))

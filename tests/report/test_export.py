@@ -1,0 +1,225 @@
+"""Label files: whole, the same each time, and readable by what people read them with."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pytest
+
+from agent.errors import DataError
+from agent.records import Label, Source, TextId
+from agent.report.export import FORMATS, PoolRow, export
+from agent.store import Store
+from tests.report import a_job
+
+TRICKY = 'line\r\nbreak, "quoted", tab\t, = 1+1, \u2028 émoji 🎉'
+
+
+def pool() -> list[PoolRow]:
+    """Every text of the job, the first one three times, one that nobody labelled."""
+    rows: list[PoolRow] = [(f"row-{i}", text, TextId(f"t{i}")) for i, (text, *_) in enumerate(a_job.ROWS)]
+    first = rows[0]
+    return [*rows, ("copy-1", first[1], first[2]), (77, TRICKY, TextId("new")), ("copy-2", first[1], first[2])]
+
+
+@pytest.fixture
+def done(store: Store) -> Store:
+    a_job.done(store)
+    return store
+
+
+def frame(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "labels.parquet")
+
+
+def test_every_row_of_the_pool_with_a_label_is_written_with_its_provenance(done: Store, tmp_path: Path) -> None:
+    paths = export(done, a_job.JOB, a_job.task(), pool(), tmp_path)
+    assert [p.name for p in paths] == ["labels.parquet", "labels.csv", "labels.jsonl", "datasets", "README.md"]
+    rows = frame(tmp_path).set_index("id")
+    assert list(rows.index) == [*(f"row-{i}" for i in range(7)), "copy-1", "copy-2"]
+    first = rows.loc["row-0"]
+    assert (first.label, first.source, first.by, first.route) == ("card", "oracle", "local/small", "accepted")
+    assert (first.confidence, first.prompt_hash, first["round"], first.slice) == (0.95, "prompt-1", 0, "random")
+    assert first.probabilities == pytest.approx({"card": 0.95, "cash": 0.025, "loan": 0.025})
+    assert (first.inclusion_probability, first.review_probability) == (0.2, 0.1)
+    assert first.created_at.tzinfo is not None
+    person = rows.loc["row-2"]
+    assert (person.label, person.source, person.by, person.route) == ("loan", "person", "ann", "person")
+    assert pd.isna(person.probabilities)
+    assert rows.loc["row-4"].route == "waiting"
+    assert rows.loc["row-5"].route == "accepted"
+
+
+def test_copies_have_the_label_of_the_first_and_cost_nothing(done: Store, tmp_path: Path) -> None:
+    export(done, a_job.JOB, a_job.task(), pool(), tmp_path, ["parquet"])
+    rows = frame(tmp_path).set_index("id")
+    assert list(rows.loc[["row-0", "copy-1", "copy-2"]].duplicate_of.fillna("")) == ["", "row-0", "row-0"]
+    assert list(rows.loc[["row-0", "copy-1", "copy-2"]].label) == ["card"] * 3
+    assert rows.cost_dollars.sum() == pytest.approx(sum(x.cost for x in done.current(a_job.JOB).values()) / 1e6)
+
+
+def test_copies_that_share_their_id_too_are_paid_once(done: Store, tmp_path: Path) -> None:
+    export(done, a_job.JOB, a_job.task(), [pool()[0]] * 3, tmp_path, ["parquet"])
+    assert list(frame(tmp_path).cost_dollars) == [0.0001, 0.0, 0.0]
+
+
+def test_rows_without_a_label_can_be_written_too(done: Store, tmp_path: Path) -> None:
+    export(done, a_job.JOB, a_job.task(), pool(), tmp_path, all_rows=True)
+    rows = frame(tmp_path).set_index("id")
+    assert rows.loc["77"].text == TRICKY
+    assert pd.isna(rows.loc["77"].label)
+    assert len(rows) == len(pool())
+    table = pd.read_csv(tmp_path / "labels.csv", keep_default_na=False, dtype=str).set_index("id")
+    assert table.loc["77"].text == TRICKY
+    assert table.loc["77"].label == ""
+
+
+def test_all_formats_say_the_same(done: Store, tmp_path: Path) -> None:
+    export(done, a_job.JOB, a_job.task(), pool(), tmp_path, all_rows=True)
+    lines = [json.loads(x) for x in (tmp_path / "labels.jsonl").read_text("utf-8").split("\n") if x]
+    saved = datasets.load_from_disk(str(tmp_path / "datasets"))
+    table = pd.read_csv(tmp_path / "labels.csv", keep_default_na=False, na_values={"confidence": ""})
+    for name in ("id", "text", "label", "route", "duplicate_of", "slice", "round", "confidence"):
+        assert saved[name] == [r[name] for r in lines]
+    assert saved["probabilities"] == [r["probabilities"] for r in lines]
+    assert list(table.text) == saved["text"]
+    assert [json.loads(p) if p else None for p in table.probabilities] == [r["probabilities"] for r in lines]
+    assert [t.isoformat() if t else None for t in saved["created_at"]] == [r["created_at"] for r in lines]
+    assert list(lines[0]) == list(table.columns) == saved.column_names
+
+
+def test_exporting_again_gives_the_same_bytes(done: Store, tmp_path: Path) -> None:
+    def everything(name: str) -> dict[str, bytes]:
+        export(done, a_job.JOB, a_job.task(), pool(), tmp_path / name, all_rows=True)
+        files = sorted(p for p in (tmp_path / name).rglob("*") if p.is_file())
+        return {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in files}
+
+    first = everything("one")
+    assert len(first) == 7
+    assert everything("two") == first
+    assert everything("one") == first  # over the old files, and nothing is left beside them
+
+
+def test_an_empty_export_can_be_read(store: Store, tmp_path: Path) -> None:
+    a_job.begin(store)
+    export(store, a_job.JOB, a_job.task(), pool(), tmp_path)
+    assert len(frame(tmp_path)) == 0
+    assert len(datasets.load_from_disk(str(tmp_path / "datasets"))) == 0
+    assert "0 of 0 rows have a label" in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_several_classes_are_a_list(store: Store, tmp_path: Path) -> None:
+    a_job.begin(store)
+    a_job.pick(store, 0, {"t0": "both", "t1": "none"}, "random", 1.0)
+    a_job.give(store, "t0", ["card", "cash"], 0.9)
+    a_job.give(store, "t1", [], 0.8)
+    rows: list[PoolRow] = [("a", "both", TextId("t0")), ("b", "none", TextId("t1"))]
+    task = a_job.task("multilabel")
+    export(store, a_job.JOB, task, rows, tmp_path)
+    assert datasets.load_from_disk(str(tmp_path / "datasets"))["label"] == [["card", "cash"], []]
+    cells = pd.read_csv(tmp_path / "labels.csv", keep_default_na=False).label
+    assert [task.read(c) for c in cells] == [("card", "cash"), ()]
+
+
+def test_the_label_of_a_task_without_classes_is_as_it_shows(store: Store, tmp_path: Path) -> None:
+    class Spans:
+        kind, widget, names = "spans", "json", ()
+        show = staticmethod(json.dumps)
+
+    a_job.begin(store)
+    a_job.pick(store, 0, {"t0": "x"}, "random", 1.0)
+    span = {"start": 0, "end": 1}
+    label = Label(TextId("t0"), span, Source.ORACLE, "local/small", probabilities={"yes": 0.5})
+    store.add_labels(a_job.JOB, [label])
+    export(store, a_job.JOB, Spans(), [("a", "x", TextId("t0"))], tmp_path)  # type: ignore[arg-type]
+    row = frame(tmp_path).iloc[0]
+    assert json.loads(row.label) == span
+    assert json.loads(row.probabilities) == {"yes": 0.5}
+
+
+def test_text_that_utf8_cannot_hold_is_written_all_the_same(done: Store, tmp_path: Path) -> None:
+    rows: list[PoolRow] = [("a\udc80", "half \udcff and \x00", TextId("t0"))]
+    export(done, a_job.JOB, a_job.task(), rows, tmp_path)
+    assert frame(tmp_path).iloc[0].text == "half ? and \x00"
+
+
+def test_the_data_card_counts_and_explains(done: Store, tmp_path: Path) -> None:
+    export(done, a_job.JOB, a_job.task(), pool(), tmp_path)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert card.startswith('---\npretty_name: "tickets"\n')
+    for part in (
+        "9 of 9 rows have a label; 2 repeat a text",
+        "| card | 4 |",
+        "| waiting | 1 |",
+        "prompt-1",
+        "local/small",
+    ):
+        assert part in card
+    for column in frame(tmp_path).columns:
+        assert f"| `{column}` |" in card
+
+
+@pytest.mark.parametrize(("name", "hint"), [("parqet", "did you mean 'parquet'"), ("xlsx", "known: parquet, csv")])
+def test_an_unknown_format_is_refused(done: Store, tmp_path: Path, name: str, hint: str) -> None:
+    with pytest.raises(DataError, match=hint):
+        export(done, a_job.JOB, a_job.task(), pool(), tmp_path, [name])
+
+
+def test_a_folder_that_is_something_else_is_not_overwritten(done: Store, tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds something else"):
+        export(done, a_job.JOB, a_job.task(), pool(), tmp_path)
+    assert (tmp_path / "datasets" / "thesis.txt").read_text() == "years of work"
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("labelwright.db")) == ["datasets"]
+
+
+def test_a_pool_that_breaks_midway_leaves_the_old_files(done: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(done, a_job.JOB, a_job.task(), pool(), out)
+    before = (out / "labels.csv").read_bytes()
+
+    def broken() -> Iterator[PoolRow]:
+        yield pool()[0]
+        raise RuntimeError("a bad disk")
+
+    with pytest.raises(RuntimeError, match="bad disk"):
+        export(done, a_job.JOB, a_job.task(), broken(), out)
+    assert (out / "labels.csv").read_bytes() == before
+    assert sorted(p.name for p in out.iterdir()) == [
+        "README.md",
+        "datasets",
+        "labels.csv",
+        "labels.jsonl",
+        "labels.parquet",
+    ]
+
+
+def test_a_file_in_the_way_of_the_folder_is_named(done: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(DataError, match=r"cannot write labels to .*out"):
+        export(done, a_job.JOB, a_job.task(), pool(), tmp_path / "out")
+
+
+def test_memory_does_not_grow_with_the_pool(done: Store, tmp_path: Path) -> None:
+    def rows(n: int) -> Iterator[PoolRow]:
+        return ((f"row-{i}", f"some text that is number {i}", TextId(f"t{i}")) for i in range(n))
+
+    def peak(n: int) -> int:
+        tracemalloc.start()
+        export(done, a_job.JOB, a_job.task(), rows(n), tmp_path / "out", ["csv", "jsonl"], all_rows=True)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(3_000)  # imports
+    assert peak(30_000) < 1.5 * peak(3_000)
+
+
+def test_formats_are_those_that_the_command_names() -> None:
+    assert FORMATS == ("parquet", "csv", "jsonl", "datasets")

@@ -1,0 +1,219 @@
+"""Findings out of a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from agent.errors import StoreError
+from agent.records import MicroDollars, Text, TextId
+from agent.report import Evidence, gather, last_final, page, write
+from agent.report.findings import Cell, Findings, Tally
+from agent.store import Store
+from tests.report import a_job
+
+
+@pytest.fixture
+def found(store: Store) -> Findings:
+    a_job.done(store)
+    return gather(store, a_job.JOB, a_job.task())
+
+
+def test_money_is_told_by_what_became_of_it(found: Findings) -> None:
+    assert found.money.cap == 10_000
+    assert found.money.spent == 7 * 100 + 70 + 200
+    assert found.money.ambiguous == 200
+    assert found.money.invalid == 70
+    assert (found.money.settled_count, found.money.ambiguous_count, found.money.invalid_count) == (8, 1, 1)
+    assert found.money.elsewhere == 0
+
+
+def test_rounds_cost_what_their_texts_cost(found: Findings) -> None:
+    first, second = found.rounds
+    assert (first.settled, first.ambiguous) == (400, 0)
+    assert (second.settled, second.ambiguous) == (370, 200)
+    assert (first.random_spent, second.random_spent) == (400, 400)
+    assert sum(r.settled + r.ambiguous for r in found.rounds) == found.money.spent
+
+
+def test_classes_are_counted_by_who_decided(found: Findings) -> None:
+    assert found.tallies == (
+        Tally("card", accepted=2),  # one of them is audited, and counts meanwhile
+        Tally("cash", person=2, waiting=1),
+        Tally("loan", person=2),
+    )
+
+
+def test_what_waits_says_why_and_hides_the_blind_ones_suggestion(found: Findings) -> None:
+    waiting = {w.id: w for w in found.waiting}
+    assert found.waiting_count == 3
+    assert waiting["t4"].reason == "the oracle was not sure enough"
+    assert (waiting["t4"].suggestion, waiting["t4"].confidence) == ("cash", 0.5)
+    assert (waiting["t5"].blind, waiting["t5"].suggestion, waiting["t5"].confidence) == (True, None, None)
+    assert waiting["bad"].reason == "failed: unknown label 'savings'"
+
+
+def test_failures_come_with_their_cost_the_dearest_first(found: Findings) -> None:
+    assert [(f.id, f.cost) for f in found.failed] == [("lost", 200), ("bad", 70)]
+    assert found.failed[0].reasons == ("timed out",)
+    assert found.failed_count == 2
+
+
+def test_the_oracle_is_held_against_people_where_there_is_no_gold(found: Findings) -> None:
+    assert found.confusion is not None
+    assert found.confusion.measured_on == "people"
+    assert found.confusion.cells == (Cell("cash", "cash", 1), Cell("cash", "loan", 1), Cell("loan", "card", 1),
+                                     Cell("loan", "loan", 1))  # fmt: skip
+    oracle = found.models[0].accuracy
+    assert oracle is not None
+    # the audited answer stands for ten: (10 + 1) of (10 + 1 + 1 + 1)
+    assert oracle.value == pytest.approx(11 / 13)
+    assert oracle.measured_on == "people"
+
+
+def test_gold_is_better_evidence_than_people(store: Store) -> None:
+    a_job.done(store)
+    gold = [(Text(TextId("t0"), "my card is gone"), "card"), (Text(TextId("t2"), "loan or card?"), "cash")]
+    found = gather(store, a_job.JOB, a_job.task(), Evidence(gold=gold))
+    oracle = found.models[0].accuracy
+    assert oracle is not None
+    assert (oracle.value, oracle.n, oracle.measured_on) == (0.5, 2, "gold")
+    assert found.confusion is not None
+    assert found.confusion.cells == (Cell("card", "card", 1), Cell("cash", "card", 1))
+
+
+def test_answers_about_gold_texts_outside_the_pool_are_found_in_the_rounds(store: Store) -> None:
+    a_job.done(store)
+    store.finish_round(a_job.JOB, 2, {"gold_answers": {"g1": "card", "g2": "loan"}})
+    gold = [(Text(TextId("g1"), "x"), "card"), (Text(TextId("g2"), "y"), "loan")]
+    found = gather(store, a_job.JOB, a_job.task(), Evidence(gold=gold))
+    assert found.models[0].accuracy is not None
+    assert found.models[0].accuracy.value == 1.0
+    assert found.models[0].accuracy.n == 2
+
+
+def test_final_figures_of_the_run_come_first_and_rounds_stand_in_for_missing_ones(store: Store) -> None:
+    a_job.done(store)
+    final = {
+        "oracle": {"accuracy": 0.9, "lo": 0.85, "hi": 0.94, "n": 300, "measured_on": "gold", "macro_f1": 0.88},
+        "distilled": {"accuracy": float("nan"), "lo": None},
+    }
+    found = gather(store, a_job.JOB, a_job.task(), Evidence(final=final))
+    oracle, random, selected, distilled = found.models
+    assert oracle.accuracy is not None
+    assert (oracle.accuracy.value, oracle.figures) == (0.9, {"macro_f1": 0.88})
+    assert random.accuracy is not None
+    assert random.accuracy.value == 0.6
+    assert selected.accuracy is not None
+    assert selected.accuracy.value == 0.8
+    assert distilled.accuracy is None
+
+
+def test_a_report_made_later_still_knows_the_final_figures(store: Store, tmp_path: Path) -> None:
+    a_job.done(store)
+    assert last_final(tmp_path) == {}
+    final = {
+        "distilled": {"accuracy": 0.9, "lo": 0.85, "hi": 0.94, "n": 300, "measured_on": "gold", "macro_f1": 0.88}
+    }
+    first = gather(store, a_job.JOB, a_job.task(), Evidence(final=final))
+    write(first, tmp_path)
+    again = gather(store, a_job.JOB, a_job.task(), Evidence(final=last_final(tmp_path)))
+    assert again.models == first.models
+    (tmp_path / "report.json").write_text("[1, 2")
+    assert last_final(tmp_path) == {}
+
+
+def test_the_gain_over_chance_is_the_loops_own_comparison(found: Findings) -> None:
+    assert found.gain is not None
+    assert (found.gain.labels, found.gain.verdict) == (3, "better")
+    assert found.gain.difference == pytest.approx(0.15)
+    assert found.stop == "pool"
+
+
+def test_tokens_prices_people_and_hashes(found: Findings) -> None:
+    (oracle,) = found.oracles
+    assert (oracle.name, oracle.model, oracle.answers) == ("local", "small", 8)
+    assert oracle.price == {"input": 2.0, "cached_input": 0.5, "output": 4.0}
+    assert oracle.usage.prompt_tokens == 8 * 40
+    assert found.saved.cached_tokens == 8 * 10
+    assert found.saved.cached_cost == 8 * 10 * 1.5
+    assert (found.reviews.labelled, found.reviews.people, found.reviews.seconds) == (4, 1, 16.0)
+    assert found.prompt_hashes == ("prompt-1",)
+    assert found.settings["seed"] == 3
+    assert found.versions["python"]
+
+
+def test_answers_that_another_job_bought_are_what_the_cache_saved(store: Store) -> None:
+    store.open_job("before", {}, "x", MicroDollars(1_000))
+    bought = a_job.buy(store, "t0", "card", 130, job="before")
+    a_job.begin(store)
+    a_job.pick(store, 0, {"t0": "my card is gone"}, "random", 1.0)
+    a_job.give(store, "t0", "card", 0.9, bought)
+    found = gather(store, a_job.JOB, a_job.task())
+    assert (found.saved.answers, found.saved.answers_cost) == (1, 130)
+    assert (found.bought, found.money.spent) == (1, 0)
+
+
+def halve(confidences: Sequence[float], right: Sequence[bool]) -> object:
+    return lambda given: [c / 2 for c in given]
+
+
+def test_confidence_is_shown_calibrated_where_a_calibrator_is_given(store: Store) -> None:
+    a_job.begin(store)
+    texts = {f"t{i}": f"text {i}" for i in range(12)}
+    a_job.pick(store, 0, texts, "random", 1.0)
+    for i, text in enumerate(texts):
+        a_job.route(store, text, a_job.give(store, text, "card", 0.8), "unsure", 0.8, 1.0)
+        a_job.answer(store, text, "card" if i % 2 else "cash")
+    evidence = Evidence(calibrator=halve)  # type: ignore[arg-type]
+    found = gather(store, a_job.JOB, a_job.task(), evidence).calibration
+    assert found is not None
+    assert found.measured_on == "people"
+    assert found.before.ece == pytest.approx(0.3)
+    assert found.after is not None
+    assert found.after.ece == pytest.approx(0.1)
+    plain = gather(store, a_job.JOB, a_job.task()).calibration
+    assert plain is not None
+    assert plain.after is None
+
+
+def test_a_job_that_never_asked_gives_empty_findings_and_a_page(store: Store) -> None:
+    a_job.begin(store)
+    found = gather(store, a_job.JOB, a_job.task())
+    assert (found.bought, found.rounds, found.confusion, found.stop) == (0, (), None, None)
+    assert "No label has been bought yet" in page(found)
+
+
+def test_a_task_without_classes_says_so(store: Store) -> None:
+    a_job.done(store)
+
+    class Spans:
+        kind, widget, names = "spans", "json", ()
+        show = staticmethod(str)
+        agreement = staticmethod(lambda a, b: float(a == b))
+
+    html = page(gather(store, a_job.JOB, Spans()))  # type: ignore[arg-type]
+    assert "The labels of this kind of task are not classes" in html
+
+
+def test_every_text_of_several_classes_counts_for_each(store: Store) -> None:
+    a_job.begin(store)
+    a_job.pick(store, 0, {"t0": "card and cash"}, "random", 1.0)
+    a_job.route(store, "t0", a_job.give(store, "t0", ["card", "cash"], 0.9), "accepted", 0.9, 0.1)
+    found = gather(store, a_job.JOB, a_job.task("multilabel"))
+    assert [(t.name, t.accepted) for t in found.tallies] == [("card", 1), ("cash", 1), ("loan", 0)]
+
+
+def test_an_unknown_job_is_named(store: Store) -> None:
+    with pytest.raises(StoreError, match="no job 'other'"):
+        gather(store, "other", a_job.task())
+
+
+def test_figures_that_are_not_numbers_are_left_out(store: Store) -> None:
+    a_job.begin(store)
+    odd = {"labels": None, "accuracy": "high", "picked": None, "kappa": None, "seconds": "soon", "stop": None}
+    store.finish_round(a_job.JOB, 0, odd)
+    (only,) = gather(store, a_job.JOB, a_job.task()).rounds
+    assert (only.labels, only.selected, only.kappa, only.seconds) == (0, None, None, None)

@@ -1,0 +1,290 @@
+"""The page: whole by itself, safe with anybody's text, and never at odds with report.json."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import DataError
+from agent.records import MicroDollars
+from agent.report.findings import Confusion, Estimate, Findings, Model, Round, Tally, WaitingText
+from agent.report.page import WRITERS, page, write
+from tests.report import sample
+
+EVERY = {"news": sample.news, "banking": sample.banking, "nothing": sample.nothing}
+HOSTILE = '</style><script>alert(1)</script><img src=x onerror=alert(1)> [bold]\x00\x1b[31m\u202eevil & "quoted" \''
+
+
+class Seen(HTMLParser):
+    """What a browser would see: tags with attributes, text outside style, figures by their path."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.figures: list[tuple[str, str, str]] = []
+        self._open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.words.append(data)
+        if self._open[-1:] == ["data"]:
+            attributes = self.tags[-1][1]
+            self.figures.append((attributes["data-json"] or "", attributes["value"] or "", data))
+
+    @property
+    def text(self) -> str:
+        """Without markup; a narrow space before a unit reads as a space."""
+        return " ".join(" ".join(self.words).split())
+
+
+def look_up(data: Any, path: str) -> Any:
+    for part in path.split("."):
+        data = data[int(part)] if isinstance(data, list) else data[part]
+    return data
+
+
+@pytest.mark.parametrize("job", EVERY)
+def test_the_page_asks_nothing_of_the_network(job: str) -> None:
+    html = page(EVERY[job]())
+    for tag, attributes in Seen(html).tags:
+        assert tag not in {"script", "iframe", "link", "img", "object", "embed", "base"}
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            assert (attributes.get(name) or "#").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in html
+
+
+@pytest.mark.parametrize("job", EVERY)
+def test_no_figure_that_is_not_known_reaches_the_page(job: str) -> None:
+    findings = EVERY[job]()
+    html = page(replace(findings, settings={}))
+    body = html[html.index("<body>") :]
+    assert not re.search(r"\b(nan|None|inf|Infinity|undefined|null)\b", body)
+    assert "not known" not in body
+
+
+@pytest.mark.parametrize("job", EVERY)
+def test_every_figure_on_the_page_stands_in_the_json(job: str, tmp_path: Path) -> None:
+    findings = EVERY[job]()
+    html_path, json_path = write(findings, tmp_path)
+    data = json.loads(json_path.read_text("utf-8"))
+    figures = Seen(html_path.read_text("utf-8")).figures
+    assert len(figures) >= (10 if job == "nothing" else 60)
+    for path, value, shown in figures:
+        exact = look_up(data, path)
+        assert float(value) == exact
+        assert shown in {how(exact) for how in WRITERS.values()}
+
+
+def test_the_headline_is_what_the_run_found() -> None:
+    said = Seen(page(sample.news())).text
+    for figure in ("$0.0189", "$0.0200", "526", "57", "87.8 %", "78.1 %", "90.5 %", "92.8 %"):
+        assert figure in said
+    assert "against gold labels" in said
+    assert "budget is used up" in said
+
+
+def test_agreement_with_the_oracle_is_never_called_accuracy_against_gold() -> None:
+    said = Seen(page(sample.banking())).text
+    assert "agreement with the oracle only" in said
+    assert "against gold" not in said
+
+
+def test_an_empty_job_says_why_each_section_is_empty_and_what_to_do() -> None:
+    said = Seen(page(sample.nothing())).text
+    for why in (
+        "No label has been bought yet", "No stop reason fired", "not measured", "Not compared with chance yet",
+        "No learning curve", "No cost by round", "No oracle has been asked", "No labels yet",
+        "Nothing to compare the oracle with", "No reliability diagram", "Nothing waits for a person",
+        "No answer failed", "No round has finished", "No settings on record",
+    ):  # fmt: skip
+        assert why in said
+    assert "data.gold" in said
+    assert "labelwright run job.yaml" in said
+
+
+def test_what_anybody_wrote_stays_text() -> None:
+    news = sample.news()
+    hostile = replace(
+        news,
+        job=HOSTILE,
+        kind=HOSTILE,
+        names=(HOSTILE, "b"),
+        stop=HOSTILE,
+        tallies=(Tally(HOSTILE, 3, 1, 1, 1),),
+        confusion=Confusion((HOSTILE, "b"), tuple(replace(c, truth=HOSTILE) for c in news.confusion.cells[:1]), 1, 0)
+        if news.confusion
+        else None,
+        waiting=(WaitingText("t", HOSTILE * 40, HOSTILE, HOSTILE, 0.5, slice=HOSTILE),),
+        failed=tuple(replace(f, text=HOSTILE, reasons=(HOSTILE,)) for f in news.failed),
+        rounds=tuple(replace(r, picked={HOSTILE: 3}, stop=HOSTILE) for r in news.rounds),
+        oracles=tuple(replace(o, name=HOSTILE, model=HOSTILE) for o in news.oracles),
+        models=(Model(HOSTILE, sample.estimate(0.5, 9, HOSTILE), {HOSTILE: 0.5}),),
+        settings={HOSTILE: {HOSTILE: HOSTILE}, "oracle": [{"name": HOSTILE}]},
+        versions={HOSTILE: HOSTILE},
+        prompt_hashes=(HOSTILE,),
+        started_at=HOSTILE,
+    )
+    html = page(hostile)
+    seen = Seen(html)
+    assert not {"script", "img"} & {tag for tag, _ in seen.tags}
+    assert not set("\x00\x1b\u202e") & set(html)
+    assert "<script>alert(1)</script>" in seen.text
+    assert html.count("</style>") == 1
+
+
+@given(st.text(st.characters(codec=None), max_size=80))
+def test_no_text_at_all_breaks_the_page(text: str) -> None:
+    findings = replace(
+        sample.nothing(), job=text, stop=text, waiting=(WaitingText("t", text, text),), waiting_count=1
+    )
+    html = page(findings)
+    tags = [tag for tag, _ in Seen(html).tags]
+    assert tags.count("section") == 9
+    assert html.rstrip().endswith("</html>")
+    html.encode("utf-8")
+
+
+def test_a_megabyte_of_text_is_folded() -> None:
+    findings = replace(sample.nothing(), waiting=(WaitingText("t", "word " * 200_000, "long"),), waiting_count=1)
+    html = page(findings)
+    assert len(html) < 60_000
+    assert '<details class="fold">' in html
+
+
+def test_the_same_findings_give_the_same_bytes() -> None:
+    assert page(sample.news()) == page(sample.news())
+
+
+def test_selection_that_bought_nothing_is_told() -> None:
+    assert "nothing that can be told from chance" in Seen(page(sample.news())).text
+
+
+@pytest.mark.parametrize(
+    ("difference", "ends", "said"),
+    [
+        (0.1, (0.05, 0.15), "+10.0 points better than random ones did"),
+        (-0.1, (-0.15, -0.05), "taught a worse student"),
+        (0.02, (-0.01, 0.05), "nothing that can be told from chance"),
+        (0.02, (None, None), "this proves nothing"),
+    ],
+)
+def test_what_selection_bought_is_said_as_it_is(
+    difference: float, ends: tuple[float | None, float | None], said: str
+) -> None:
+    news = sample.news()
+    assert news.gain is not None
+    gain = replace(news.gain, difference=difference, lo=ends[0], hi=ends[1])
+    assert said in Seen(page(replace(news, gain=gain))).text
+
+
+def test_one_round_without_gold_is_a_report_too() -> None:
+    one = Round(0, 10, MicroDollars(50), {"cold": 10}, 8, 2, 0, settled=MicroDollars(50))
+    findings = replace(sample.nothing(), rounds=(one,), bought=10, labelled=10)
+    said = Seen(page(findings)).text
+    assert "One round only" in said
+    assert "No learning curve" in said
+    assert "Cost by round" in said
+
+
+def test_one_measured_point_has_a_whisker_instead_of_a_band() -> None:
+    one = replace(sample.rounds()[3], round=0)
+    html = page(replace(sample.nothing(), rounds=(one,)))
+    assert "whisker chosen" in html
+    assert 'class="band' not in html
+
+
+@given(
+    st.lists(
+        st.builds(
+            Round,
+            round=st.integers(0, 999),
+            labels=st.integers(0, 10**7),
+            spent=st.integers(0, 10**13).map(MicroDollars),
+            settled=st.integers(0, 10**12).map(MicroDollars),
+            ambiguous=st.integers(0, 10**12).map(MicroDollars),
+            random_labels=st.none() | st.integers(0, 10**6),
+            random_spent=st.none() | st.integers(0, 10**12).map(MicroDollars),
+            selected=st.none() | st.builds(Estimate, st.floats(0, 1), st.just(0.0), st.just(1.0)),
+            random=st.none() | st.builds(Estimate, st.floats(0, 1)),
+        ),
+        max_size=6,
+    ),
+    st.integers(0, 10**12).map(MicroDollars),
+)
+def test_whatever_the_rounds_hold_a_page_can_be_drawn(rounds: list[Round], cap: MicroDollars) -> None:
+    empty = sample.nothing()
+    html = page(replace(empty, rounds=tuple(rounds), money=replace(empty.money, cap=cap)))
+    assert not re.search(r"\b(nan|None|inf)\b", html[html.index("<body>") :])
+
+
+def test_a_task_measured_by_another_figure_says_which() -> None:
+    f1 = Estimate(0.71, 0.6, 0.8, 50, "gold", "micro_f1")
+    rounds = tuple(replace(r, selected=f1, random=None) for r in sample.rounds())
+    said = Seen(
+        page(replace(sample.news(), models=(Model("oracle", f1), Model("distilled", f1)), rounds=rounds))
+    ).text
+    assert "Micro F1 against number of labels" in said
+    assert "reaches a Micro F1 of" in said
+
+
+def test_many_classes_are_shown_by_their_most_confused_pairs() -> None:
+    html = page(sample.banking())
+    assert 'class="matrix"' not in html
+    assert "most frequent of" in Seen(html).text
+    assert "1 of 77 classes have no label yet" in Seen(html).text
+
+
+def test_a_blind_item_gives_nothing_away() -> None:
+    blind = [w for w in sample.news().waiting if w.blind]
+    assert blind
+    assert all(w.suggestion is None and w.confidence is None for w in blind)
+    assert "hidden" in Seen(page(sample.news())).text
+
+
+def test_what_cannot_be_json_is_null() -> None:
+    findings = replace(sample.nothing(), settings={"a": math.nan, "b": [math.inf, 1.5]})
+    assert findings.as_json()["settings"] == {"a": None, "b": [None, 1.5]}
+    assert "NaN" not in json.dumps(findings.as_json(), allow_nan=False)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot write the report to .*file"):
+        write(sample.nothing(), tmp_path / "file" / "out")
+
+
+def test_writing_again_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    write(sample.nothing(), tmp_path)
+    write(sample.news(), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json"]
+    assert "bbc-news" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_findings_hold_no_figure_twice_under_two_names() -> None:
+    data = sample.news().as_json()
+    assert data["format"] == 1
+    assert data["units"]["money"] == "micro-dollars"
+    assert set(data) - {"format", "units"} == set(Findings.__dataclass_fields__)

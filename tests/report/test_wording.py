@@ -1,0 +1,69 @@
+"""Numbers and other people's text, as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.report.wording import UNSHOWABLE, count, dollars, percent, plain, points, price, seconds
+
+
+@pytest.mark.parametrize(
+    ("micro", "said"),
+    [
+        (0, "$0"),
+        (1_834_200, "$1.8342"),
+        (5_000_000, "$5.0000"),
+        (33, "<\u202f$0.0001"),
+        (100, "$0.0001"),
+        (1_234_567_890, "$1,234.57"),
+        (-50_000, "\u2212$0.0500"),
+    ],
+)
+def test_dollars(micro: int, said: str) -> None:
+    assert dollars(micro) == said
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0.8731, "87.3\u202f%"),
+        (1.0, "100.0\u202f%"),
+        (0.99999, ">\u202f99.9\u202f%"),
+        (0.00001, "<\u202f0.1\u202f%"),
+        (0.0, "0.0\u202f%"),
+    ],
+)
+def test_a_share_is_never_rounded_up_to_all_or_down_to_none(share: float, said: str) -> None:
+    assert percent(share) == said
+
+
+def test_points_always_have_a_sign() -> None:
+    assert [points(x) for x in (0.031, -0.031, 0.0001)] == ["+3.1", "\u22123.1", "±0.0"]
+
+
+def test_durations_prices_and_counts() -> None:
+    assert [seconds(s) for s in (1.26, 41, 200, 7500)] == [
+        "1.3\u202fs",
+        "41\u202fs",
+        "3\u202fmin 20\u202fs",
+        "2\u202fh 5\u202fmin",
+    ]
+    assert [price(p) for p in (0.05, 0.1, 0.125, 10)] == ["$0.05", "$0.10", "$0.125", "$10.00"]
+    assert count(12345) == "12,345"
+
+
+@given(st.text(st.characters(codec=None)), st.integers(2, 50))
+def test_text_made_plain_is_short_shows_whole_and_is_plain_already(text: str, limit: int) -> None:
+    said = plain(text, limit)
+    assert len(said) <= limit
+    assert not UNSHOWABLE.search(said)
+    assert "\n" not in said
+    assert plain(said) == said
+    said.encode("utf-8")
+
+
+def test_writing_from_right_to_left_is_left_alone_and_tricks_with_it_are_not() -> None:
+    assert plain("שלום, ما هذا") == "שלום, ما هذا"
+    assert plain("user\u202egnp.exe") == "user\ufffdgnp.exe"

@@ -1,0 +1,151 @@
+"""Jobs with a queue for the review tests: a real store, a real job, a real task, and texts that wait for a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from agent.job import Job, TaskSettings
+from agent.records import Label, MicroDollars, Pick, Route, Source, Text, TextId, Value
+from agent.store import RouteRow, Store
+from agent.tasks import Task, build
+
+SECTIONS = {
+    "business": "companies, markets, jobs, trade",
+    "entertainment": "film, music, television, awards",
+    "politics": "government, parties, elections",
+    "sport": "matches, players, clubs",
+    "tech": "devices, software, the net",
+}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One text in the queue. `suggestion` None is a text that no machine has labelled."""
+
+    text: str
+    suggestion: Value = None
+    id: str = ""
+    probabilities: Mapping[str, float] | None = None
+    confidence: float | None = 0.5
+    reason: str = "confidence 0.50 is below 0.80"
+    blind: bool = False
+    slice: str = "unsure"
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every function of the room takes first."""
+
+    store: Store
+    job: Job
+    task: Task
+
+    @property
+    def parts(self) -> tuple[Store, Job, Task]:
+        return self.store, self.job, self.task
+
+    def given(self) -> dict[str, Value]:
+        """The people's labels that count, by text id."""
+        found = self.store.current(self.job.name)
+        return {str(i): label.value for i, label in found.items() if label.source is Source.PERSON}
+
+    def waiting(self) -> list[str]:
+        return [str(row.text_id) for row in self.store.queue(self.job.name)]
+
+    def state(self) -> object:
+        """All that a person can see of the store: what an exact undo has to bring back."""
+        labels = {i: (x.value, x.source, x.by) for i, x in self.store.current(self.job.name).items()}
+        return self.store.queue(self.job.name, include_skipped=True), labels
+
+
+def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: Any) -> Job:
+    return Job.of(
+        {
+            "name": name,
+            "task": {"kind": "classification", "labels": SECTIONS, "guidelines": guidelines, **task},
+            "data": {"pool": "pool.csv"},
+            "oracle": {"name": "local", "base_url": "http://127.0.0.1:1/v1", "model": "small"},
+            "budget": {"dollars": 1},
+        },
+        folder,
+    )
+
+
+def scene(folder: Path, waiting: Sequence[Waiting], **settings: Any) -> Scene:
+    """A new store in `folder` with these texts in the queue, in this order."""
+    job = job_of(folder, **settings)
+    store = Store.open(f"sqlite:///{folder / 'review.db'}")
+    store.open_job(job.name, job.settings(), job.fingerprint(), MicroDollars(1_000_000))
+    made = Scene(store, job, build(job.task))
+    ids = [TextId(w.id or f"t{number:03d}") for number, w in enumerate(waiting)]
+    for text_id, item, place in zip(ids, waiting, range(len(ids), 0, -1), strict=True):
+        pick = Pick(text_id, place, item.slice, 0.5, None, item.why)
+        store.add_picks(job.name, 3, [pick], {text_id: item.text})
+        label_id = None
+        if item.suggestion is not None:
+            label = Label(
+                text_id,
+                item.suggestion,
+                Source.ORACLE,
+                "local/small",
+                item.probabilities,
+                item.confidence,
+            )
+            label_id = store.add_labels(job.name, [label])[0]
+        route = RouteRow(
+            text_id, label_id, Route.PERSON, item.reason, item.confidence, item.blind, priority=float(place)
+        )
+        store.add_routes(job.name, 3, [route])
+    return made
+
+
+def news(folder: Path, size: int = 5, **settings: Any) -> Scene:
+    """`size` short texts, t000 and so on, each suggested to be sport."""
+    probabilities = {"business": 0.2, "entertainment": 0.1, "politics": 0.1, "sport": 0.55, "tech": 0.05}
+    items = [Waiting(f"Article number {n}: the match was sold.", "sport", "", probabilities) for n in range(size)]
+    return scene(folder, items, **settings)
+
+
+class Spans:
+    """A task that is not classification: parts of the text, as JSON."""
+
+    kind: ClassVar[str] = "spans"
+    prompt: ClassVar[str] = "spans/v1"
+    student: ClassVar[str] = "tests.review.scenes:Spans"
+    widget: ClassVar[str] = "json"
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self.names: tuple[str, ...] = ()
+
+    def read(self, cell: object, text: Text | None = None) -> Value:
+        try:
+            found = json.loads(str(cell))
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from None
+        if not isinstance(found, list):
+            raise ValueError("a list of spans was expected")
+        for span in found:
+            if text is not None and span not in text.text:
+                raise ValueError(f"{span!r} is not in the text")
+        return found
+
+    def show(self, value: Value) -> str:
+        return json.dumps(value)
+
+    def variables(self, text: Text) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    schema = parse = write = confidence = targets = agreement = metrics = variables
+
+
+def spans(folder: Path) -> Scene:
+    items = [
+        Waiting("Ada met Grace in London.", ["Ada", "London"], "s0"),
+        Waiting("Nobody was there.", [], "s1"),
+    ]
+    return scene(folder, items, kind="tests.review.scenes:Spans", labels={})

@@ -1,0 +1,144 @@
+"""Serving the page: the address, Ctrl-C, and every reason why it cannot be had."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import UserError
+from agent.review import serve as serving
+from agent.review.serve import address, hosts, is_loopback, listen, serve
+from tests.review.scenes import news
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+SERVER = """
+    import sys
+    from pathlib import Path
+    from agent.review.serve import serve
+    from tests.review.scenes import news
+    made = news(Path(sys.argv[1]), 2)
+    serve(*made.parts, "ada", port=0)
+    print("ended", flush=True)
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, and its address."""
+    command = [sys.executable, "-c", textwrap.dedent(SERVER), str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": "."}
+    ) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found, process.communicate(timeout=10)
+        yield process, found[0]
+        if process.poll() is None:
+            process.kill()
+
+
+def test_the_printed_address_serves_the_page_and_ctrl_c_ends_it_without_a_traceback(server: Any) -> None:
+    process, url = server
+    with urllib.request.urlopen(url, timeout=20) as reply:
+        assert b"news" in reply.read()
+        assert "uvicorn" not in str(reply.headers).lower()
+    with urllib.request.urlopen(f"{url}api/items", timeout=20) as reply:
+        assert len(json.load(reply)["items"]) == 2
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert out.endswith("ended\n")
+    assert err == ""
+
+
+def test_it_listens_on_this_machine_alone(server: Any) -> None:
+    _, url = server
+    assert url.startswith("http://127.0.0.1:")
+
+
+def test_a_port_in_use_names_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} of 127.0.0.1 is in use: .*--port {port % 65535 + 1}"):
+            serve(*news(tmp_path, 1).parts, "ada", port=port)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_cannot_be_is_said(port: int) -> None:
+    with pytest.raises(UserError, match="ports go from 0"):
+        listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EACCES, "above 1023"), (errno.EADDRNOTAVAIL, "no address of this machine"), (errno.EPERM, "cannot listen")],
+)
+def test_other_reasons_are_said_in_words(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(UserError, match=said):
+        listen("127.0.0.1", 80)
+
+
+def test_an_unknown_host_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(UserError, match=r"host 'no\.such\.host' is not known"):
+        listen("no.such.host", 0)
+
+
+@pytest.mark.parametrize("person", ["", "  ", "a\nb", "\udcff"])
+def test_a_person_needs_a_name(tmp_path: Path, person: str) -> None:
+    with pytest.raises(UserError, match="who reviews"):
+        serve(*news(tmp_path, 1).parts, person)
+
+
+def test_every_address_of_the_machine_asks_for_a_key_and_answers_to_any_name() -> None:
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        assert not is_loopback(sock)
+        assert hosts(sock, "0.0.0.0") is None
+        assert address(sock, "0.0.0.0", "secret") == f"http://{socket.gethostname()}:{sock.getsockname()[1]}/?key=secret"
+
+
+def test_a_loopback_address_answers_to_the_names_of_this_machine() -> None:
+    with listen("localhost", 0) as sock:
+        assert is_loopback(sock)
+        assert hosts(sock, "localhost") == {"127.0.0.1", "localhost", "[::1]"}
+
+
+def test_the_browser_is_opened_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    class Quick:
+        """A server that ends at once, as after Ctrl-C."""
+
+        def __init__(self, config: object) -> None: ...
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving.uvicorn, "Server", Quick)
+    monkeypatch.setattr(serving.webbrowser, "open", opened.append)
+    monkeypatch.setattr(serving.threading.Thread, "start", lambda thread: thread.run())
+    serve(*news(tmp_path, 1).parts, "ada", port=0, open_browser=True)
+    assert len(opened) == 1
+    assert opened[0].startswith("http://127.0.0.1:")

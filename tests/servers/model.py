@@ -1,0 +1,142 @@
+"""The scripted model: what it says of a text, how sure it is, and what that weighs in tokens.
+
+Everything follows from a seed and the text, so a question asked twice gets the same answer. A wrong answer is less
+sure than a right one, but only on average. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+FENCE = re.compile(r"<text>\n?(.*?)\n?</text>", re.DOTALL)
+PIECES = re.compile(r"[A-Za-z0-9]{1,5}|[^A-Za-z0-9]", re.DOTALL)
+NOTHING = "∅"  # mass that goes to no label
+
+Token = tuple[str, float, list[tuple[str, float]]]  # token, log probability, alternatives
+
+
+def chance(*parts: object) -> float:
+    """A number in [0, 1) that depends on `parts` alone."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def pieces(text: str) -> list[str]:
+    """The scripted tokenizer: runs of up to five letters, and every other character alone."""
+    return PIECES.findall(text)
+
+
+def weight(messages: Iterable[Mapping[str, Any]]) -> int:
+    """Prompt tokens: a quarter of the bytes, and four for each turn."""
+    return sum(len(str(m.get("content", "")).encode()) // 4 + 5 for m in messages)
+
+
+def asked_about(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The text between <text> and </text> in the last user message, or that message itself."""
+    last = next((str(m.get("content", "")) for m in reversed(messages) if m.get("role") == "user"), "")
+    fenced = FENCE.findall(last)
+    return (fenced[-1] if fenced else last).strip()
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form that a request asks its answer in: `choice`, `json` or `free`, and the labels it allows."""
+
+    kind: str
+    labels: tuple[str, ...] = ()
+    member: str = "label"
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any], ignored: frozenset[str]) -> Form:
+        """What `structured_outputs.choice` or a json_schema in the request demands, unless it is ignored."""
+        structured = body.get("structured_outputs") or {}
+        if "choice" in structured and "choice" not in ignored:
+            return cls("choice", tuple(structured["choice"]))
+        wanted = body.get("response_format") or {}
+        if wanted.get("type") == "json_schema" and "json_schema" not in ignored:
+            member, schema = next(iter(wanted["json_schema"]["schema"]["properties"].items()))
+            return cls("json", tuple((schema.get("items") or schema).get("enum", ())), member)
+        return cls("free")
+
+
+@dataclass(frozen=True)
+class ScriptedModel:
+    """Answers from `gold` with a seeded share `errors` of wrong ones."""
+
+    gold: Mapping[str, Any]
+    errors: float = 0.0
+    seed: int = 0
+    labels: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, None] = {}
+        for value in self.gold.values():
+            said = value if isinstance(value, list) else [value]
+            found |= dict.fromkeys(v for v in said if isinstance(v, str))
+        object.__setattr__(self, "labels", tuple(found))
+
+    def is_wrong_about(self, text: str) -> bool:
+        return chance(self.seed, "wrong", text) < self.errors
+
+    def sureness(self, text: str) -> float:
+        """Probability of what it says: 0.5 to 1 where it is right, 0.35 to 0.95 where it is wrong."""
+        u = chance(self.seed, "sure", text)
+        return 0.35 + 0.6 * u if self.is_wrong_about(text) else 1 - 0.5 * u * u
+
+    def says(self, text: str, form: Form) -> tuple[str, list[Token]]:
+        """Content and tokens of the answer to one text."""
+        if form.kind == "free" and text not in self.gold:
+            return "Paris", [("Paris", -0.01, [("Paris", -0.01)])]
+        value = self.gold.get(text)
+        if value is None or isinstance(value, str):
+            beliefs = self.beliefs(text, form.labels or self.labels)
+            name = max(beliefs, key=beliefs.__getitem__)
+            lead, tail = (f'{{"{form.member}": "', '"}') if form.kind == "json" else ("", "")
+            tokens = _certain(lead) + _told_apart(name, beliefs) + _certain(tail)
+            return lead + name + tail, tokens
+        if self.is_wrong_about(text):
+            value = value[:-1] if isinstance(value, list) and value else value
+        content = json.dumps(value if isinstance(value, dict) else {form.member: value}, ensure_ascii=False)
+        sure = math.log(self.sureness(text))
+        return content, [(p, sure if p[0].isalnum() else 0.0, [(p, sure)]) for p in pieces(content)]
+
+    def beliefs(self, text: str, labels: Sequence[str]) -> dict[str, float]:
+        """Probability of each label and of nothing at all: the answer, a runner-up, a few more, a little lost."""
+        known = self.gold.get(text)
+        guess = labels[int(chance(self.seed, "guess", text) * len(labels))]
+        right = str(known) if known in labels else guess
+        others = [n for n in labels if n != right] or [right]
+        other = others[int(chance(self.seed, "other", text) * len(others))]
+        answer, second = (other, right) if self.is_wrong_about(text) else (right, other)
+        sure = self.sureness(text) if known is not None else 0.4
+        rest = 1 - sure
+        crowd = [n for n in labels if n not in (answer, second)][:8]
+        found = {answer: sure} | ({second: rest * 0.7} if second != answer else {})
+        found |= {n: rest * 0.2 / len(crowd) for n in crowd}
+        return found | {NOTHING: 1 - sum(found.values())}
+
+
+def _certain(text: str) -> list[Token]:
+    return [(p, 0.0, [(p, 0.0)]) for p in pieces(text)]
+
+
+def _told_apart(name: str, beliefs: Mapping[str, float]) -> list[Token]:
+    """The tokens of `name`, each with the probabilities that `beliefs` give to what could stand there."""
+    alive = {n: (pieces(n), p) for n, p in beliefs.items()}
+    out: list[Token] = []
+    for place, piece in enumerate(pieces(name)):
+        mass: dict[str, float] = {}
+        for parts, p in alive.values():
+            step = parts[place] if place < len(parts) else "</s>"
+            mass[step] = mass.get(step, 0.0) + p
+        total = sum(mass.values())
+        top = sorted(((s, math.log(m / total)) for s, m in mass.items() if m > 0), key=lambda x: -x[1])
+        out.append((piece, dict(top)[piece], top))
+        alive = {n: (parts, p) for n, (parts, p) in alive.items() if parts[place : place + 1] == [piece]}
+    return out

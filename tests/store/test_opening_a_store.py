@@ -1,0 +1,197 @@
+"""What a person sees when a store cannot be opened, and that one that can is what the tables say."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+import agent.store
+from agent.errors import StoreError
+from agent.records import MicroDollars
+from agent.store import Store, migrate, tables
+
+
+def test_a_new_store_makes_its_folders(tmp_path: Path) -> None:
+    Store.open(f"sqlite:///{tmp_path}/a/b/c/jobs.db").close()
+    assert (tmp_path / "a/b/c/jobs.db").is_file()
+
+
+def test_the_migrations_lead_to_the_tables_of_the_code(store: Store, url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": migrate.VERSION_TABLE})
+        assert compare_metadata(context, tables.metadata) == []
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_the_code_expects() -> None:
+    assert agent.store.__file__ is not None
+    scripts = ScriptDirectory(str(Path(agent.store.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [migrate.HEAD]
+
+
+def test_every_table_can_be_made_on_postgresql() -> None:
+    dialect = postgresql.dialect()
+    for table in tables.metadata.sorted_tables:
+        written = str(CreateTable(table).compile(dialect=dialect))
+        assert f"CREATE TABLE {table.name}" in written
+        for index in table.indexes:
+            assert "CREATE" in str(CreateIndex(index).compile(dialect=dialect))
+    attempts = str(CreateTable(tables.attempts).compile(dialect=dialect))
+    assert "id BIGSERIAL" in attempts
+    assert "created_at TIMESTAMP WITH TIME ZONE" in attempts
+
+
+def test_opening_again_keeps_everything_and_needs_no_alembic(store: Store, url: str) -> None:
+    script = (
+        "import sys; from agent.store import Store; s = Store.open(sys.argv[1]);"
+        "print([j.name for j in s.jobs()], 'alembic' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "['job'] False"
+
+
+def test_a_newer_schema_is_refused(store: Store, url: str) -> None:
+    with store.transaction() as tx:
+        tx.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(StoreError, match=r"newer Labelwright \(schema 9999.*pip install --upgrade"):
+        Store.open(url)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("some notes of mine, which are no database at all\n" * 100)
+    with pytest.raises(StoreError, match=r"notes\.db: file is not a database: give another"):
+        Store.open(f"sqlite:///{file}")
+    assert file.read_text().startswith("some notes")
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "theirs.db") as theirs:
+        theirs.execute("CREATE TABLE bookmarks (url)")
+    theirs.close()
+    with pytest.raises(StoreError, match=r"tables of another program \(bookmarks\)"):
+        Store.open(f"sqlite:///{tmp_path / 'theirs.db'}")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("no url at all", "not a database URL"),
+        ("mysql://root@here/x", "cannot keep state in 'mysql'"),
+        ("sqlite://", "lost with the process"),
+        ("sqlite:///:memory:", "lost with the process"),
+    ],
+)
+def test_an_address_that_cannot_be_a_store_is_refused(url: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        Store.open(url)
+
+
+def test_a_missing_driver_says_what_to_install_and_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match="pip install psycopg") as caught:
+        Store.open("postgresql+psycopg://ann:secret@here/jobs")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_folder_under_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot make its folder: Not a directory; give another `output`"):
+        Store.open(f"sqlite:///{tmp_path}/file/out/jobs.db")
+
+
+def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(StoreError, match="is not writable"):
+        Store.open(f"sqlite:///{tmp_path}/jobs.db")
+
+
+def test_a_system_folder_that_takes_no_files_is_refused() -> None:
+    with pytest.raises(StoreError, match="unable to open database file: its folder is not writable"):
+        Store.open("sqlite:////proc/jobs.db")
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder"):
+        Store.open(f"sqlite:///{tmp_path}")
+
+
+def test_a_migration_that_dies_leaves_nothing_behind(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade = migrate._upgrade
+
+    def die(*args: object) -> None:
+        upgrade(*args)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "_upgrade", die)
+        with pytest.raises(KeyboardInterrupt):
+            Store.open(url)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []
+    raw.close()
+    Store.open(url).close()
+
+
+def test_processes_that_open_a_new_store_at_once_all_get_it(url: str) -> None:
+    script = "import sys; from agent.store import Store; Store.open(sys.argv[1]).jobs()"
+    opening = [subprocess.Popen([sys.executable, "-c", script, url], stderr=subprocess.PIPE) for _ in range(3)]
+    for process in opening:
+        _, problems = process.communicate()
+        assert (process.returncode, problems) == (0, b"")
+
+
+def test_sqlite_is_set_to_lose_no_commit(store: Store) -> None:
+    with store.transaction() as tx:
+        pragma = {
+            p: tx.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    safe = "wal" if sqlite3.sqlite_version_info >= (3, 51, 3) else "truncate"
+    assert pragma == {"journal_mode": safe, "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_job_with_another_fingerprint_is_refused(store: Store) -> None:
+    with pytest.raises(
+        StoreError, match="'job' was begun with another task or other texts; give this one another `name`"
+    ):
+        store.open_job("job", {}, "another", MicroDollars(1))
+    assert store.job("job").cap == 1_000
+
+
+def test_opening_a_job_again_takes_its_newer_settings_and_cap(store: Store) -> None:
+    store.open_job("job", {"seed": 7}, "print", MicroDollars(5_000))
+    job = store.job("job")
+    assert (job.settings, job.cap, job.spent) == ({"seed": 7}, 5_000, 0)
+    assert job.created_at.tzinfo is not None
+
+
+def test_an_unknown_job_names_those_there_are(store: Store) -> None:
+    with pytest.raises(StoreError, match="no job 'jbo'; it has job"):
+        store.job("jbo")
+
+
+def test_a_full_disk_is_a_message_and_keeps_what_was_there(store: Store) -> None:
+    store.finish_round("job", 1, {"accuracy": 0.5})
+    with store.transaction() as tx:  # the next one gets the same connection, and its limit
+        pages = tx.exec_driver_sql("PRAGMA page_count").scalar_one()
+        tx.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="disk is full: make room"):
+        store.finish_round("job", 2, {"long": "x" * 1_000_000})
+    assert [r.round for r in store.rounds("job")] == [1]
+
+
+def test_a_transaction_inside_another_is_a_bug_that_is_named_not_a_wait(store: Store) -> None:
+    with store.transaction(), pytest.raises(RuntimeError, match="pass it on as tx="):
+        store.finish_round("job", 1, {})

@@ -1,0 +1,224 @@
+"""Asking inside the budget: what is sent, what is set aside for it, and what is left when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import asking
+from agent.asking import Asker
+from agent.errors import Charge, EndpointError, OracleError, TapeMiss
+from agent.job import OracleSettings, Price
+from agent.ledger import Ledger
+from agent.records import Answer, AnswerSchema, Message, MicroDollars, Question, TextId, Usage
+from agent.store import AttemptState, Store
+
+wait = asking._wait  # before it is patched away
+SCHEMA = AnswerSchema({"type": "object"}, max_tokens=4, choices=("a", "b"))
+SETTINGS = OracleSettings(
+    name="fake", base_url="http://127.0.0.1:9/v1", model="m", price=Price(input=1_000_000, output=1_000_000)
+)
+
+
+class FakeOracle:
+    """The real seam: every ask is noted, and answered by what the test says."""
+
+    name, model = "fake", "m"
+
+    def __init__(self, act: Callable[[str, int], Answer | Exception]) -> None:
+        self.act, self.in_flight, self.most = act, 0, 0
+        self.asked: list[str] = []
+
+    async def ask(self, question: Question) -> Answer:
+        self.asked.append(question.text_id)
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        await asyncio.sleep(0)
+        self.in_flight -= 1
+        found = self.act(question.text_id, self.asked.count(question.text_id))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def close(self) -> None: ...
+
+
+class HangingOracle(FakeOracle):
+    """Takes the question and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: answer())
+        self.sent = asyncio.Event()
+
+    async def ask(self, question: Question) -> Answer:
+        self.sent.set()
+        await asyncio.Event().wait()
+        raise AssertionError("never reached")
+
+
+def answer(tokens: int = 10) -> Answer:
+    return Answer("a", "m", Usage(tokens, 1))
+
+
+def question(i: int | str) -> Question:
+    return Question(f"key-{i}", TextId(str(i)), (Message("user", f"text {i}"),), SCHEMA, "prompt")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow at once: how long they wait is tested by itself."""
+    monkeypatch.setattr(asking, "_wait", lambda state: 0.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'a.db'}") as opened:
+        opened.open_job("job", {}, "print", MicroDollars(10**12))
+        yield opened
+
+
+def ask(store: Store, oracle: FakeOracle, questions: list[Question], **settings: int) -> tuple[dict, Asker]:
+    async def go() -> tuple[dict, Asker]:
+        async with Ledger(store, "job", [SETTINGS]) as ledger:
+            asker = Asker(oracle, ledger, store, **settings)
+            return await asker.ask(questions), asker
+
+    return asyncio.run(go())
+
+
+def states(store: Store) -> list[AttemptState]:
+    return [a.state for a in store.attempts("job")]
+
+
+def test_every_question_is_answered_paid_and_kept(store: Store) -> None:
+    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(30)], concurrency=8)
+    assert len(found) == 30
+    assert all(a.answer is not None for a in found.values())
+    assert store.spending("job").spent == 30 * 11 * 1_000_000
+    assert store.spending("job").reserved == 0
+    assert asker.state.done == 30
+
+
+def test_no_more_than_the_concurrency_is_in_flight(store: Store) -> None:
+    oracle = FakeOracle(lambda *_: answer())
+    ask(store, oracle, [question(i) for i in range(40)], concurrency=5)
+    assert 1 <= oracle.most <= 5
+
+
+def test_what_was_answered_before_is_not_asked_again(store: Store) -> None:
+    ask(store, FakeOracle(lambda *_: answer()), [question(i) for i in range(5)])
+    again = FakeOracle(lambda *_: answer())
+    found, _ = ask(store, again, [question(i) for i in range(8)])
+    assert sorted(again.asked) == ["5", "6", "7"]
+    assert len(found) == 8
+    assert [found[TextId(str(i))].bought for i in (0, 7)] == [False, True]
+
+
+def test_each_retry_is_an_attempt_of_its_own_and_an_unclear_one_stays_spent(store: Store) -> None:
+    def fails_twice(_: str, time: int) -> Answer | Exception:
+        return OracleError("HTTP 503", charge=Charge.UNKNOWN) if time < 3 else answer()
+
+    found, _ = ask(store, FakeOracle(fails_twice), [question(1)], attempts=3)
+    assert found[TextId("1")].answer is not None
+    assert states(store) == [AttemptState.AMBIGUOUS, AttemptState.AMBIGUOUS, AttemptState.SETTLED]
+    spending = store.spending("job")
+    assert spending.spent == spending.ambiguous + 11 * 1_000_000
+    assert spending.ambiguous > 0
+
+
+def test_a_refusal_that_cost_nothing_gives_its_money_back(store: Store) -> None:
+    oracle = FakeOracle(lambda *_: OracleError("HTTP 400", charge=Charge.NONE, retryable=False))
+    found, _ = ask(store, oracle, [question(1)], attempts=3)
+    assert found[TextId("1")].answer is None
+    assert found[TextId("1")].reasons == ("HTTP 400",)
+    assert states(store) == [AttemptState.RELEASED]
+    assert store.spending("job").spent == 0
+
+
+def test_one_text_that_fails_does_not_stop_the_others(store: Store) -> None:
+    def one_bad(text: str, _: int) -> Answer | Exception:
+        return OracleError("timed out", charge=Charge.UNKNOWN) if text == "3" else answer()
+
+    found, asker = ask(store, FakeOracle(one_bad), [question(i) for i in range(10)], attempts=2)
+    assert sum(a.answer is not None for a in found.values()) == 9
+    assert asker.state.failed == 1
+    assert len(found[TextId("3")].reasons) == 2
+
+
+def test_the_cap_holds_and_is_used_to_the_last_question_that_surely_fits(store: Store) -> None:
+    worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(0))
+    cost = 11 * 1_000_000
+    store.open_job("job", {}, "print", MicroDollars(worst + 20 * cost))
+    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(100)], concurrency=16)
+    spending = store.spending("job")
+    assert asker.state.exhausted
+    assert spending.spent <= spending.cap
+    assert spending.cap - spending.spent < worst  # money in flight came back and was used
+    assert len(found) == spending.settled_count
+
+
+def test_what_can_never_succeed_stops_the_run_after_settling_what_was_under_way(store: Store) -> None:
+    def missing(text: str, _: int) -> Answer | Exception:
+        return TapeMiss("no recorded answer") if text == "5" else answer()
+
+    with pytest.raises(TapeMiss):
+        ask(store, FakeOracle(missing), [question(i) for i in range(200)], concurrency=4)
+    assert AttemptState.RESERVED not in states(store)
+    assert states(store).count(AttemptState.RELEASED) == 1
+    assert len(states(store)) < 20
+
+
+def test_an_endpoint_that_cannot_be_reached_stops_the_run_and_fails_no_text(store: Store) -> None:
+    oracle = FakeOracle(lambda *_: OracleError("connection failed", charge=Charge.NONE, unreachable=True))
+    with pytest.raises(EndpointError, match="start the server"):
+        ask(store, oracle, [question(i) for i in range(50)], concurrency=2)
+    assert store.spending("job").spent == 0
+
+
+def test_an_endpoint_that_only_fails_is_given_up_before_the_budget_is_burnt(store: Store) -> None:
+    oracle = FakeOracle(lambda *_: OracleError("HTTP 500", charge=Charge.UNKNOWN))
+    with pytest.raises(EndpointError, match="texts in a row"):
+        ask(store, oracle, [question(i) for i in range(500)], concurrency=2, attempts=2)
+    assert len(oracle.asked) <= 2 * (asking.FAILED_IN_A_ROW + 2)
+
+
+def test_a_halt_sends_nothing_more_and_settles_what_is_under_way(store: Store) -> None:
+    async def go() -> tuple[dict, FakeOracle]:
+        async with Ledger(store, "job", [SETTINGS]) as ledger:
+            oracle = FakeOracle(lambda *_: answer())
+            asker = Asker(oracle, ledger, store, concurrency=3, watch=lambda s: asker.halt() if s.done == 4 else None)
+            return await asker.ask([question(i) for i in range(100)]), oracle
+
+    found, oracle = asyncio.run(go())
+    assert 4 <= len(found) <= 8
+    assert len(oracle.asked) == len(found) == store.spending("job").settled_count
+
+
+def test_a_cancelled_request_counts_as_spent(store: Store) -> None:
+    async def go() -> None:
+        oracle = HangingOracle()
+        async with Ledger(store, "job", [SETTINGS]) as ledger:
+            task = asyncio.create_task(Asker(oracle, ledger, store).ask([question(1)]))
+            await oracle.sent.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(go())
+    assert states(store) == [AttemptState.AMBIGUOUS]
+
+
+def test_a_wait_is_what_the_server_asked_for_and_never_endless() -> None:
+    import tenacity
+
+    def state(error: Exception) -> tenacity.RetryCallState:
+        made = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
+        made.set_exception((type(error), error, None))
+        return made
+
+    assert wait(state(OracleError("x", charge=Charge.NONE, retry_after_s=7))) >= 7
+    assert wait(state(OracleError("x", charge=Charge.NONE, retry_after_s=1e9))) <= 1.2 * asking.LONGEST_WAIT_S
+    assert 0 <= wait(state(OracleError("x", charge=Charge.NONE))) <= asking.LONGEST_WAIT_S

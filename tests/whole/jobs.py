@@ -1,0 +1,80 @@
+"""A small whole job on made-up text, for tests of the whole: files, job file, and a tape or a scripted server."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+WORDS = {
+    "fruit": ["apple", "banana", "cherry", "grape", "lemon", "mango", "orange", "peach", "pear", "plum"],
+    "tool": ["axe", "chisel", "drill", "hammer", "pliers", "saw", "screwdriver", "spanner", "vice", "wrench"],
+    "animal": ["badger", "cat", "dog", "fox", "goat", "horse", "lion", "mouse", "otter", "wolf"],
+}
+DESCRIPTIONS = {"fruit": "something sweet that grows", "tool": "something to work with", "animal": "a living thing"}
+
+
+def sentences(n: int, seed: int = 0) -> list[tuple[str, str]]:
+    """n distinct (text, label) pairs."""
+    rng = np.random.default_rng(seed)
+    made: dict[str, str] = {}
+    while len(made) < n:
+        label = str(rng.choice(list(WORDS)))
+        said = " and the ".join(rng.choice(WORDS[label], 3))
+        made.setdefault(f"In note {rng.integers(10**6)} I saw the {said}.", label)
+    return list(made.items())
+
+
+def write_rows(path: Path, rows: list[tuple[str, str]], *, labelled: bool) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["text", "label"] if labelled else ["text"])
+        out.writerows(row if labelled else row[:1] for row in rows)
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """The job file's content; a dotted name changes one setting, None removes it."""
+    job: dict[str, Any] = {
+        "name": "small",
+        "task": {"kind": "classification", "labels": dict(DESCRIPTIONS)},
+        "data": {"pool": "pool.csv", "text": "text", "seed": "seed.csv", "gold": "gold.csv"},
+        "oracle": {"name": "local", "model": "scripted", "price": {"input": 1.0, "output": 2.0}},
+        "people": {"threshold": 0.7, "audit": 0.1},
+        "selection": {"batch": 20, "cold_start": 20},
+        "budget": {"dollars": 1},
+        "stop": {"agreement": None, "max_rounds": 3},
+        "distil": {"epochs": 1},
+        "output": "out",
+    }
+    for name, value in changes.items():
+        place = job
+        *path, last = name.split("__")
+        for part in path:
+            place = place.setdefault(part, {})
+        if value is None and last not in ("agreement",):
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return job
+
+
+def write_job(folder: Path, *, pool: int = 120, **changes: Any) -> Path:
+    """pool.csv, seed.csv, gold.csv, gold.jsonl-like truth for a server, and job.yaml."""
+    rows = sentences(pool + 46)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "pool.csv", rows[:pool], labelled=False)
+    write_rows(folder / "gold.csv", rows[pool : pool + 40], labelled=True)
+    seeds = [next(r for r in rows[pool:] if r[1] == name) for name in WORDS]
+    write_rows(folder / "seed.csv", seeds, labelled=True)
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(settings(**changes), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def truth(pool: int = 120) -> Mapping[str, str]:
+    """Text to label of everything that `write_job` wrote."""
+    return dict(sentences(pool + 46))

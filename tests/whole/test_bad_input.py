@@ -1,0 +1,162 @@
+"""Bad input: one message that names the place and the way out, exit code 2, no traceback, nothing lost or sent."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import cli
+from tests.servers.scripted import Faults, ScriptedServer
+from tests.whole.jobs import settings, truth, write_job
+
+Serve = Callable[..., ScriptedServer]
+
+
+def labelwright(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
+) -> tuple[int, str]:
+    """The command's exit code and everything it printed."""
+    monkeypatch.setattr(sys, "argv", ["labelwright", *map(str, words)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as leave:
+        code = int(leave.code or 0)
+    said = capsys.readouterr()
+    return code, " ".join((said.out + said.err).split())
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    return lambda *words: labelwright(monkeypatch, capsys, *words)
+
+
+def closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+Run = Callable[..., tuple[int, str]]
+DEAD = "http://127.0.0.1:9/v1"
+
+
+def test_a_misspelt_key_names_its_line_and_the_nearest_key(tmp_path: Path, run: Run) -> None:
+    path = write_job(tmp_path, oracle__base_url=DEAD)
+    path.write_text(path.read_text().replace("threshold:", "treshold:"))
+    code, said = run("run", path)
+    line = path.read_text().splitlines().index("  treshold: 0.7") + 1
+    assert code == 2
+    assert f"job.yaml:{line}: unknown key `people.treshold`; did you mean `threshold`?" in said
+
+
+def test_a_missing_column_names_those_that_are_there(tmp_path: Path, run: Run) -> None:
+    code, said = run("run", write_job(tmp_path, oracle__base_url=DEAD, data__text="txt"))
+    assert code == 2
+    assert "pool.csv" in said
+    assert "txt" in said
+    assert "text" in said
+
+
+def test_an_unknown_label_in_the_seed_names_row_and_nearest_label(tmp_path: Path, run: Run) -> None:
+    path = write_job(tmp_path, oracle__base_url=DEAD)
+    (tmp_path / "seed.csv").write_text("text,label\nan apple,fruit\na hammer,toll\n")
+    code, said = run("run", path)
+    assert code == 2
+    assert "seed.csv" in said
+    assert "3" in said
+    assert "unknown label 'toll'; did you mean 'tool'?" in said
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path, run: Run) -> None:
+    path = write_job(tmp_path, oracle__base_url=DEAD)
+    (tmp_path / "pool.csv").write_text("")
+    code, said = run("run", path)
+    assert code == 2
+    assert "pool.csv" in said
+    assert "empty" in said
+
+
+def test_a_wrong_key_is_told_and_not_shown(
+    tmp_path: Path, run: Run, serve_gold: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve_gold(dict(truth()), faults=Faults(refuses_key=True))
+    monkeypatch.setenv("TOY_KEY", "sk-not-the-right-one")
+    path = write_job(tmp_path, oracle__base_url=server.url, oracle__api_key_env="TOY_KEY")
+    code, said = run("run", path)
+    assert code == 2
+    assert "refused the key" in said
+    assert "api_key_env" in said
+    assert "sk-not" not in said
+
+
+def test_a_key_that_is_not_set_names_the_variable(tmp_path: Path, run: Run) -> None:
+    code, said = run("run", write_job(tmp_path, oracle__base_url=DEAD, oracle__api_key_env="NO_SUCH_KEY"))
+    assert code == 2
+    assert "NO_SUCH_KEY" in said
+
+
+def test_an_endpoint_that_is_down_is_named(tmp_path: Path, run: Run) -> None:
+    url = f"http://127.0.0.1:{closed_port()}/v1"
+    code, said = run("run", write_job(tmp_path, oracle__base_url=url))
+    assert code == 2
+    assert url in said
+    assert "start the server" in said
+
+
+def test_a_model_without_a_price_is_refused(tmp_path: Path, run: Run, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    code, said = run("run", write_job(tmp_path, oracle__base_url=server.url, oracle__price=None))
+    assert code == 2
+    assert "price" in said
+    assert not server.asked
+
+
+def test_a_budget_of_nothing_is_refused(tmp_path: Path, run: Run) -> None:
+    code, said = run("run", write_job(tmp_path, oracle__base_url=DEAD, budget__dollars=0))
+    assert code == 2
+    assert "`budget.dollars`" in said
+
+
+def test_a_question_that_the_tape_lacks_is_told_with_the_way_out(tmp_path: Path, run: Run, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    path = write_job(tmp_path, oracle__base_url=server.url)
+    assert run("record", path, "--output", tmp_path / "tape.gz", "--limit", 30)[0] == 0
+    asked = len(server.asked)
+    write_job(tmp_path, oracle__tape="tape.gz", output="again")
+    code, said = run("run", path)
+    assert code == 2
+    assert "tape.gz" in said
+    assert "no recorded answer" in said
+    assert "labelwright record" in said
+    assert len(server.asked) == asked
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    code, said = run("run", write_job(tmp_path, oracle__base_url=DEAD, output="file/out"))
+    assert code == 2
+    assert "file/out" in said
+
+
+def test_every_problem_of_the_job_file_is_told_at_once(tmp_path: Path, run: Run) -> None:
+    changes = {"budget__dollars": -1, "people__audit": 3, "seeed": 1}
+    code, said = run("check", write_job(tmp_path, oracle__base_url=DEAD, **changes))
+    assert code == 2
+    for key in ("budget.dollars", "people.audit", "seeed"):
+        assert key in said
+
+
+def test_an_unknown_command_or_option_is_a_message(run: Run) -> None:
+    assert run("rnu")[0] == 2
+    assert run("run", "--fast", "job.yaml")[0] == 2
+    assert run("run", "nowhere.yaml")[0] == 2
+
+
+def test_settings_are_a_fresh_mapping_each_time() -> None:
+    settings(budget__dollars=7)
+    assert settings()["budget"]["dollars"] == 1

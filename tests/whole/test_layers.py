@@ -1,0 +1,81 @@
+"""The walls of the house: who may import whom, downwards only. docs/design.md draws the same table."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.whole.imports import imports, rooms
+
+# From the roof to the cellar. A room may import what is below its own line, and nothing beside it.
+LEVELS = (
+    {"cli"},
+    {"demo"},
+    {"ending", "recording"},
+    {"loop"},
+    {"delivery"},
+    {"steps"},
+    {"checking", "estimating", "standing", "starting"},
+    {"endpoints"},
+    {"workbench"},
+    {"watch", "console"},
+    {"asking", "triage", "measuring", "distill", "review", "report"},
+    {"oracle", "student", "selection", "pool"},
+    {"ledger"},
+    {"store"},
+    {"tasks"},
+    {"job"},
+    {"records", "errors"},
+)
+EXCEPTIONS = {
+    ("job", "loop"),  # `Job.run()` is a late call up the stairs, so that the whole of it is one line for a person
+    ("distill", "student"),  # what is distilled is the student's encoder and head
+}
+LIBRARIES = {
+    "torch": {"student", "distill"},
+    "transformers": {"student", "distill"},
+    "openai": {"oracle"},
+    "starlette": {"review"},
+    "uvicorn": {"review"},
+    "matplotlib": {"report"},
+    "alembic": {"store"},
+    "typer": {"cli"},
+    "tenacity": {"asking"},
+}
+
+
+def level(room: str) -> int:
+    return next(i for i, line in enumerate(LEVELS) if room in line)
+
+
+def test_every_room_has_its_place_in_the_house() -> None:
+    placed = set().union(*LEVELS)
+    assert rooms() <= placed, "give a new room a level here and in docs/design.md"
+
+
+def test_rooms_import_downwards_only() -> None:
+    upwards = [
+        f"{found.where}: {found.room} imports {other}"
+        for found in imports()
+        if (other := found.other_room) is not None
+        and found.room not in ("__init__", other)
+        and (found.room, other) not in EXCEPTIONS
+        and level(other) <= level(found.room)
+    ]
+    assert upwards == []
+
+
+def test_the_package_itself_imports_only_what_is_light() -> None:
+    assert {found.other_room for found in imports() if found.room == "__init__"} == {"errors", "job"}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_heavy_library_stays_in_its_room(library: str) -> None:
+    strays = [found.where for found in imports() if found.library == library and found.room not in LIBRARIES[library]]
+    assert strays == []
+
+
+def test_sql_stays_in_the_store() -> None:
+    """The ledger knows a connection and its failures by name; every statement is the store's."""
+    found = [i for i in imports() if i.library == "sqlalchemy"]
+    assert {i.room for i in found} <= {"store", "ledger"}
+    assert {i.what for i in found if i.room == "ledger"} <= {"sqlalchemy", "sqlalchemy.exc"}
