@@ -32,5 +32,5 @@ clean:  ## forget what was built and cached; .venv stays
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@echo "installing what pyproject.toml names into .venv (some minutes the first time)"
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/pip install -qq -c constraints.txt -e '.[demo,dev]'
 	touch $@

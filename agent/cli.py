@@ -64,14 +64,14 @@ def watcher(as_json: bool) -> Watch:
 def main() -> None:
     """The entry point: what a person can mend is one message and exit code 2; a bug keeps its traceback."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer.Exit does not come up from there: its code is returned
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except UserError as error:
         Console(stderr=True, highlight=False).print(
             f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True
         )
         sys.exit(error.exit_code)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         Console(stderr=True).print("stopped; what was answered is kept, and the same command goes on from there")
         sys.exit(130)

@@ -40,6 +40,7 @@ from agent.workbench import Workbench
 # one number a kind of random choice, so that no two choices share a stream
 SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE = range(6)
 MOST_SCORED = 500_000
+ENOUGH_BLIND = 60
 STOP_SET_SIZE = 1000
 
 
@@ -71,7 +72,9 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
         chance = 1.0 if settings.strategy == "random" else settings.random_share
         chosen = cold_start(candidates, _rows_to_vectors(bench), min(first, left), chance, rng)
     else:
-        size = auto_batch(left, len(candidates)) if settings.batch == "auto" else settings.batch
+        size = settings.batch
+        if size == "auto":
+            size = auto_batch(left, len(candidates), asked=len(bench.picks()))
         chosen = compose(_state(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
     texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
     picks = [_scaled(c.pick(t.id), share) for c, t in zip(chosen, texts, strict=True)]
@@ -202,6 +205,10 @@ def _label(bench: Workbench, seat: Seat, text: Text, asked: Asked, value: Value)
 def judgement(bench: Workbench) -> tuple[triaging.Calibration, triaging.Threshold]:
     """How far confidences can be trusted, and from which one on answers are accepted: from people's labels."""
     people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
+    routes = bench.store.routes(bench.job.name)
+    blind = {i: label for i, label in people.items() if i in routes and routes[i].blind}
+    if len(blind) >= ENOUGH_BLIND:
+        people = blind  # who saw the machine's label is drawn towards it
     given = {label.text_id: label for label in bench.store.labels(bench.job.name, source=Source.ORACLE)}
     both = [i for i in people if i in given]
     confidences = [given[i].confidence for i in both]
@@ -245,13 +252,16 @@ def triage_again(bench: Workbench, number: int) -> int:
     calibration, bar = judgement(bench)
     waiting = [q for q in bench.store.queue(bench.job.name) if not q.blind and q.suggestion is not None]
     sure = calibration.apply([q.suggestion.confidence if q.suggestion else None for q in waiting])
+    now = [q for q, c in zip(waiting, sure.tolist(), strict=True) if bar.value is not None and c >= bar.value]
+    rng = bench.rng(TRIAGE, number, 2)
+    decisions = triaging.route_all([1.0] * len(now), 0.0, False, bench.job.people.audit, rng)
     rows = [
-        RouteRow(q.text_id, q.suggestion.id, Route.ACCEPTED, "sure by now", q.suggestion.confidence)
-        for q, c in zip(waiting, sure.tolist(), strict=True)
-        if q.suggestion is not None and bar.value is not None and c >= bar.value
-    ]
-    if rows:
-        bench.store.add_routes(bench.job.name, number, rows)
+        RouteRow(q.text_id, q.suggestion.id, d.route, d.reason, q.suggestion.confidence,
+                 blind=d.blind, probability=d.probability)
+        for q, d in zip(now, decisions, strict=True)
+        if q.suggestion is not None
+    ]  # fmt: skip
+    bench.store.add_routes(bench.job.name, number, rows)
     return len(rows)
 
 

@@ -91,7 +91,7 @@ def epochs_for(lessons: int) -> int:
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(TEXTS_SEEN / max(1, lessons))))
 
 
-def warm_start(network: Network, lessons: Lessons, seed: int) -> None:
+def warm_start(network: Network, lessons: Lessons, seed: int) -> Floats:
     """Give the classifier the weights of a penalised logistic regression on what it reads, temperature included.
 
     A random classifier would first send noise through the encoder (Kumar et al. 2022, arXiv 2202.10054); this one
@@ -104,6 +104,7 @@ def warm_start(network: Network, lessons: Lessons, seed: int) -> None:
     head.fit(features / scale, lessons.targets, lessons.weights, np.random.default_rng([seed, len(lessons)]))
     weights = head.weights / np.float32(head.temperature)
     network.set_classifier(weights[:-1] / scale, weights[-1])
+    return head.out_of_fold
 
 
 def finetune(
@@ -146,7 +147,7 @@ def mean_loss(network: Network, lessons: Lessons) -> float:
 
 
 def deal(lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
-    """All indices once, in shuffled batches of like length: at most BATCH_TEXTS texts and BATCH_TOKENS tokens each."""
+    """All indices once, in shuffled batches of like length, of at most BATCH_TEXTS texts and BATCH_TOKENS tokens."""
     order = rng.permutation(len(lengths)).tolist()
     group = BATCH_TEXTS * GROUPED_BATCHES
     batches = []
@@ -185,16 +186,16 @@ class _Descent:
         targets, weights = (
             torch.from_numpy(a[batch]).to(logits.device) for a in (self.lessons.targets, self.lessons.weights)
         )
-        loss = (weights * losses(logits, targets, multilabel=self.network.multilabel)).sum()
+        loss = (weights * row_losses(logits, targets, multilabel=self.network.multilabel)).sum()
         self.optimizer.zero_grad(set_to_none=True)
         (loss / self.share).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
         self.optimizer.step()
         self.schedule.step()
-        return float(loss)
+        return float(loss.detach())
 
 
-def losses(logits: torch.Tensor, targets: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
+def row_losses(logits: torch.Tensor, targets: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
     """(n,) nats: cross-entropy of each row, or the sum of its C decisions' for multilabel."""
     import torch
 
@@ -243,6 +244,6 @@ def _has_fast_bfloat16(device: str) -> bool:
     import torch
 
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     capabilities: Callable[[], dict[str, Any]] | None = getattr(torch.cpu, "get_capabilities", None)
     return bool(capabilities and (found := capabilities()) and (found.get("avx512_bf16") or found.get("amx_bf16")))

@@ -15,6 +15,7 @@ import numpy as np
 from agent.distill.mean_pooling import fits, make_mean_pooling
 from agent.errors import ModelError
 from agent.records import Floats
+from agent.student.encoder import CPU_BATCH_TOKENS, positions
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,8 @@ class Network:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = model.eval().to(self.device)
         self.tokenizer = tokenizer
-        self.max_tokens, self.batch_tokens = max_tokens, batch_tokens
+        self.max_tokens = max_tokens
+        self.batch_tokens = batch_tokens if self.device == "cuda" else min(batch_tokens, CPU_BATCH_TOKENS)
         self.names = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         self.multilabel = model.config.problem_type == MULTI
 
@@ -70,7 +72,7 @@ class Network:
                 make_mean_pooling(model)
         tokenizer = _read_tokenizer(encoder.folder)
         tokenizer.model_max_length = encoder.max_tokens  # so that `truncation=True` cuts where the training did
-        return cls(model, tokenizer, encoder.max_tokens, encoder.batch_tokens)
+        return cls(model, tokenizer, encoder.max_tokens)
 
     @classmethod
     def load(cls, folder: Path, batch_tokens: int = 8192) -> Network:
@@ -78,12 +80,13 @@ class Network:
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
         model, tokenizer = _read_model(folder), _read_tokenizer(folder)
-        return cls(model, tokenizer, min(int(tokenizer.model_max_length), _positions(model.config)), batch_tokens)
+        return cls(model, tokenizer, min(int(tokenizer.model_max_length), positions(model.config)), batch_tokens)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), configuration and tokenizer as `transformers` does."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        with _quietly():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
 
     # Texts to numbers ----------------------------------------------------------------------------------------------
 
@@ -138,7 +141,7 @@ class Network:
         found = [m for m in self.model.modules() if isinstance(m, torch.nn.Linear)]
         last = [m for m in found if m.out_features == len(self.names)][-1:]
         if not last:
-            raise ModelError(f"{type(self.model).__name__}: has no linear layer of {len(self.names)} classes at its end")
+            raise ModelError(f"{type(self.model).__name__}: no linear layer of {len(self.names)} classes at its end")
         return last[0]
 
     def set_classifier(self, weights: Floats, bias: Floats) -> None:
@@ -153,15 +156,16 @@ class Network:
 
     def divide_logits(self, temperature: float) -> None:
         """Fold a temperature into the classifier: the same logits, divided by it, in the same standard folder."""
+        import torch
+
         last = self.classifier()
-        self.set_classifier(
-            last.weight.detach().cpu().numpy().T / np.float32(temperature),
-            np.zeros(0, np.float32) if last.bias is None else last.bias.detach().cpu().numpy() / np.float32(temperature),
-        )
+        with torch.no_grad():
+            for parameter in last.parameters():
+                parameter.div_(temperature)
 
 
 def by_length(lengths: Sequence[int], tokens: int, texts: int = 1 << 30) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first: at most `tokens` tokens, padding counted, and `texts` texts."""
+    """Indices in batches of like length, longest first: of at most `tokens` tokens, padding counted, and `texts`."""
     order = np.argsort(-np.asarray(lengths, np.int64), kind="stable").tolist()
     start = 0
     while start < len(order):
@@ -226,11 +230,3 @@ def _quietly() -> Iterator[None]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-
-
-def _positions(config: Any) -> int:
-    """The longest input in tokens; RoBERTa's kin keep two places of their table for themselves."""
-    places = getattr(config, "max_position_embeddings", None)
-    if not isinstance(places, int) or places <= 0:
-        return 1 << 30
-    return places - 2 if "roberta" in str(config.model_type) or config.model_type in ("camembert", "mpnet") else places

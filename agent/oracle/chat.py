@@ -107,9 +107,14 @@ class ChatOracle:
         return said.replace(self._secret, "***") if self._secret else said
 
     async def models(self) -> list[str]:
-        """The models that the endpoint says it serves; costs nothing. Raises EndpointError or OracleError."""
+        """The models that the endpoint says it serves, none where it keeps no list (HTTP 404); costs nothing.
+
+        Raises EndpointError or OracleError.
+        """
         try:
             return [m.id async for m in self._client.models.list()]
+        except openai.NotFoundError:
+            return []  # many gateways answer questions and list no models; the first question will tell
         except openai.OpenAIError as error:
             raise self._failure(error) from None
         except ValueError as error:

@@ -1,6 +1,6 @@
 """Reads a source once and leaves a pool on disk: rows in Arrow, everything else in arrays of fixed width.
 
-Memory holds one batch of texts; while copies are found, some 50 bytes for each row.
+Memory holds one batch of texts; while copies are found, some 70 bytes for each row.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ import numpy as np
 from agent.errors import DataError
 from agent.job import DataSettings
 from agent.pool.batch import Batch
-from agent.pool.distinct import DIGEST, Digests, Index, clash, collapse, digest
+from agent.pool.distinct import DIGEST, Digests, Index, collapse, digest
 from agent.pool.overlong import CountTokens, cut
 from agent.pool.reader import Source
 from agent.records import Rows
 
 EMPTY, OVER_LONG = "empty", "over-long"
 REASONS = (EMPTY, OVER_LONG)
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,13 @@ class _Spool:
     """Columns of fixed width, written as they come: memory does not grow with the rows.
 
     `source-rows` (8 bytes) and three digests (16 bytes each): `whole`, of the text as it stood there; `final`, of
-    what is left of it after a cut; `ids`, of the id.
+    what is left of it after a cut; `ids`, of the id. `left-out`: pairs of a row and the number of its reason.
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        names = ("source-rows", "whole", "final", "ids")
+        names = ("source-rows", "whole", "final", "ids", "left-out")
         self._files = {n: stack.enter_context((folder / n).open("wb")) for n in names}
-        self.left_out: list[tuple[int, int]] = []
+        self.left_out: Counter[str] = Counter()
         self.kept = self.cut = self.total = 0
 
     def add(self, kept: _Kept, total: int) -> None:
@@ -61,7 +62,8 @@ class _Spool:
         for name, column in columns.items():
             self._files[name].write(b"".join(column))
         self._files["source-rows"].write(np.array(kept.rows, np.int64).tobytes())
-        self.left_out += kept.left_out
+        self._files["left-out"].write(np.array(kept.left_out, np.int64).tobytes())
+        self.left_out.update(REASONS[reason] for _, reason in kept.left_out)
         self.kept += len(kept.rows)
         self.cut += kept.cut
         self.total = total
@@ -86,7 +88,7 @@ def build(source: Source, data: DataSettings, count_tokens: CountTokens | None, 
 def _nothing(name: str, spool: _Spool) -> str:
     if not spool.total:
         return f"{name}: a header and no rows; there is nothing to label"
-    counts = ", ".join(f"{sum(c == i for _, c in spool.left_out)} {r}" for i, r in enumerate(REASONS))
+    counts = ", ".join(f"{spool.left_out[reason]} {reason}" for reason in REASONS)
     return f"{name}: none of its {spool.total} rows has a text to label ({counts})"
 
 
@@ -143,16 +145,23 @@ def _write_arrays(spool: _Spool, name: str, folder: Path) -> None:
     rows = np.memmap(folder / "source-rows", np.int64, "r")
     whole, final, ids = (np.memmap(folder / n, DIGEST, "r") for n in ("whole", "final", "ids"))
     first, number = collapse(final)
-    if (pair := clash(ids, number)) is not None:
-        said = _id_at(folder / "rows.arrow", pair[0])
-        where = " and ".join(str(rows[i] + 1) for i in pair)
-        raise DataError(f"{name}: id {said!r} belongs to two different texts (rows {where}); ids must be unique")
-    Index.of(ids, number).save(folder, "ids")
+    by_id = Index.of(ids, number)
+    if (twice := by_id.clashing()) is not None:
+        first_one, *others = np.flatnonzero(ids == twice).tolist()
+        other = next(i for i in others if number[i] != number[first_one])
+        where = f"rows {rows[first_one] + 1} and {rows[other] + 1}"
+        said = _id_at(folder / "rows.arrow", first_one)
+        raise DataError(f"{name}: id {said!r} belongs to two different texts ({where}); ids must be unique")
+    by_id.save(folder, "ids")
     Index.of(whole, number).save(folder, "texts")
     np.save(folder / "first.npy", first)
     np.save(folder / "number.npy", number)
-    np.save(folder / "left-out.npy", np.array(spool.left_out, np.int64).reshape(-1, 2))
-    about = {"version": VERSION, "content": _content(final, first), "total_rows": spool.total, "cut": spool.cut}
+    about = {
+        "content": _content(final, first),
+        "total_rows": spool.total,
+        "cut": spool.cut,
+        "left_out": spool.left_out,
+    }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     for spooled in ("whole", "final", "ids"):
         (folder / spooled).unlink()

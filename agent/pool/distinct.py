@@ -64,9 +64,16 @@ class Index:
 
     @classmethod
     def of(cls, digests: Digests, rows: Rows) -> Index:
-        """Equal digests must have equal rows; see `clash`."""
+        """Equal digests should have equal rows: see `clashing`."""
         order = np.argsort(digests, kind="stable")
         return cls(digests[order], rows[order])
+
+    def clashing(self) -> bytes | None:
+        """A digest that has two different rows; None where there is none."""
+        differ = self.rows[1:] != self.rows[:-1]
+        differ &= self.digests[1:] == self.digests[:-1]
+        at = np.flatnonzero(differ)
+        return bytes(self.digests[at[0]]) if len(at) else None
 
     def find(self, wanted: Sequence[bytes]) -> Rows:
         """(len(wanted),) int64: the row of each, or -1."""
@@ -86,14 +93,3 @@ class Index:
         """Memory-mapped."""
         digests = np.load(folder / f"{name}-digests.npy", mmap_mode="r")
         return cls(digests, np.load(folder / f"{name}-rows.npy", mmap_mode="r"))
-
-
-def clash(digests: Digests, rows: Rows) -> tuple[int, int] | None:
-    """Two places with the same digest and different rows; None where there are none."""
-    order = np.argsort(digests, kind="stable")
-    same = (digests[order[1:]] == digests[order[:-1]]) & (rows[order[1:]] != rows[order[:-1]])
-    at = np.flatnonzero(same)
-    if not len(at):
-        return None
-    pairs = [(int(order[i]), int(order[i + 1])) for i in at]
-    return min(pairs, key=lambda p: p[1])  # the first that a person reading the file would meet

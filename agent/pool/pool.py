@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +64,12 @@ class Pool:
         self.key: str = about["content"]
         self.total_rows: int = about["total_rows"]
         self.cut: int = about["cut"]
+        self.left_out: Mapping[str, int] = about["left_out"]
         self._rows: Any = quiet_datasets().Dataset.from_file(str(folder / "rows.arrow"))
         self._source_rows: Rows = np.memmap(folder / "source-rows", np.int64, "r")
         self._first: Rows = np.load(folder / "first.npy", mmap_mode="r")
         self._number: Rows = np.load(folder / "number.npy", mmap_mode="r")
-        self._left_out: Rows = np.load(folder / "left-out.npy")
+        self._left_out: Rows = np.fromfile(folder / "left-out", np.int64).reshape(-1, 2)
         self._ids = Index.load(folder, "ids")
         self._texts = Index.load(folder, "texts")
 
@@ -128,10 +128,6 @@ class Pool:
     def copies(self) -> Copies:
         """Every row of the source with the distinct text it holds: what an export expands by."""
         return Copies(self)
-
-    @property
-    def left_out(self) -> Mapping[str, int]:
-        return {REASONS[reason]: count for reason, count in sorted(Counter(self._left_out[:, 1].tolist()).items())}
 
     @property
     def left_out_rows(self) -> Iterator[tuple[int, str]]:

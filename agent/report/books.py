@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from agent.records import Label, MicroDollars, TextId
@@ -52,29 +53,54 @@ class Books:
     def money(self) -> Money:
         """Where the budget went."""
         s, invalid = self.spending, [a for a in self.attempts if self._is_invalid(a)]
+        elsewhere = [a for a in self.attempts if a.text_id not in self.picks]
         return Money(
             cap=s.cap,
             spent=s.spent,
             reserved=s.reserved,
             ambiguous=s.ambiguous,
             invalid=_sum(invalid),
-            elsewhere=_sum([a for a in self.attempts if a.text_id not in self.picks]),
+            elsewhere=_sum(elsewhere),
             settled_count=s.settled_count,
             released_count=s.released_count,
             ambiguous_count=s.ambiguous_count,
             invalid_count=len(invalid),
+            elsewhere_count=sum(a.state is AttemptState.SETTLED for a in elsewhere),
         )
 
     def of_round(self, number: int) -> tuple[MicroDollars, MicroDollars]:
         """(settled, ambiguous) cost of the texts that were picked in a round."""
-        here = [a for a in self.attempts if a.text_id in self.picks and self.picks[a.text_id].round == number]
-        ambiguous = [a for a in here if a.state is AttemptState.AMBIGUOUS]
-        return MicroDollars(_sum(here) - _sum(ambiguous)), _sum(ambiguous)
+        return MicroDollars(self._settled[number]), MicroDollars(self._ambiguous[number])
+
+    def labels_spent(self, number: int) -> MicroDollars:
+        """What answers about picked texts have cost up to and with a round."""
+        rounds = (self._settled + self._ambiguous).items()
+        return MicroDollars(sum(cost for when, cost in rounds if when <= number))
 
     def random_spent(self, number: int) -> MicroDollars:
         """What the random slice has cost up to and with a round."""
-        slices = {i for i, p in self.picks.items() if p.slice == "random" and p.round <= number}
-        return _sum([a for a in self.attempts if a.text_id in slices])
+        return MicroDollars(sum(cost for when, cost in self._random.items() if when <= number))
+
+    @cached_property
+    def _settled(self) -> Counter[int]:
+        return self._by_round(lambda a, _: a.state is not AttemptState.AMBIGUOUS)
+
+    @cached_property
+    def _ambiguous(self) -> Counter[int]:
+        return self._by_round(lambda a, _: a.state is AttemptState.AMBIGUOUS)
+
+    @cached_property
+    def _random(self) -> Counter[int]:
+        return self._by_round(lambda _, p: p.slice == "random")
+
+    def _by_round(self, wanted: Callable[[AttemptRow, PickRow], bool]) -> Counter[int]:
+        """Round to the cost of those attempts about its texts."""
+        cost: Counter[int] = Counter()
+        for a in self.attempts:
+            pick = self.picks.get(a.text_id)
+            if pick is not None and wanted(a, pick):
+                cost[pick.round] += a.charged
+        return cost
 
     def oracles(self, settings: Mapping[str, Any]) -> tuple[OracleUse, ...]:
         """What each oracle answered and cost, in the order of the job file, at the job file's prices."""

@@ -48,7 +48,7 @@ def curves(findings: Findings, axis: Axis, width: int) -> Markup | None:
     _x_axis(d, x, axis, base)
     for name, value in levels:
         d.line((LEFT, y(value)), (right, y(value)), f"rule {name}")
-    if axis == "dollars" and x.hi >= findings.money.cap > 0:
+    if axis == "dollars" and x.hi == findings.money.cap:
         d.line((x(findings.money.cap), TOP), (x(findings.money.cap), base), "rule cap")
         d.text((x(findings.money.cap) - 6, base - 7), f"cap {dollars(findings.money.cap)}", "note halo", "end")
     for s in series:
@@ -64,7 +64,8 @@ def curves(findings: Findings, axis: Axis, width: int) -> Markup | None:
 
 def _series(rounds: Sequence[Round], axis: Axis) -> list[Series]:
     money = axis == "dollars"
-    selected = [(float(r.spent if money else r.labels), r.selected) for r in rounds]
+    paid = [r.spent if r.labels_spent is None else r.labels_spent for r in rounds]  # measuring teaches nobody
+    selected = [(float(p if money else r.labels), r.selected) for r, p in zip(rounds, paid, strict=True)]
     chance = [(r.random_spent if money else r.random_labels, r.random) for r in rounds]
     return [
         Series("chance", "random slice", tuple((float(x), e) for x, e in chance if x is not None and e is not None)),
@@ -88,7 +89,7 @@ def _named(series: Sequence[Series], levels: Sequence[tuple[str, float]]) -> lis
 def _furthest(findings: Findings, series: Sequence[Series], axis: Axis) -> float:
     """Where the x axis ends: at the last point, or at the cap where that is not far off."""
     last = max(x for s in series for x, _ in s.points) or 1.0
-    cap = findings.money.cap
+    cap = 0 if findings.money.elsewhere else findings.money.cap  # else not all of the cap was there for labels
     return max(last, cap) if axis == "dollars" and last >= 0.4 * cap else last
 
 

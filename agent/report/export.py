@@ -18,7 +18,7 @@ from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task
 
 FORMATS = tuple(WRITERS)
-BATCH_ROWS, BATCH_CHARACTERS = 2000, 8_000_000
+BATCH_ROWS, BATCH_CHARACTERS = 10_000, 8_000_000
 
 PoolRow = tuple[object, str, TextId]  # the id it had in the person's own file, the text, the id of its text
 

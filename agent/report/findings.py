@@ -58,11 +58,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One of the models compared. `figures` holds further measures by name (macro F1 and the like)."""
+    """One of the models compared. `figures` holds further measures by name (macro F1 and the like), `labels` is how
+    many taught it."""
 
     name: str
     accuracy: Estimate | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
+    labels: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,9 @@ class Round:
     """One finished round. `labels` and `spent` are totals so far, the other amounts are of this round alone.
 
     `selected` is the student taught by every label, `random` the one taught by the random slice's `random_labels`
-    alone, whose answers have cost `random_spent` so far. `selected_equal` is a student taught by `equal_labels`
-    selected labels, as many as the random slice holds where there are as many.
+    alone. `labels_spent` and `random_spent` are what answers about the texts of all rounds, and of the random slice,
+    have cost so far; what was spent to measure is in `spent` alone. `selected_equal` is a student taught by
+    `equal_labels` selected labels, as many as the random slice holds where there are as many.
     """
 
     round: int
@@ -84,6 +87,7 @@ class Round:
     selected: Estimate | None = None
     random: Estimate | None = None
     random_labels: int | None = None
+    labels_spent: MicroDollars | None = None
     random_spent: MicroDollars | None = None
     selected_equal: Estimate | None = None
     equal_labels: int | None = None
@@ -118,7 +122,7 @@ class Gain:
 @dataclass(frozen=True, slots=True)
 class Money:
     """Where the budget went. `ambiguous` is part of `spent`; `invalid` is what answers that were no label cost;
-    `elsewhere` is what was asked about texts of no round (the gold set)."""
+    `elsewhere` is what was asked about texts of no round, such as the gold set."""
 
     cap: MicroDollars = NOTHING
     spent: MicroDollars = NOTHING
@@ -130,6 +134,7 @@ class Money:
     released_count: int = 0
     ambiguous_count: int = 0
     invalid_count: int = 0
+    elsewhere_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

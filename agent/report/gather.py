@@ -31,7 +31,8 @@ class Evidence:
 
     Attributes:
         final: `oracle`, `student_random`, `student_selected`, `distilled`, each a dict with `accuracy`, `lo`, `hi`,
-            `n`, `measured_on`, and where it is not accuracy the `metric`; other shares in it are shown as well.
+            `n`, `measured_on`, where it is not accuracy the `metric`, and for students how many `labels` taught
+            them; other shares in it are shown as well.
             What is missing is taken from the last round, or measured here against gold or people.
         gold: gold values; those whose text an oracle labelled tell how often it is right.
         gold_answers: what the oracle said of gold texts that are not in the pool; by default what the rounds kept.
@@ -111,13 +112,15 @@ def last_final(folder: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         models = json.loads((folder / "report.json").read_text(encoding="utf-8"))["models"]
-        return {m["name"]: dict(m["figures"]) | _as_final(m["accuracy"]) for m in models if m["accuracy"]}
+        return {m["name"]: _as_final(m) for m in models if m["accuracy"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _as_final(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    return {"accuracy": estimate["value"], **{k: v for k, v in estimate.items() if k != "value"}}
+def _as_final(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model of report.json as the loop would give it."""
+    told = {k: v for k, v in model["accuracy"].items() if k != "value"}
+    return {**model["figures"], **told, "accuracy": model["accuracy"]["value"], "labels": model.get("labels")}
 
 
 # Rounds and models -------------------------------------------------------------------------------------------------
@@ -138,6 +141,7 @@ def _round(row: RoundRow, books: Books) -> Round:
         selected=Estimate.of(f, "accuracy", "accuracy_"),
         random=Estimate.of(f, "accuracy_random", "accuracy_random_"),
         random_labels=_whole(f.get("random_labels")),
+        labels_spent=books.labels_spent(row.round),
         random_spent=books.random_spent(row.round),
         selected_equal=Estimate.of(f, "selected_equal", "selected_equal_"),
         equal_labels=_whole(f.get("equal_labels")),
@@ -181,20 +185,25 @@ def _gold_answers(task: Task, rounds: Sequence[RoundRow]) -> dict[TextId, Value]
 
 def _models(final: Final, rounds: Sequence[Round], oracle: Estimate | None) -> tuple[Model, ...]:
     """The final figures; where the run gave none, what the last round or the truth at hand says."""
-    instead = {
-        "oracle": oracle,
-        "student_random": next((r.random for r in reversed(rounds) if r.random), None),
-        "student_selected": next((r.selected for r in reversed(rounds) if r.selected), None),
-    }
+    chance = next((r for r in reversed(rounds) if r.random), None)
+    chosen = next((r for r in reversed(rounds) if r.selected), None)
+    instead = {"oracle": Model("oracle", oracle)}
+    if chance is not None:
+        instead["student_random"] = Model("student_random", chance.random, labels=chance.random_labels)
+    if chosen is not None:
+        instead["student_selected"] = Model("student_selected", chosen.selected, labels=chosen.labels)
     names = [*MODELS, *(n for n in final if n not in MODELS)]
-    return tuple(_model(name, final.get(name) or {}, instead.get(name)) for name in names)
+    return tuple(_model(name, final.get(name) or {}) or instead.get(name) or Model(name) for name in names)
 
 
-def _model(name: str, figures: Mapping[str, Any], instead: Estimate | None) -> Model:
+def _model(name: str, figures: Mapping[str, Any]) -> Model | None:
+    """A model as the run measured it; None where it did not."""
     found = Estimate.of(figures)
-    more = {str(k): known(v) for k, v in figures.items() if k not in ("accuracy", "lo", "hi", "n")}
+    if found is None:
+        return None
+    more = {str(k): known(v) for k, v in figures.items() if k not in ("accuracy", "lo", "hi", "n", "labels")}
     shares = {k: v for k, v in more.items() if v is not None and 0 <= v <= 1}
-    return Model(name, found or instead, shares if found else {})
+    return Model(name, found, shares, _whole(figures.get("labels")))
 
 
 # Labels and people -------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def page(findings: Findings) -> str:
         "meter": meter(findings.money),
         "settings": settings(findings.settings),
         "curve_note": _curve_note(findings),
-        "metric": _measure(findings.metric),
+        "metric": _metric(findings),
         "measured_gold": any(m.accuracy and m.accuracy.measured_on == "gold" for m in findings.models),
     }
     return template.render(shown | classes(findings.tallies) | confusions(findings.confusion))
@@ -157,6 +157,14 @@ def _charts(findings: Findings) -> dict[str, tuple[Markup, Markup] | None]:
     }
 
 
+def _metric(findings: Findings) -> str:
+    """What the y axis of the curves is."""
+    found = [r.selected for r in findings.rounds if r.selected] or [m.accuracy for m in findings.models if m.accuracy]
+    if found and all(wording.is_agreement(e.measured_on) for e in found):
+        return "Agreement with the oracle"
+    return _measure(findings.metric)
+
+
 def _curve_note(findings: Findings) -> str:
     """What the curves were measured against, in one sentence."""
     found: list[Estimate] = [e for r in findings.rounds for e in (r.selected, r.random) if e is not None]
@@ -202,6 +210,7 @@ def _environment() -> Environment:
     env.filters |= {
         "plain": wording.plain,
         "against": wording.against,
+        "is_agreement": wording.is_agreement,
         "stopped": wording.stopped,
         "moment": _moment,
         "measure": _measure,

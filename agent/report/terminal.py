@@ -32,7 +32,9 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    _row(table, "bought", f"{count(findings.bought)} labels", f"{count(money.settled_count)} paid answers")
+    to_measure = f", {count(money.elsewhere_count)} of them to measure" if money.elsewhere_count else ""
+    answers = f"{count(money.settled_count)} paid answers{to_measure}"
+    _row(table, "bought", f"{count(findings.bought)} labels", answers)
     share = percent(money.spent / money.cap) if money.cap else "no cap"
     _row(table, "spent", dollars(money.spent), f"of {dollars(money.cap)} ({share}), {_ambiguous(findings)}")
     _row(table, "waiting for people", f"{count(findings.waiting_count)} texts", f"labelwright review {job_file}")
@@ -87,6 +89,7 @@ def _model(table: Table, model: Model) -> None:
     e = model.accuracy
     ends = f"{percent(e.lo)} to {percent(e.hi)}, " if e.lo is not None and e.hi is not None else ""
     n = f", {count(e.n)} texts" if e.n is not None else ""
+    n += f"; taught by {count(model.labels)} labels" if model.labels is not None else ""
     metric = "" if e.metric == "accuracy" else f"{_metric(e.metric)}, "
     _row(table, title, percent(e.value), f"{metric}{ends}{against(e.measured_on)}{n}")
 

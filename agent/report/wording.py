@@ -44,6 +44,11 @@ def against(measured_on: str) -> str:
     return AGAINST.get(measured_on, f"against {plain(measured_on, 60)}")
 
 
+def is_agreement(measured_on: str) -> bool:
+    """Whether a figure is agreement with the oracle, which can be wrong, and not truth."""
+    return measured_on in ("random slice", "oracle")
+
+
 def stopped(reason: str) -> str:
     """A stop reason as a sentence: `budget` as the sentence above, a sentence as itself."""
     return STOPPED.get(reason, plain(reason, 400))
@@ -119,4 +124,7 @@ def plain(text: object, limit: int | None = None) -> str:
     if limit is not None and len(said) > 4 * limit + 64:  # a line of 1 MB is not worth cleaning to its end
         said = said[: 4 * limit + 64] + "…"
     said = " ".join(UNSHOWABLE.sub(REPLACEMENT, said).split())
-    return said if limit is None or len(said) <= limit else said[: limit - 1].rstrip(" …") + "…"
+    if limit is None or len(said) <= limit:
+        return said
+    blank = said.rfind(" ", limit - 1 - limit // 8, limit)  # end with a word where one ends nearby
+    return said[: blank if blank > 0 else limit - 1].rstrip(" …") + "…"

@@ -20,6 +20,12 @@ OPENING = 6000
 
 BLIND = "A check of the machine: what it said is hidden, so that your answer is your own."
 
+REASONS = {
+    "unsure": "The machine is not sure enough to decide this alone.",
+    "no confidence": "The machine answered, but nothing says how sure it is.",
+    "failed": "The machine gave no usable label",
+}
+
 SLICES = {
     "cold": "it is typical of a group of similar texts",
     "unsure": "the small model was unsure here",
@@ -40,13 +46,22 @@ def card(row: QueueRow, task: Task) -> dict[str, Any]:
         "skipped": row.skipped,
     }
     if row.blind:
-        return item | {"badge": "Blind", "reason": BLIND, "picked": "", "suggestion": None}
+        return item | {"badge": "Blind", "reason": why_here(row), "picked": "", "suggestion": None}
     return item | {
         "badge": BADGES.get(row.slice, row.slice.capitalize() or "For you"),
-        "reason": _sentence(row.reason) or "It waits for a person.",
+        "reason": why_here(row),
         "picked": _picked(row),
         "suggestion": None if row.suggestion is None else _suggestion(row.suggestion, task),
     }
+
+
+def why_here(row: QueueRow) -> str:
+    """Why a text waits for a person, as a sentence; nothing of the machine where it is blind."""
+    if row.blind:
+        return BLIND
+    kind, colon, more = row.reason.partition(":")
+    words = REASONS.get(kind.strip(), kind) + colon + more
+    return _sentence(words) or "It waits for a person."
 
 
 def plain(value: Value, task: Task) -> Any:
@@ -86,9 +101,24 @@ def finite(number: float | None) -> float | None:
 
 def _picked(row: QueueRow) -> str:
     cause = SLICES.get(row.slice)
-    when = f"Picked in round {row.round}"
-    figures = ", ".join(f"{name.replace('_', ' ')} {_figure(v)}" for name, v in row.why.items() if _figure(v))
-    return f"{when}{f' because {cause}' if cause else ''}{f' ({figures})' if figures else ''}."
+    figures = _figures(row)
+    because = f" because {cause}" if cause else ""
+    return f"Picked in round {row.round}{because}{f' ({figures})' if figures else ''}."
+
+
+def _figures(row: QueueRow) -> str:
+    """What selection noted of its choice, where it says more than the slice does."""
+    why = row.why
+    if row.slice == "random":
+        return ""
+    if row.slice == "uncovered" and "distance" in why:
+        return f"distance {_figure(why['distance'])}"
+    if row.slice == "cold" and "cluster_size" in why:
+        return f"a group of {_figure(why['cluster_size'])}"
+    if "rank" in why and "of" in why:
+        return f"{_figure(why.get('strategy')) or 'rank'} {_figure(why['rank'])} of {_figure(why['of'])}"
+    noted = [(name.replace("_", " "), _figure(value)) for name, value in why.items()]
+    return ", ".join(f"{name} {value}" for name, value in noted if value)
 
 
 def _figure(value: object) -> str:

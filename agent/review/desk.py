@@ -13,7 +13,7 @@ from typing import Any
 from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, plain, said
-from agent.store import QueueRow, ReviewRow, Store
+from agent.store import ReviewRow, Store
 from agent.tasks import Task
 
 LABEL, SKIP = "label", "skip"
@@ -73,7 +73,7 @@ class Desk:
         """
         value = self.read(answer, Text(text_id, self.text(text_id)))
         with self.store.transaction() as tx:  # holds the store's write lock, so that two people cannot both label
-            if self._waiting(text_id) is None:
+            if self.store.waiting(self.job.name, text_id) is None:
                 self._settled_by_other(text_id, value)
                 return
             label = person_label(text_id, value, self.person)
@@ -97,7 +97,7 @@ class Desk:
             acts = self._acts()
             if acts and (acts[-1].action, acts[-1].text_id) == (SKIP, text_id):
                 return
-            if self._waiting(text_id) is None:
+            if self.store.waiting(self.job.name, text_id) is None:
                 self._settled_by_other(text_id, None)
                 raise Stale("no longer waits for a person.")
             self.store.review(self.job.name, text_id, self.person, SKIP, seconds=_sane(seconds), tx=tx)
@@ -115,7 +115,7 @@ class Desk:
             if not acts:
                 return {"said": "Nothing to undo.", "item": None, "was": None}
             self.store.undo_review(self.job.name, self.person, tx=tx)
-        row = self._waiting(acts[-1].text_id)
+        row = self.store.waiting(self.job.name, acts[-1].text_id)
         value = self._given(acts[-1])
         words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."
         return {
@@ -126,12 +126,8 @@ class Desk:
 
     def _acts(self) -> list[ReviewRow]:
         """What this person did and did not take back, oldest first."""
-        rows = self.store.reviews(self.job.name)
-        return [r for r in rows if r.person == self.person and r.action in (LABEL, SKIP) and not r.undone]
-
-    def _waiting(self, text_id: TextId) -> QueueRow | None:
-        rows = self.store.queue(self.job.name, include_skipped=True)
-        return next((row for row in rows if row.text_id == text_id), None)
+        rows = self.store.reviews(self.job.name, person=self.person)
+        return [r for r in rows if r.action in (LABEL, SKIP) and not r.undone]
 
     def _given(self, act: ReviewRow) -> Value | None:
         if act.label_id is None:

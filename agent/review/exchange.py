@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.errors import DataError
 from agent.job import Job
 from agent.records import Source, Text, TextId, Value
-from agent.review.card import BLIND, finite
+from agent.review.card import finite, why_here
 from agent.review.cells import guarded, unguarded
 from agent.review.desk import LABEL, person_label, same
 from agent.store import QueueRow, Store
@@ -36,6 +36,11 @@ class ImportReport:
     replaced: int = 0
     unchanged: int = 0
     empty: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.added} added"]
+        parts += [f"{n} {word}" for n, word in ((self.replaced, "replaced"), (self.unchanged, "unchanged")) if n]
+        return ", ".join([*parts, f"{self.empty} still empty"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def _cells(row: QueueRow, task: Task) -> list[str]:
         guarded(row.text),
         "" if machine is None else guarded(task.show(machine.value)),
         "" if sure is None else f"{sure:.4f}",
-        guarded(BLIND if row.blind else row.reason),
+        guarded(why_here(row)),
         "",
     ]
 

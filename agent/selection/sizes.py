@@ -15,12 +15,13 @@ def auto_cold_start(classes: int, affordable: int, candidates: int) -> int:
     return max(0, min(size, max(1, affordable // 2), affordable, candidates))
 
 
-def auto_batch(affordable: int, candidates: int) -> int:
-    """The size of a later batch: a tenth of what can still be asked, 10 to 1,000, and never more than can be asked.
+def auto_batch(affordable: int, candidates: int, asked: int = 0) -> int:
+    """The size of a later batch: a tenth of the whole job, 10 to 1,000, and never more than can still be asked.
 
     Args:
         affordable: questions that the rest of the budget surely pays for.
         candidates: texts without a label.
+        asked: texts asked about so far. Without it batches shrink from round to round, and there are more of them.
     """
     left = max(0, min(affordable, candidates))
-    return min(left, max(10, min(1000, left // ROUNDS)))
+    return min(left, max(10, min(1000, (left + asked) // ROUNDS)))

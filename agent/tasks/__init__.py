@@ -11,7 +11,7 @@ from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
 from agent.tasks.seam import Task
 
-__all__ = ["Classification", "Multilabel", "Task", "build"]
+__all__ = ["Classification", "Multilabel", "Task", "build", "load_named"]
 
 KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel}
 

@@ -16,9 +16,8 @@ from tests.report import a_job
 
 
 @pytest.fixture
-def found(store: Store) -> Findings:
-    a_job.done(store)
-    return gather(store, a_job.JOB, a_job.task())
+def found(done: Store) -> Findings:
+    return gather(done, a_job.JOB, a_job.task())
 
 
 def test_money_is_told_by_what_became_of_it(found: Findings) -> None:
@@ -35,7 +34,16 @@ def test_rounds_cost_what_their_texts_cost(found: Findings) -> None:
     assert (first.settled, first.ambiguous) == (400, 0)
     assert (second.settled, second.ambiguous) == (370, 200)
     assert (first.random_spent, second.random_spent) == (400, 400)
+    assert (first.labels_spent, second.labels_spent) == (400, 970)
     assert sum(r.settled + r.ambiguous for r in found.rounds) == found.money.spent
+
+
+def test_what_was_spent_to_measure_is_no_label(done: Store) -> None:
+    a_job.buy(done, "gold text", "card", 500)
+    found = gather(done, a_job.JOB, a_job.task())
+    assert (found.money.elsewhere, found.money.elsewhere_count) == (500, 1)
+    assert found.rounds[-1].labels_spent == 970
+    assert found.money.spent == 1470
 
 
 def test_classes_are_counted_by_who_decided(found: Findings) -> None:
@@ -73,10 +81,9 @@ def test_the_oracle_is_held_against_people_where_there_is_no_gold(found: Finding
     assert oracle.measured_on == "people"
 
 
-def test_gold_is_better_evidence_than_people(store: Store) -> None:
-    a_job.done(store)
+def test_gold_is_better_evidence_than_people(done: Store) -> None:
     gold = [(Text(TextId("t0"), "my card is gone"), "card"), (Text(TextId("t2"), "loan or card?"), "cash")]
-    found = gather(store, a_job.JOB, a_job.task(), Evidence(gold=gold))
+    found = gather(done, a_job.JOB, a_job.task(), Evidence(gold=gold))
     oracle = found.models[0].accuracy
     assert oracle is not None
     assert (oracle.value, oracle.n, oracle.measured_on) == (0.5, 2, "gold")
@@ -84,23 +91,21 @@ def test_gold_is_better_evidence_than_people(store: Store) -> None:
     assert found.confusion.cells == (Cell("card", "card", 1), Cell("cash", "card", 1))
 
 
-def test_answers_about_gold_texts_outside_the_pool_are_found_in_the_rounds(store: Store) -> None:
-    a_job.done(store)
-    store.finish_round(a_job.JOB, 2, {"gold_answers": {"g1": "card", "g2": "loan"}})
+def test_answers_about_gold_texts_outside_the_pool_are_found_in_the_rounds(done: Store) -> None:
+    done.finish_round(a_job.JOB, 2, {"gold_answers": {"g1": "card", "g2": "loan"}})
     gold = [(Text(TextId("g1"), "x"), "card"), (Text(TextId("g2"), "y"), "loan")]
-    found = gather(store, a_job.JOB, a_job.task(), Evidence(gold=gold))
+    found = gather(done, a_job.JOB, a_job.task(), Evidence(gold=gold))
     assert found.models[0].accuracy is not None
     assert found.models[0].accuracy.value == 1.0
     assert found.models[0].accuracy.n == 2
 
 
-def test_final_figures_of_the_run_come_first_and_rounds_stand_in_for_missing_ones(store: Store) -> None:
-    a_job.done(store)
+def test_final_figures_of_the_run_come_first_and_rounds_stand_in_for_missing_ones(done: Store) -> None:
     final = {
         "oracle": {"accuracy": 0.9, "lo": 0.85, "hi": 0.94, "n": 300, "measured_on": "gold", "macro_f1": 0.88},
         "distilled": {"accuracy": float("nan"), "lo": None},
     }
-    found = gather(store, a_job.JOB, a_job.task(), Evidence(final=final))
+    found = gather(done, a_job.JOB, a_job.task(), Evidence(final=final))
     oracle, random, selected, distilled = found.models
     assert oracle.accuracy is not None
     assert (oracle.accuracy.value, oracle.figures) == (0.9, {"macro_f1": 0.88})
@@ -111,16 +116,17 @@ def test_final_figures_of_the_run_come_first_and_rounds_stand_in_for_missing_one
     assert distilled.accuracy is None
 
 
-def test_a_report_made_later_still_knows_the_final_figures(store: Store, tmp_path: Path) -> None:
-    a_job.done(store)
+def test_a_report_made_later_still_knows_the_final_figures(done: Store, tmp_path: Path) -> None:
     assert last_final(tmp_path) == {}
     final = {
         "distilled": {"accuracy": 0.9, "lo": 0.85, "hi": 0.94, "n": 300, "measured_on": "gold", "macro_f1": 0.88}
     }
-    first = gather(store, a_job.JOB, a_job.task(), Evidence(final=final))
+    final["student_random"] = {"accuracy": 0.5, "labels": 40, "metric": None}
+    first = gather(done, a_job.JOB, a_job.task(), Evidence(final=final))
     write(first, tmp_path)
-    again = gather(store, a_job.JOB, a_job.task(), Evidence(final=last_final(tmp_path)))
+    again = gather(done, a_job.JOB, a_job.task(), Evidence(final=last_final(tmp_path)))
     assert again.models == first.models
+    assert [m.labels for m in again.models] == [None, 40, 7, None]
     (tmp_path / "report.json").write_text("[1, 2")
     assert last_final(tmp_path) == {}
 
@@ -186,15 +192,14 @@ def test_a_job_that_never_asked_gives_empty_findings_and_a_page(store: Store) ->
     assert "No label has been bought yet" in page(found)
 
 
-def test_a_task_without_classes_says_so(store: Store) -> None:
-    a_job.done(store)
+def test_a_task_without_classes_says_so(done: Store) -> None:
 
     class Spans:
         kind, widget, names = "spans", "json", ()
         show = staticmethod(str)
         agreement = staticmethod(lambda a, b: float(a == b))
 
-    html = page(gather(store, a_job.JOB, Spans()))  # type: ignore[arg-type]
+    html = page(gather(done, a_job.JOB, Spans()))  # type: ignore[arg-type]
     assert "The labels of this kind of task are not classes" in html
 
 

@@ -64,6 +64,14 @@ def test_text_made_plain_is_short_shows_whole_and_is_plain_already(text: str, li
     said.encode("utf-8")
 
 
+def test_a_cut_ends_with_a_word_where_one_ends_nearby() -> None:
+    assert (
+        plain("the quick brown fox jumps over the lazy dog and runs", 40)
+        == "the quick brown fox jumps over the lazy…"
+    )
+    assert plain("x" * 50, 10) == "xxxxxxxxx…"
+
+
 def test_writing_from_right_to_left_is_left_alone_and_tricks_with_it_are_not() -> None:
     assert plain("שלום, ما هذا") == "שלום, ما هذا"
     assert plain("user\u202egnp.exe") == "user\ufffdgnp.exe"

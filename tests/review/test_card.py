@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.job import TaskSettings
 from agent.records import Label, Source, TextId
-from agent.review.card import OPENING, card
+from agent.review.card import OPENING, card, why_here
 from agent.store import QueueRow
 from agent.tasks import build
 from tests.review.scenes import SECTIONS
@@ -74,6 +75,38 @@ def test_an_item_is_always_json(said: dict[str, Any]) -> None:
     json.dumps(card(replace(ROW, **said), TASK), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("unsure", "The machine is not sure enough to decide this alone."),
+        ("no confidence", "The machine answered, but nothing says how sure it is."),
+        ("failed: unknown label 'x'", "The machine gave no usable label: unknown label 'x'."),
+        ("asked by hand", "Asked by hand."),
+        ("  ", "It waits for a person."),
+    ],
+)
+def test_triages_words_become_sentences(reason: str, sentence: str) -> None:
+    assert why_here(replace(ROW, reason=reason)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("part", "why", "sentence"),
+    [
+        ("unsure", {"strategy": "margin", "score": 0.9, "rank": 3, "of": 700, "shortlist": 40},
+         "Picked in round 2 because the small model was unsure here (margin 3 of 700)."),
+        ("uncovered", {"distance": 0.4213, "rank": 3, "of": 700},
+         "Picked in round 2 because nothing like it had been labelled yet (distance 0.421)."),
+        ("cold", {"strategy": "typical", "typicality": 2.5, "cluster_size": 12, "clusters": 9},
+         "Picked in round 2 because it is typical of a group of similar texts (a group of 12)."),
+        ("random", {"drawn": 20, "rank": 3, "of": 700}, "Picked in round 2 because it was drawn at random."),
+        ("mine", {"my_score": 2, "names": ["a"]}, "Picked in round 2 (my score 2)."),
+        ("", {}, "Picked in round 2."),
+    ],
+)  # fmt: skip
+def test_what_selection_noted_becomes_a_sentence(part: str, why: dict[str, Any], sentence: str) -> None:
+    assert card(replace(ROW, slice=part, why=why), TASK)["picked"] == sentence
+
+
 def test_only_the_opening_of_a_very_long_text_is_sent_at_first() -> None:
     item = card(replace(ROW, text="x" * 1_000_000), TASK)
     assert (len(item["text"]), item["length"]) == (OPENING, 1_000_000)
@@ -86,7 +119,3 @@ def test_an_item_without_a_machine_answer_has_no_suggestion() -> None:
 def test_probabilities_of_names_that_the_job_does_not_have_are_left_out() -> None:
     odd = replace(SPORT, probabilities={"sport": 0.5, "gone": 0.4, "tech": float("nan")})
     assert card(replace(ROW, suggestion=odd), TASK)["suggestion"]["probabilities"] == {"sport": 0.5}
-
-
-def test_a_reason_that_nobody_gave_is_still_a_sentence() -> None:
-    assert card(replace(ROW, reason="  ", slice=""), TASK)["reason"] == "It waits for a person."

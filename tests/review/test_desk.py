@@ -139,7 +139,9 @@ acts = st.lists(
 
 @given(acts)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_undoing_every_step_brings_back_every_state_on_the_way(tmp_path_factory: pytest.TempPathFactory, todo) -> None:  # type: ignore[no-untyped-def]
+def test_undoing_every_step_brings_back_every_state_on_the_way(
+    tmp_path_factory: pytest.TempPathFactory, todo: list[tuple[str, int, str]]
+) -> None:
     made = news(tmp_path_factory.mktemp("undo"), 4)
     ada = desk(made)
     states = [made.state()]

@@ -48,7 +48,7 @@ def test_the_table_holds_the_queue_in_its_order_with_an_empty_label(made: Scene,
     first = rows_of(path)[0]
     assert [row["id"] for row in rows_of(path)] == ["t000", "t001", "t002"]
     assert (first["suggestion"], first["confidence"], first["label"]) == ("sport", "0.5000", "")
-    assert first["reason"] == "confidence 0.50 is below 0.80"
+    assert first["reason"] == "Confidence 0.50 is below 0.80."
 
 
 def test_a_blind_row_shows_neither_suggestion_nor_confidence_nor_reason(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_table_that_cannot_be_written_is_said_and_leaves_nothing_behind(made: 
 
 
 @pytest.mark.parametrize(
-    "text", ["=cmd|'/c calc'!A1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", "=HYPERLINK(\"http://evil\")"]
+    "text", ["=cmd|'/c calc'!A1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", '=HYPERLINK("http://evil")']
 )
 def test_no_cell_begins_like_a_formula(tmp_path: Path, text: str) -> None:
     made = scene(tmp_path, [Waiting(text, "sport", id=text, reason=text)])
@@ -105,7 +105,9 @@ def test_every_cell_comes_back_exactly(cell: str) -> None:
 
 @given(st.lists(st.tuples(hostile, hostile), min_size=1, max_size=4, unique_by=lambda pair: pair[0]))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_ids_and_texts_go_out_and_come_back(tmp_path_factory: pytest.TempPathFactory, items) -> None:  # type: ignore[no-untyped-def]
+def test_any_ids_and_texts_go_out_and_come_back(
+    tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, str]]
+) -> None:
     folder = tmp_path_factory.mktemp("trip")
     made = scene(folder, [Waiting(text, "sport", id=text_id or "empty") for text_id, text in items])
     path = folder / "queue.csv"
@@ -134,6 +136,11 @@ def test_filled_labels_are_given_and_empty_ones_left(made: Scene, tmp_path: Path
     assert made.given() == {"t000": "tech", "t002": "sport"}
     assert made.waiting() == ["t001"]
     assert {label.by for label in made.store.labels("news", source=Source.PERSON)} == {"ada"}
+
+
+def test_what_an_import_did_reads_as_a_sentence() -> None:
+    assert str(ImportReport(3, 1, 2, 4)) == "3 added, 1 replaced, 2 unchanged, 4 still empty"
+    assert str(ImportReport(added=3)) == "3 added, 0 still empty"
 
 
 def test_the_same_file_twice_adds_nothing(made: Scene, tmp_path: Path) -> None:
@@ -254,7 +261,9 @@ def test_a_task_of_another_kind_goes_out_and_comes_back(tmp_path: Path) -> None:
     assert made.given() == {"s0": ["Grace"]}
 
 
-def test_an_earlier_label_of_another_person_is_superseded_not_counted_as_ones_own(made: Scene, tmp_path: Path) -> None:
+def test_an_earlier_label_of_another_person_is_superseded_not_counted_as_ones_own(
+    made: Scene, tmp_path: Path
+) -> None:
     path = tmp_path / "queue.csv"
     export_queue(*made.parts, path)
     Desk(*made.parts, "grace").label(TextId("t000"), "tech", 1)

@@ -54,7 +54,7 @@ def labels(size: int) -> list[str]:
     return [f"{words[n % 8]} {['pending', 'declined', 'limit', 'lost'][n // 8 % 4]} {n:02d}" for n in range(size)]
 
 
-# One label ------------------------------------------------------------------------------------------------------
+# One label --------------------------------------------------------------------------------------------------------
 
 
 def test_several_texts_are_labelled_by_keyboard_alone(review: Open, tmp_path: Path) -> None:
@@ -76,7 +76,8 @@ def test_keys_pressed_faster_than_the_server_answers_all_count(review: Open, tmp
     ada.reads(0)
     ada.page.evaluate(
         """() => {
-          for (let n = 0; n < 4; n++) document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "5", bubbles: true}));
+          const key = {key: "5", bubbles: true};
+          for (let n = 0; n < 4; n++) document.body.dispatchEvent(new KeyboardEvent("keydown", key));
         }"""
     )
     ada.has_given({f"t{n:03d}": "tech" for n in range(4)})
@@ -108,6 +109,7 @@ def test_undo_goes_back_step_by_step_and_over_a_reload(review: Open, tmp_path: P
     ada.sees(".label.before", "tech")
     ada.sees("#last", "Undone: tech.")
     ada.has_given({"t000": "entertainment"})
+    ada.sees("#skipped", "1")  # as the server counts: nothing is on its way any more
     ada.page.reload()
     ada.reads(2)
     ada.press("Control+z")
@@ -213,15 +215,17 @@ def test_a_long_text_is_folded_and_unfolds_to_the_last_character(review: Open, t
     expect(ada.page.locator("#accept")).to_be_in_viewport()
     assert ada.page.locator("#text").bounding_box()["height"] < 600  # type: ignore[index]
     ada.press("f")
+    ada.sees("#unfold", "Show more")
+    ada.press("f")
     ada.sees("#text", "line 2999 the end")
     ada.press("f")
-    ada.sees("#unfold", f"Show all {len(text):,} characters")
+    ada.sees("#unfold", f"Show more of {len(text):,} characters")
     ada.press("1")
     ada.sees("#text", "short")
     expect(ada.page.locator("#unfold")).to_be_hidden()
 
 
-# Blind -----------------------------------------------------------------------------------------------------------
+# Blind ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_blind_item_shows_no_suggestion_and_enter_accepts_nothing(review: Open, tmp_path: Path) -> None:
@@ -229,7 +233,7 @@ def test_a_blind_item_shows_no_suggestion_and_enter_accepts_nothing(review: Open
     bodies: list[str] = []
     made = scene(tmp_path, [item])
     ada = review(made)
-    ada.page.on("response", lambda reply: "/api/" in reply.url and bodies.append(reply.text()))
+    ada.page.on("response", lambda reply: bodies.append(reply.text() if "/api/" in reply.url else ""))
     ada.page.reload()
     ada.sees("#badge", "Blind")
     expect(ada.page.locator(".suggested, .chance, .bar, #accept:visible")).to_have_count(0)
@@ -237,12 +241,12 @@ def test_a_blind_item_shows_no_suggestion_and_enter_accepts_nothing(review: Open
     ada.sees("#text", "A text.")
     ada.press("5")
     ada.has_given({"t000": "tech"})
-    assert bodies
+    assert any("A text." in body for body in bodies)
     assert not any("politics" in body or "0.9" in body for body in bodies)
     assert made.store.reviews("news")[-1].blind
 
 
-# Many labels -----------------------------------------------------------------------------------------------------
+# Many labels ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [77, 150])
@@ -269,7 +273,7 @@ def test_one_of_many_labels_is_found_by_typing(review: Open, tmp_path: Path, siz
     ada.sees("#text", "Question 2")
     ada.press("2")
     ada.sees("#text", "Question 3")
-    ada.has_given({"t000": chosen, "t002": names[0]})
+    ada.has_given({"t000": chosen, "t002": names[1]})
 
 
 def test_the_likeliest_of_many_labels_stand_first_unless_blind(review: Open, tmp_path: Path) -> None:
@@ -296,7 +300,7 @@ def test_undo_of_a_label_found_by_typing_needs_no_other_field(review: Open, tmp_
     ada.has_given({})
 
 
-# Several labels --------------------------------------------------------------------------------------------------
+# Several labels ---------------------------------------------------------------------------------------------------
 
 
 def test_several_labels_are_put_on_and_off_and_saved_with_enter(review: Open, tmp_path: Path) -> None:
@@ -331,7 +335,7 @@ def test_several_of_many_labels_are_picked_from_the_filter(review: Open, tmp_pat
     ada.has_given({"t000": (names[9], names[20])})
 
 
-# Other kinds of task -----------------------------------------------------------------------------------------------
+# Other kinds of task ----------------------------------------------------------------------------------------------
 
 
 def test_a_json_label_is_checked_by_the_task_and_kept_until_it_is_right(review: Open, tmp_path: Path) -> None:
@@ -352,7 +356,7 @@ def test_a_json_label_is_checked_by_the_task_and_kept_until_it_is_right(review: 
     expect(ada.page.locator("#entry")).to_have_value('["Grace"]')
 
 
-# Trouble -------------------------------------------------------------------------------------------------------------
+# Trouble ----------------------------------------------------------------------------------------------------------
 
 
 def test_when_the_server_is_gone_nothing_is_lost_and_it_is_sent_when_it_is_back(review: Open, tmp_path: Path) -> None:
@@ -383,7 +387,9 @@ def test_answers_are_not_sent_to_a_server_of_another_person(review: Open, tmp_pa
     assert ada.made.given() == {}
 
 
-def test_what_another_person_labelled_meanwhile_is_said_and_ones_own_answer_named(review: Open, tmp_path: Path) -> None:
+def test_what_another_person_labelled_meanwhile_is_said_and_ones_own_answer_named(
+    review: Open, tmp_path: Path
+) -> None:
     made = news(tmp_path, 3)
     ada = review(made, expects_errors=True)
     ada.reads(0)
@@ -425,7 +431,7 @@ def test_leaving_with_unsaved_answers_is_asked_about(review: Open, tmp_path: Pat
     assert asked.value.type == "beforeunload"
 
 
-# Hostile texts -------------------------------------------------------------------------------------------------------
+# Hostile texts ----------------------------------------------------------------------------------------------------
 
 HOSTILE = [
     "<script>document.title = 'run'</script>",
@@ -441,7 +447,7 @@ def test_hostile_texts_labels_and_reasons_run_nothing_and_break_nothing(review: 
     nasty = HOSTILE[1]
     names = ["plain", nasty, "\u202eevil"]
     items = [Waiting(text, nasty, reason=text, why={"<b>k</b>": text}) for text in HOSTILE]
-    ada = review(scene(tmp_path, items, labels={name: HOSTILE[0] for name in names}, guidelines=HOSTILE[1]))
+    ada = review(scene(tmp_path, items, labels=dict.fromkeys(names, HOSTILE[0]), guidelines=HOSTILE[1]))
     for text in HOSTILE:
         opening = re.sub(r"[\x00-\x1f\u202d\u202e]", "", text)[:12].strip()
         ada.sees("#text", opening if "\ud800" not in opening else "half a pair")
@@ -462,12 +468,12 @@ def test_a_text_of_a_megabyte_in_one_line_does_not_stop_the_page(review: Open, t
     noise = "".join(random.Random(1).choices("ab \0", k=1_000_000))
     ada = review(scene(tmp_path, [Waiting(noise, "sport"), Waiting("next", "sport")]))
     ada.press("f")
-    ada.sees("#unfold", "Show less")
+    ada.sees("#unfold", "Show more: 974,000 of 1,000,000 characters are left")
     ada.press("4")
     ada.sees("#text", "next")
 
 
-# Phone ---------------------------------------------------------------------------------------------------------------
+# Phone ------------------------------------------------------------------------------------------------------------
 
 
 def test_on_a_phone_labels_are_large_and_always_in_reach(review: Open, tmp_path: Path) -> None:
@@ -486,7 +492,9 @@ def test_on_a_phone_labels_are_large_and_always_in_reach(review: Open, tmp_path:
 
 def test_on_a_phone_one_of_many_labels_is_found_too(review: Open, tmp_path: Path) -> None:
     names = labels(77)
-    ada = review(scene(tmp_path, [Waiting("a"), Waiting("b")], labels=names), viewport=PHONE, has_touch=True, is_mobile=True)
+    ada = review(
+        scene(tmp_path, [Waiting("a"), Waiting("b")], labels=names), viewport=PHONE, has_touch=True, is_mobile=True
+    )
     ada.page.get_by_role("combobox").tap()
     ada.type("fee lim")
     ada.page.get_by_role("option").first.tap()
@@ -495,7 +503,7 @@ def test_on_a_phone_one_of_many_labels_is_found_too(review: Open, tmp_path: Path
     assert ada.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-# Reading by machine ----------------------------------------------------------------------------------------------------
+# Reading by machine -----------------------------------------------------------------------------------------------
 
 
 def test_every_control_has_a_name_and_every_state_is_announced(review: Open, tmp_path: Path) -> None:
@@ -550,7 +558,8 @@ CONTRAST = """() => {
     const back = over(below);
     const front = over([...below, getComputedStyle(e).color]);
     const [a, b] = [light(back), light(front)].sort();
-    if ((b + 0.05) / (a + 0.05) < 4.5) poor.push(`${e.className}: ${e.textContent.slice(0, 30)} ${((b + 0.05) / (a + 0.05)).toFixed(1)}`);
+    const ratio = (b + 0.05) / (a + 0.05);
+    if (ratio < 4.5) poor.push(`${e.className}: ${e.textContent.slice(0, 30)} ${ratio.toFixed(1)}`);
   }
   return poor;
 }"""

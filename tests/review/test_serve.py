@@ -11,15 +11,17 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from agent.errors import UserError
-from agent.review import serve as serving
 from agent.review.serve import address, hosts, is_loopback, listen, serve
 from tests.review.scenes import news
 
@@ -41,7 +43,12 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server in a process of its own, and its address."""
     command = [sys.executable, "-c", textwrap.dedent(SERVER), str(tmp_path)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": "."}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": "."},
     ) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
@@ -85,7 +92,11 @@ def test_a_port_that_cannot_be_is_said(port: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(errno.EACCES, "above 1023"), (errno.EADDRNOTAVAIL, "no address of this machine"), (errno.EPERM, "cannot listen")],
+    [
+        (errno.EACCES, "above 1023"),
+        (errno.EADDRNOTAVAIL, "no address of this machine"),
+        (errno.EPERM, "cannot listen"),
+    ],
 )
 def test_other_reasons_are_said_in_words(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
     def refuse(*_: object) -> None:
@@ -116,13 +127,15 @@ def test_every_address_of_the_machine_asks_for_a_key_and_answers_to_any_name() -
         sock.bind(("0.0.0.0", 0))
         assert not is_loopback(sock)
         assert hosts(sock, "0.0.0.0") is None
-        assert address(sock, "0.0.0.0", "secret") == f"http://{socket.gethostname()}:{sock.getsockname()[1]}/?key=secret"
+        assert (
+            address(sock, "0.0.0.0", "secret") == f"http://{socket.gethostname()}:{sock.getsockname()[1]}/?key=secret"
+        )
 
 
 def test_a_loopback_address_answers_to_the_names_of_this_machine() -> None:
     with listen("localhost", 0) as sock:
         assert is_loopback(sock)
-        assert hosts(sock, "localhost") == {"127.0.0.1", "localhost", "[::1]"}
+        assert hosts(sock, "localhost") == frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def test_the_browser_is_opened_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,9 +149,9 @@ def test_the_browser_is_opened_when_asked(tmp_path: Path, monkeypatch: pytest.Mo
         def run(self, sockets: list[socket.socket]) -> None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(serving.uvicorn, "Server", Quick)
-    monkeypatch.setattr(serving.webbrowser, "open", opened.append)
-    monkeypatch.setattr(serving.threading.Thread, "start", lambda thread: thread.run())
+    monkeypatch.setattr(uvicorn, "Server", Quick)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: thread.run())
     serve(*news(tmp_path, 1).parts, "ada", port=0, open_browser=True)
     assert len(opened) == 1
     assert opened[0].startswith("http://127.0.0.1:")

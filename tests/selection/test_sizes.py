@@ -34,6 +34,16 @@ def test_a_batch_is_a_tenth_of_what_can_still_be_asked(affordable: int, candidat
     assert auto_batch(affordable, candidates) == expected
 
 
+@pytest.mark.parametrize("affordable", [300, 2000, 9999])
+def test_a_budget_lasts_about_ten_rounds_of_equal_size(affordable: int) -> None:
+    asked, sizes = 40, []
+    while asked < affordable:
+        sizes.append(auto_batch(affordable - asked, 100_000, asked))
+        asked += sizes[-1]
+    assert 9 <= len(sizes) <= 11
+    assert len(set(sizes[:-1])) == 1
+
+
 @given(st.integers(0, 500), st.integers(-5, 10**6), st.integers(0, 10**7))
 def test_no_more_is_asked_than_there_is_money_or_text_for(classes: int, affordable: int, candidates: int) -> None:
     for size in (auto_cold_start(classes, affordable, candidates), auto_batch(affordable, candidates)):

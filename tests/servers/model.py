@@ -54,12 +54,12 @@ class Form:
 
     @classmethod
     def of(cls, body: Mapping[str, Any], ignored: frozenset[str]) -> Form:
-        """What `structured_outputs.choice` or a json_schema in the request demands, unless it is ignored."""
+        """What the request demands by `structured_outputs` or `response_format`, unless that field is ignored."""
         structured = body.get("structured_outputs") or {}
-        if "choice" in structured and "choice" not in ignored:
+        if "choice" in structured and "structured_outputs" not in ignored:
             return cls("choice", tuple(structured["choice"]))
         wanted = body.get("response_format") or {}
-        if wanted.get("type") == "json_schema" and "json_schema" not in ignored:
+        if wanted.get("type") == "json_schema" and "response_format" not in ignored:
             member, schema = next(iter(wanted["json_schema"]["schema"]["properties"].items()))
             return cls("json", tuple((schema.get("items") or schema).get("enum", ())), member)
         return cls("free")
@@ -85,9 +85,9 @@ class ScriptedModel:
         return chance(self.seed, "wrong", text) < self.errors
 
     def sureness(self, text: str) -> float:
-        """Probability of what it says: 0.5 to 1 where it is right, 0.35 to 0.95 where it is wrong."""
+        """Probability of what it says: 0.5 to 1 where it is right, 0.45 to 0.95 where it is wrong."""
         u = chance(self.seed, "sure", text)
-        return 0.35 + 0.6 * u if self.is_wrong_about(text) else 1 - 0.5 * u * u
+        return 0.45 + 0.5 * u if self.is_wrong_about(text) else 1 - 0.5 * u * u
 
     def says(self, text: str, form: Form) -> tuple[str, list[Token]]:
         """Content and tokens of the answer to one text."""
@@ -114,7 +114,7 @@ class ScriptedModel:
         others = [n for n in labels if n != right] or [right]
         other = others[int(chance(self.seed, "other", text) * len(others))]
         answer, second = (other, right) if self.is_wrong_about(text) else (right, other)
-        sure = self.sureness(text) if known is not None else 0.4
+        sure = self.sureness(text) if known is not None else 0.5
         rest = 1 - sure
         crowd = [n for n in labels if n not in (answer, second)][:8]
         found = {answer: sure} | ({second: rest * 0.7} if second != answer else {})

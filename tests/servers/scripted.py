@@ -48,7 +48,7 @@ class Log:
     def __init__(self, path: Path | None) -> None:
         self.rows: list[dict[str, Any]] = []
         self._file = path.open("a", encoding="utf-8") if path else None
-        self._writing, self._syncing = threading.Lock(), threading.Lock()
+        self._writing, self._syncing = threading.Condition(), threading.Lock()
         self._synced = 0
 
     def append(self, row: dict[str, Any]) -> None:
@@ -56,6 +56,7 @@ class Log:
         with self._writing:
             self.rows.append(row)
             mine = len(self.rows)
+            self._writing.notify_all()
             if self._file:
                 self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
         if self._file is None:
@@ -68,6 +69,11 @@ class Log:
                 reached = len(self.rows)
             os.fsync(self._file.fileno())
             self._synced = reached
+
+    def wait_for(self, count: int, timeout_s: float) -> bool:
+        """Wait until that many requests were answered; False where they never came."""
+        with self._writing:
+            return self._writing.wait_for(lambda: len(self.rows) >= count, timeout_s)
 
     def close(self) -> None:
         if self._file:
@@ -278,7 +284,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--retry-after-s", type=float, default=0.0, help="what a 429 asks to wait")
     parser.add_argument("--no-usage", action="store_true")
     parser.add_argument("--no-logprobs", action="store_true")
-    parser.add_argument("--ignore", action="append", default=[], choices=["choice", "json_schema"])
+    parser.add_argument("--ignore", action="append", default=[], choices=["structured_outputs", "response_format"])
     return parser.parse_args()
 
 

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from agent.errors import StoreError
 from agent.records import Label, Source, TextId
 from agent.store import Store
-from tests.store.making import bought, label
+from tests.store.making import bought, for_person, label, pick
 
 A = TextId("a")
+CHANGES = ("UPDATE", "DELETE")
 ORDER = [Source.STUDENT, Source.ORACLE, Source.SEED, Source.PERSON]
 
 
@@ -137,3 +139,21 @@ def test_the_pointer_is_what_reading_every_label_would_say(store: Store, acts: l
         if one.id not in gone and (best is None or ORDER.index(one.source) >= ORDER.index(best.source)):
             expected[one.text_id] = one
     assert store.current(job) == expected
+
+
+def test_nothing_is_ever_changed_but_counters_and_pointers(store: Store) -> None:
+    written: list[str] = []
+    event.listen(store._engine, "before_cursor_execute", lambda *args: written.append(args[2]))
+    pick(store, "ab")
+    answer = bought(store)
+    first, _ = store.add_labels("job", [label("a", answer_id=answer), label("b")])
+    store.mark_invalid(answer, "no label")
+    store.withdraw("job", first, "a slip")
+    store.add_routes("job", 1, [for_person("a"), for_person("b")])
+    store.review("job", A, "ann", "label", label("a", source=Source.PERSON))
+    store.review("job", A, "ann", "skip")
+    store.undo_review("job", "ann")
+    store.undo_review("job", "ann")
+    store.finish_round("job", 1, {})
+    changed = {words[1 if words[0] == "UPDATE" else 2] for words in map(str.split, written) if words[0] in CHANGES}
+    assert changed == {"jobs", "attempts", "rounds", "current_labels"}

@@ -179,11 +179,11 @@ def test_an_answer_is_known_by_its_question_and_its_endpoint(store: Store) -> No
     assert set(store.answers_for(["k1", "k2"], "http://here/v1")) == {"k1"}
 
 
-def test_ten_thousand_answers_are_found_at_once(store: Store) -> None:
+def test_ten_thousand_questions_are_looked_up_at_once(store: Store) -> None:
     store.open_job("job", {}, "print", MicroDollars(10**9))
     with store.transaction() as tx:
-        for i in range(2_500):
+        for i in range(600):
             attempt = store.reserve("job", "o", f"k{i}", TextId(f"t{i}"), MicroDollars(1), owner="me", tx=tx)
             store.settle(attempt, MicroDollars(1), USAGE, stored(f"k{i}"), tx=tx)
     found = store.answers_for([f"k{i}" for i in range(10_000)], "http://here/v1")
-    assert list(found) == [f"k{i}" for i in range(2_500)]
+    assert list(found) == [f"k{i}" for i in range(600)]

@@ -7,6 +7,7 @@ const $ = (id) => document.getElementById(id);
 const HIDDEN = /([\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202d\u202e])\1*/g;
 const NAMES = { "\u0000": "NUL", "\u202d": "LRO", "\u202e": "RLO", "\u001b": "ESC", "\u007f": "DEL" };
 const MOST_MARKS = 500;
+const STEP = 20_000; // characters more at a time
 
 /** Put `text` into `element`, hidden characters as marks. */
 export function putText(element, text) {
@@ -37,11 +38,23 @@ export function made(tag, className, text = "", attributes = {}) {
   return element;
 }
 
+/** Put the name of a label into `element`, which may be broken after the marks that join its words. */
+export function putName(element, name) {
+  const parts = name.split(/(?<=[_/.:-])(?=.)/u).flatMap((part) => [document.createElement("wbr"), text(part)]);
+  element.replaceChildren(...parts.slice(1));
+}
+
+function text(part) {
+  const holder = document.createDocumentFragment();
+  putText(holder, part);
+  return holder;
+}
+
 /** A name of a label or a person: kept apart from the sentence around it, whatever direction it is written in. */
-export function named(text, tag = "b") {
+export function named(words, tag = "b") {
   const outer = document.createElement(tag);
   const inner = document.createElement("bdi");
-  putText(inner, text);
+  putName(inner, words);
   outer.append(inner);
   return outer;
 }
@@ -58,7 +71,6 @@ export class Card {
 
   show(item) {
     this.item = item;
-    putText($("text"), item.text);
     this.showWhy(item);
     this.showSaid(item);
     this.fold();
@@ -93,36 +105,48 @@ export class Card {
   /** Fold what would push the labels off the screen. */
   fold() {
     const box = $("text");
+    this.showing = this.item.text.length;
+    putText(box, this.item.text);
     box.classList.add("folded");
-    const long = box.scrollHeight > box.clientHeight + 40 || this.item.length > this.item.text.length;
-    this.folded = long;
-    box.classList.toggle("folded", long);
-    $("unfold").hidden = !long;
+    this.folded = box.scrollHeight > box.clientHeight + 40 || this.showing < this.item.length;
+    box.classList.toggle("folded", this.folded);
+    $("unfold").hidden = !this.folded;
     this.sayFold();
   }
 
   sayFold() {
     const size = this.item.length.toLocaleString("en");
-    $("unfold").textContent = this.folded ? `Show all ${size} characters` : "Show less";
-    $("unfold").setAttribute("aria-expanded", String(!this.folded));
+    const rest = this.item.length - this.showing;
+    $("unfold").textContent = this.folded
+      ? `Show ${rest > STEP ? `more of ${size}` : `all ${size}`} characters`
+      : rest > 0
+        ? `Show more: ${rest.toLocaleString("en")} of ${size} characters are left`
+        : "Show less";
+    $("unfold").setAttribute("aria-expanded", String(!this.folded && rest <= 0));
   }
 
+  /** Unfold, a step at a time where the text is so long that a browser would stall on it; then fold again. */
   async toggle() {
-    if ($("unfold").hidden) return;
     const item = this.item;
-    if (this.folded && item.length > item.text.length) {
+    if ($("unfold").hidden) return;
+    if (!this.folded && this.showing >= item.length) {
+      this.fold();
+      return;
+    }
+    if (this.showing < item.length) {
       try {
-        item.text = (await this.wire.text(item.id)).text;
+        item.whole ??= (await this.wire.text(item.id)).text;
       } catch (refusal) {
         this.fail(refusal);
         return;
       }
-      item.length = item.text.length; // counted in UTF-16 here, in code points by the server
       if (item !== this.item) return;
-      putText($("text"), item.text);
+      item.length = item.whole.length; // counted in UTF-16 here, in code points by the server
+      this.showing = Math.min(this.showing + STEP, item.length);
+      putText($("text"), item.whole.slice(0, this.showing));
     }
-    this.folded = !this.folded;
-    $("text").classList.toggle("folded", this.folded);
+    this.folded = false;
+    $("text").classList.remove("folded");
     this.sayFold();
   }
 }

@@ -37,7 +37,8 @@ class Figures {
     $("done").textContent = done.toLocaleString("en");
     $("skipped").textContent = this.skipped.toLocaleString("en");
     $("skipped-figure").hidden = this.skipped === 0;
-    const share = done + left > 0 ? Math.round((100 * done) / (done + left)) : 0;
+    const all = done + left + this.skipped;
+    const share = all > 0 ? Math.round((100 * done) / all) : 0;
     $("progress").setAttribute("aria-valuenow", String(share));
     $("progress").firstElementChild.style.width = `${share}%`;
     document.title = document.title.replace(/^(\(\d+\) )?/, left > 0 ? `(${left}) ` : "");

@@ -1,6 +1,6 @@
 // The labels of one item: a few as buttons with number keys, many as a list with a filter; one choice or several.
 
-import { made, percent, putText } from "./card.js";
+import { made, percent, putName, putText } from "./card.js";
 
 const KEYS = "1234567890";
 const LIKELY = 5; // of many labels, this many of the likeliest stand first
@@ -31,7 +31,7 @@ export class Labels {
     this.filter?.addEventListener("input", () => this.lay(this.filter.value.trim() ? 0 : -1));
     this.box.addEventListener("click", (event) => {
       const hit = event.target.closest(".label");
-      if (hit) this.take(hit.dataset.name);
+      if (hit && !this.on.isBusy()) this.take(hit.dataset.name);
     });
   }
 
@@ -81,7 +81,7 @@ export class Labels {
     const key = KEYS[at];
     if (key) button.setAttribute("aria-keyshortcuts", key);
     const name = made("bdi", "name");
-    putText(name, label.name);
+    putName(name, label.name);
     button.append(made("kbd", "cap", key ?? "", { "aria-hidden": "true" }), name);
     if (label.about) {
       const about = made("span", "about", "", { dir: "auto" });

@@ -17,7 +17,7 @@ const outbox = new Outbox(wire, { saved, refused, trouble });
 const card = new Card(wire, complain);
 const clock = new Clock();
 const answer =
-  settings.widget === "json" ? new Entry() : new Labels(settings, { pick: save, accept, changed: sayAccept });
+  settings.widget === "json" ? new Entry() : new Labels(settings, { pick: save, accept, changed: sayAccept, isBusy: () => inLine > 0 });
 
 let ahead = []; // what is to come; ahead[0] is on the screen
 let shown = null; // the item on the screen
@@ -26,8 +26,8 @@ let filling = null; // the fetch under way
 let dry = false; // the last fetch brought nothing
 let waiting = false; // a JSON answer is being checked
 let noneMeant = false; // Enter was pressed once on an empty set of labels
-let undoing = Promise.resolve();
-let undos = 0;
+let line = Promise.resolve(); // undo asks the server first; what is pressed meanwhile waits for it, in order
+let inLine = 0;
 const handled = new Set(); // ids answered or skipped here, which a late fetch may still hold
 
 // Items -----------------------------------------------------------------------------------------------------------
@@ -122,13 +122,11 @@ function given({ path, body }) {
 }
 
 function save(value) {
-  if (shown === null || undos > 0 || waiting) return;
-  act("/api/label", { value });
+  if (shown !== null && !waiting) act("/api/label", { value });
 }
 
 function skip() {
-  if (shown === null || undos > 0 || waiting) return;
-  act("/api/skip", {});
+  if (shown !== null && !waiting) act("/api/skip", {});
 }
 
 function act(path, what) {
@@ -241,7 +239,14 @@ function restore(item, was, problem = "") {
 
 // Undo ------------------------------------------------------------------------------------------------------------
 
-function undo() {
+function standInLine(does) {
+  inLine += 1;
+  line = line.then(does).finally(() => {
+    inLine -= 1;
+  });
+}
+
+async function undo() {
   if (waiting) return;
   const unsent = outbox.takeBack();
   if (unsent) {
@@ -254,13 +259,6 @@ function undo() {
     complain(new Refusal(0, "Undo waits until the server answers again."));
     return;
   }
-  undos += 1;
-  undoing = undoing.then(undoOnServer).finally(() => {
-    undos -= 1;
-  });
-}
-
-async function undoOnServer() {
   await outbox.idle();
   let reply;
   try {
@@ -286,6 +284,11 @@ function trouble(refusal) {
   const kept = outbox.size;
   const waits = kept === 0 ? "" : ` ${kept} ${kept === 1 ? "answer is" : "answers are"} kept on this page and sent when it can be.`;
   putText($("trouble-words"), `${refusal.message}${waits}`);
+}
+
+function tryAgain() {
+  outbox.tryNow();
+  next();
 }
 
 function complain(refusal) {
@@ -325,13 +328,17 @@ function onKey(event) {
     return;
   }
   if ((event.key === "Enter" || event.key === " ") && event.target.closest?.("button, a, summary")) return;
-  if (onPlainKey(event)) event.preventDefault();
+  if (event.key === "u" || inLine > 0) {
+    event.preventDefault();
+    standInLine(() => onPlainKey(event));
+  } else if (onPlainKey(event)) {
+    event.preventDefault();
+  }
 }
 
 function onPlainKey(event) {
   if (SHORTCUTS[event.key]) {
-    if (!event.repeat || event.key === "u") SHORTCUTS[event.key]();
-    return true;
+    return event.repeat && event.key !== "u" ? true : (SHORTCUTS[event.key]() ?? true);
   }
   if (shown === null) return false;
   if (event.key === "Enter") {
@@ -345,7 +352,7 @@ function onControl(event, field) {
   const key = event.key.toLowerCase();
   if (key === "z" && !event.shiftKey && !event.altKey && !field?.value) {
     event.preventDefault();
-    undo();
+    standInLine(undo);
   } else if (event.key === "Enter" && settings.widget !== "choice") {
     event.preventDefault();
     if (!event.repeat) accept();
@@ -354,7 +361,8 @@ function onControl(event, field) {
 
 function onFieldKey(event, field) {
   if (field === answer.filter) {
-    if (answer.filterKey(event)) event.preventDefault();
+    if (inLine > 0) event.preventDefault(); // another item is about to come
+    else if (answer.filterKey(event)) event.preventDefault();
   } else if (event.key === "Escape") {
     $("reading").focus({ preventScroll: true });
   }
@@ -362,12 +370,15 @@ function onFieldKey(event, field) {
 
 document.addEventListener("keydown", onKey);
 for (const [id, does] of Object.entries({
-  accept, skip, undo, again: goThroughSkipped, "finished-undo": undo, help: SHORTCUTS["?"], retry: () => {
-    outbox.tryNow();
-    next();
-  },
+  accept,
+  skip,
+  undo: () => standInLine(undo),
+  "finished-undo": () => standInLine(undo),
+  again: goThroughSkipped,
+  help: SHORTCUTS["?"],
+  retry: tryAgain,
 })) {
-  $(id).addEventListener("click", does);
+  $(id).addEventListener("click", () => (inLine === 0 || does !== accept) && does());
 }
 if (window.matchMedia("(max-width: 72rem)").matches) $("guide")?.removeAttribute("open");
 

@@ -1,0 +1,216 @@
+"""The model card: what the model is, what it was made from, how good it is, and what it is not for.
+
+Knows facts and Markdown. Names and texts of the job are data: they are quoted, never markup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from agent.student.encoder import BUILTIN
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+MANY_CLASSES = 200
+MEANT_FOR = (
+    "Meant for texts like those it was made from, labelled in the same sense. On other kinds of text, other "
+    "languages or later times it may be wrong and sure of it."
+)
+CALIBRATED = (
+    "Its probabilities are calibrated, where there were labels to hold out, to the labels it was given; where those "
+    "are wrong in a systematic way, so is it."
+)
+BY_MACHINE = "Some labels were given by a machine: the model repeats what that machine gets wrong, and its bias."
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured share, with the ends of its 95 % interval where they are known."""
+
+    name: str
+    value: float
+    lo: float | None = None
+    hi: float | None = None
+    n: int | None = None
+    measured_on: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything that the card says.
+
+    Attributes:
+        names: the classes.
+        multilabel: any number of labels a text.
+        encoder: the name it was asked for by.
+        max_tokens: a longer text is cut.
+        training: settings of the training and what came of it, name → value.
+        figures: what was measured.
+        facts: of the job: job, data, labels, sources, by, prompt_hashes, cost_dollars, cap_dollars, guidelines,
+            settings, figures. All may be missing; others are kept for machines and not shown.
+    """
+
+    names: Sequence[str]
+    multilabel: bool
+    encoder: str
+    max_tokens: int
+    training: Mapping[str, Any]
+    figures: Sequence[Figure] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The whole README.md: YAML front matter and Markdown."""
+        parts = [
+            _front_matter(self),
+            f"# {quoted(self.facts.get('job') or 'Text classifier')}",
+            _what(self),
+            "## Use\n\n" + _use(self),
+            "## Labels\n\n" + _labels(self.names),
+            "## Made from\n\n" + _made_from(self.facts),
+            "## How good\n\n" + _figures(self.figures),
+            "## Meant for, and not for\n\n" + _limits(self),
+            "## Training\n\n" + _table(("setting", "value"), list(self.training.items())),
+        ]
+        if self.facts.get("settings"):
+            parts.append("## The job's settings\n\n" + _code(_plain(self.facts["settings"])))
+        return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _front_matter(card: Card) -> str:
+    head: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["labelwright", "text-classification", "multi-label" if card.multilabel else "single-label"],
+    }
+    if base := _base_model(card.encoder):
+        head["base_model"] = base
+    if card.figures:
+        head["model-index"] = [_index_entry(card)]
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
+
+
+def _index_entry(card: Card) -> dict[str, Any]:
+    results = [
+        {
+            "task": {"type": "text-classification"},
+            "dataset": {"name": f.measured_on or "held out", "type": "private"},
+            "metrics": [{"type": f.name, "value": round(f.value, 6), "name": f.name}],
+        }
+        for f in card.figures
+    ]
+    return {"name": str(card.facts.get("job") or "classifier"), "results": results}
+
+
+def _base_model(encoder: str) -> str | None:
+    """The hub id of the encoder; None for a folder, whose path is nobody's business."""
+    if encoder == BUILTIN:
+        return MINILM
+    return encoder if encoder.count("/") == 1 and not encoder.startswith((".", "/", "~")) else None
+
+
+def _what(card: Card) -> str:
+    kind = "any number of labels a text" if card.multilabel else "exactly one label a text"
+    base = _base_model(card.encoder) or "a local encoder"
+    return (
+        f"A text classifier: {len(card.names)} classes, {kind}. Fine-tuned from {quoted(base)} by "
+        "[Labelwright](https://pypi.org/project/labelwright/) on the labels described below; "
+        "it is a standard `transformers` folder and needs no other package."
+    )
+
+
+def _use(card: Card) -> str:
+    code = (
+        "from transformers import pipeline\n\n"
+        'classify = pipeline("text-classification", model="THIS_FOLDER", truncation=True, top_k=None)\n'
+        'classify("a text")  # the probability of every class'
+    )
+    more = " A label holds where its probability is at least one half." if card.multilabel else ""
+    return (
+        f"```python\n{code}\n```\n\nTexts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more} "
+        "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`."
+    )
+
+
+def _labels(names: Sequence[str]) -> str:
+    shown = [f"- {quoted(name)}" for name in names[:MANY_CLASSES]]
+    if len(names) > MANY_CLASSES:
+        shown.append(f"- and {len(names) - MANY_CLASSES} more, in `config.json`")
+    return "\n".join(shown)
+
+
+def _made_from(facts: Mapping[str, Any]) -> str:
+    said: list[tuple[str, Any]] = []
+    data = facts.get("data")
+    said.append(("data", data.get("pool") if isinstance(data, Mapping) else data))
+    said.append(("labels", facts.get("labels")))
+    said += [(f"labels by source: {name}", count) for name, count in dict(facts.get("sources") or {}).items()]
+    said += [(f"labels given by: {name}", count) for name, count in dict(facts.get("by") or {}).items()]
+    said += [("prompt hash", hashed) for hashed in facts.get("prompt_hashes") or ()]
+    if facts.get("cost_dollars") is not None:
+        said.append(("cost of the whole job", f"${float(facts['cost_dollars']):.4f}"))
+    if facts.get("cap_dollars") is not None:
+        said.append(("its cap", f"${float(facts['cap_dollars']):.4f}"))
+    told = [(name, value) for name, value in said if value not in (None, "")]
+    parts = [_table(("what", "value"), told) if told else "Nothing was said of it."]
+    if facts.get("guidelines"):
+        parts.append("What the labels mean, as whoever gave them was told:\n\n" + _code(str(facts["guidelines"])))
+    return "\n\n".join(parts)
+
+
+def _figures(figures: Sequence[Figure]) -> str:
+    if not figures:
+        return "It was not measured: there were too few labels to hold any out. Measure it before you rely on it."
+    rows = [(f.name, f"{f.value:.3f}", _interval(f), "" if f.n is None else f.n, f.measured_on) for f in figures]
+    return _table(("figure", "value", "95 % interval", "texts", "measured on"), rows)
+
+
+def _interval(figure: Figure) -> str:
+    return "" if figure.lo is None or figure.hi is None else f"{figure.lo:.3f} to {figure.hi:.3f}"
+
+
+def _limits(card: Card) -> str:
+    machine = {str(s) for s in dict(card.facts.get("sources") or {})} & {"oracle", "student"}
+    none = (
+        "Classes are decided one by one: a text may get none, or several that exclude each other."
+        if card.multilabel
+        else "A text that belongs to no class gets one all the same."
+    )
+    lines = [MEANT_FOR, none, CALIBRATED]
+    if machine:
+        lines.append(BY_MACHINE)
+    lines.append("Not meant to decide about people without a person who looks at the case.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+# Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def quoted(value: object) -> str:
+    """Any text as one line of Markdown that shows it and does nothing else."""
+    said = " ".join(str(value).split())
+    said = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in said)
+    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        said = said.replace(mark, safe)
+    return "".join(f"\\{c}" if c in "\\`*_[]|#!~" else c for c in said)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(c) if c == "---" else quoted(c) for c in line) + " |" for line in lines)
+
+
+def _code(text: str) -> str:
+    """A block that the text cannot end: its fence is longer than any run of backticks inside."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _plain(settings: object) -> str:
+    """Settings as YAML, through JSON so that any value is plain."""
+    return yaml.safe_dump(json.loads(json.dumps(settings, default=str)), sort_keys=False, allow_unicode=True).strip()

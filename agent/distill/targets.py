@@ -1,0 +1,99 @@
+"""What is to be distilled, and which of it is held out to measure and calibrate on.
+
+Pure functions of arrays; knows no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from agent.errors import DataError
+from agent.records import Floats, Rows
+from agent.student.logistic import Lessons as Linear
+
+HELD_OUT = 0.2
+HOLD_OUT_FROM = 100
+"""With fewer labels than this, all of them teach and none measure."""
+PRIOR_SD = 0.5
+"""Of the natural logarithm of the temperature: few labels cannot say that it is far from one."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled texts for a task with classes.
+
+    Attributes:
+        texts: n of them.
+        targets: (n, C) float32, as `Task.targets` gives them: soft, rows of sum one; for multilabel each column is a
+            probability of its own.
+        weights: (n,) float32; a text of weight zero is left out.
+        names: the C class names, in the order of the columns.
+        multilabel: any number of labels a text.
+        seed: of everything that is drawn.
+    """
+
+    texts: Sequence[str]
+    targets: Floats
+    weights: Floats
+    names: Sequence[str]
+    multilabel: bool = False
+    seed: int = 0
+
+    def checked(self) -> Examples:
+        """Those of positive weight. Raises DataError where there are none, ValueError where shapes disagree."""
+        targets, weights = np.asarray(self.targets, np.float32), np.asarray(self.weights, np.float32)
+        if targets.shape != (len(self.texts), len(self.names)) or weights.shape != (len(self.texts),):
+            raise ValueError(
+                f"{len(self.texts)} texts and {len(self.names)} classes, "
+                f"but targets {targets.shape} and weights {weights.shape}"
+            )
+        if not (np.isfinite(targets).all() and np.isfinite(weights).all()):
+            raise ValueError("a target or a weight is not a finite number")
+        kept = np.flatnonzero(weights > 0)
+        if not len(kept):
+            raise DataError("no label to distil from: run the job, or answer its queue, first")
+        wanted = targets[kept]
+        if not self.multilabel:
+            wanted = wanted / wanted.sum(axis=1, keepdims=True)
+        texts = [self.texts[i] for i in kept.tolist()]
+        return Examples(texts, wanted, weights[kept], tuple(self.names), self.multilabel, self.seed)
+
+
+def hold_out(examples: Examples, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """(rows to learn from, rows held out): a fifth at random, but never so that a class keeps fewer than two.
+
+    None are held out of fewer than HOLD_OUT_FROM texts.
+    """
+    n = len(examples.texts)
+    if n < HOLD_OUT_FROM:
+        return np.arange(n), np.arange(0)
+    likeliest = examples.targets.argmax(axis=1)
+    left = np.bincount(likeliest, minlength=len(examples.names))
+    held: list[int] = []
+    for i in rng.permutation(n).tolist():
+        if len(held) >= HELD_OUT * n:
+            break
+        if left[likeliest[i]] > 2:
+            left[likeliest[i]] -= 1
+            held.append(i)
+    out = np.array(sorted(held), np.int64)
+    return np.setdiff1d(np.arange(n), out), out
+
+
+def best_temperature(logits: Floats, targets: Floats, weights: Floats, *, multilabel: bool) -> float:
+    """What to divide (n, C) logits by, so that probabilities fit the targets best (Guo et al. 2017, sec. 4.2).
+
+    A prior around one keeps a handful of texts from saying much.
+    """
+    linear = Linear(np.zeros((0, 0), np.float32), targets, weights, multilabel)
+
+    def loss(log_temperature: float) -> float:
+        found, _ = linear.loss(logits * np.float32(np.exp(-log_temperature)))
+        return found + 0.5 * (log_temperature / PRIOR_SD) ** 2
+
+    found = minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded", options={"xatol": 0.01})
+    return float(np.exp(found.x))
