@@ -19,7 +19,7 @@ test: $(READY)  ## every test; ARGS='-k word' narrows them
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy agent $(wildcard evals)
+	$(BIN)/mypy agent $(wildcard evals/*.py)
 
 bench: $(READY)  ## every benchmark in evals/, one after the other
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m evals.$$name; done

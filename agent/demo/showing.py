@@ -51,6 +51,7 @@ def control_of(job_file: Path) -> Path:
     settings = yaml.safe_load(job_file.read_text(encoding="utf-8"))
     settings |= {"name": f"{settings['name']}-at-random", "output": f"{settings['output']}-at-random"}
     settings |= {"selection": {"strategy": "random"}, "distil": {"enabled": False}}
+    settings["student"] |= {"cache": f"{Job.load(job_file).output}/cache"}  # the same texts, embedded once
     path = job_file.with_name("job-at-random.yaml")
     path.write_text(
         "# The control of job.yaml: the same dollars, spent on texts picked at random.\n"

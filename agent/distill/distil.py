@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ def distil(
 
     The classifier starts as a penalised logistic regression on what the encoder says; then the whole network learns.
     Of a hundred labels or more, a fifth is held out: it picks the epoch, sets the temperature, which is folded into
-    the classifier's weights, and gives the card its figure. The same arguments give the same files on one machine.
+    the classifier's weights, and gives the card its figure; then the network learns once more for so many epochs, from
+    every label, as a fifth of a few hundred is too much to leave unused. The same arguments give the same files on
+    one machine.
 
     Args:
         examples: the labelled texts and their seed.
@@ -86,13 +88,15 @@ def distil(
     warm_start(network, lessons, known.seed)
     trained = finetune(network, lessons, course, held_out, progress)
     temperature, figures = _calibrate(network, held_out)
+    if held_out is not None:
+        network, lessons = _learn_everything(source, known, course, trained.epochs, temperature)
     training = {
         "encoder": _public_name(source.name),
         "seed": known.seed,
         "epochs": trained.epochs,
         "learning rate": settings.learning_rate,
         "texts learnt from": len(lessons),
-        "texts held out": 0 if held_out is None else len(held_out),
+        "texts held out first, to choose the epochs": 0 if held_out is None else len(held_out),
         "temperature": round(temperature, 4),
     }
     card = Card(known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {})
@@ -145,6 +149,19 @@ def made_from(folder: str | Path) -> str | None:
     about = _read_json(Path(folder) / FACTS) or {}
     found = (about.get("facts") or about.get("card", {}).get("facts") or {}).get("made_from")
     return None if found is None else str(found)
+
+
+def _learn_everything(
+    source: Encoder, known: Examples, course: Course, epochs: int, temperature: float
+) -> tuple[Network, Lessons]:
+    """A network that learnt from every label for as many epochs as proved best on the held-out ones."""
+    network = Network.open(source, known.names, multilabel=known.multilabel, seed=known.seed)
+    lessons = Lessons(network.tokens(known.texts), known.targets, known.weights)
+    warm_start(network, lessons, known.seed)
+    if epochs:
+        finetune(network, lessons, replace(course, epochs=epochs))
+    network.divide_logits(temperature)
+    return network, lessons
 
 
 def _lessons(network: Network, examples: Examples) -> tuple[Lessons, Lessons | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import openai
 from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletion
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, without_secrets
@@ -41,7 +42,7 @@ class ChatOracle:
         )
 
     def body(self, question: Question) -> dict[str, Any]:
-        """The request, as keyword arguments of the client."""
+        """The request as JSON."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": m.role, "content": m.content} for m in question.messages],
@@ -51,7 +52,7 @@ class ChatOracle:
         if self.logprobs:
             body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if self.mode == "choice" and question.schema.choices is not None:
-            body["extra_body"] = {"structured_outputs": {"choice": list(question.schema.choices)}}
+            body["structured_outputs"] = {"choice": list(question.schema.choices)}
         elif self.mode != "plain":
             schema = {"name": "answer", "strict": True, "schema": dict(question.schema.json_schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -59,7 +60,11 @@ class ChatOracle:
 
     async def ask(self, question: Question) -> Answer:
         try:
-            completion = await self._client.chat.completions.create(**self.body(question))
+            # not `chat.completions.create`: it walks every message by its type hints first, which takes 25 ms of
+            # processor time for a prompt of 150 turns, ten times what the request itself takes
+            completion = await self._client.post(
+                "/chat/completions", cast_to=ChatCompletion, body=self.body(question)
+            )
         except openai.OpenAIError as error:
             raise self._failure(error) from None
         except ValueError as error:

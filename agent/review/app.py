@@ -115,7 +115,8 @@ def prose(markdown: str) -> Markup:
 def items(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     """`limit` next items and the figures; with `again` also what was skipped."""
     limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_ITEMS)
-    return {"items": desk.items(limit, again=asked.get("again") == "1"), "figures": desk.figures()}
+    found = desk.items(limit, again=asked.get("again") == "1")
+    return {"items": found, "figures": desk.figures(), "session": desk.session}
 
 
 def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:

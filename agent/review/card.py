@@ -116,7 +116,8 @@ def _figures(row: QueueRow) -> str:
     if row.slice == "cold" and "cluster_size" in why:
         return f"a group of {_figure(why['cluster_size'])}"
     if "rank" in why and "of" in why:
-        return f"{_figure(why.get('strategy')) or 'rank'} {_figure(why['rank'])} of {_figure(why['of'])}"
+        by = _figure(why.get("strategy"))
+        return f"rank {_figure(why['rank'])} of {_figure(why['of'])}{f' by {by}' if by else ''}"
     noted = [(name.replace("_", " "), _figure(value)) for name, value in why.items()]
     return ", ".join(f"{name} {value}" for name, value in noted if value)
 

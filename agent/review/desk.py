@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from agent.job import Job
@@ -37,7 +38,7 @@ class Desk:
     task: Task
     person: str
 
-    @property
+    @cached_property
     def session(self) -> str:
         """The same for every server of this job, task and person, so that a page knows where its answers belong."""
         what = "\0".join((self.job.name, self.job.fingerprint(), self.person))

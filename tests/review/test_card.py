@@ -93,7 +93,7 @@ def test_triages_words_become_sentences(reason: str, sentence: str) -> None:
     ("part", "why", "sentence"),
     [
         ("unsure", {"strategy": "margin", "score": 0.9, "rank": 3, "of": 700, "shortlist": 40},
-         "Picked in round 2 because the small model was unsure here (margin 3 of 700)."),
+         "Picked in round 2 because the small model was unsure here (rank 3 of 700 by margin)."),
         ("uncovered", {"distance": 0.4213, "rank": 3, "of": 700},
          "Picked in round 2 because nothing like it had been labelled yet (distance 0.421)."),
         ("cold", {"strategy": "typical", "typicality": 2.5, "cluster_size": 12, "clusters": 9},

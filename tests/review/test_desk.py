@@ -138,7 +138,7 @@ acts = st.lists(
 
 
 @given(acts)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_undoing_every_step_brings_back_every_state_on_the_way(
     tmp_path_factory: pytest.TempPathFactory, todo: list[tuple[str, int, str]]
 ) -> None:

@@ -104,7 +104,7 @@ def test_every_cell_comes_back_exactly(cell: str) -> None:
 
 
 @given(st.lists(st.tuples(hostile, hostile), min_size=1, max_size=4, unique_by=lambda pair: pair[0]))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_ids_and_texts_go_out_and_come_back(
     tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, str]]
 ) -> None:

@@ -131,6 +131,26 @@ def test_quick_undos_take_back_exactly_as_many_steps(review: Open, tmp_path: Pat
     ada.has_given({"t000": "business", "t001": "tech"})
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_any_quick_run_of_keys_ends_as_if_pressed_slowly(review: Open, tmp_path: Path, seed: int) -> None:
+    names = {"1": "business", "2": "entertainment", "Enter": "sport"}
+    keys = random.Random(seed).choices(["1", "2", "Enter", "s", "u"], [3, 3, 2, 2, 4], k=24)
+    ahead = [f"t{n:03d}" for n in range(8)]
+    acts: list[tuple[str, str]] = []
+    for key in keys:
+        if key == "u":
+            ahead[:0] = [acts.pop()[0]] if acts else []
+        elif ahead:
+            acts.append((ahead.pop(0), key))
+    ada = review(news(tmp_path, 8))
+    ada.reads(0)
+    ada.press(*keys)
+    ada.left(len(ahead))
+    ada.has_given({text_id: names[key] for text_id, key in acts if key != "s"})
+    if ahead:
+        ada.reads(int(ahead[0][1:]))
+
+
 def test_skipped_texts_come_back_at_the_end(review: Open, tmp_path: Path) -> None:
     ada = review(news(tmp_path, 3))
     ada.press("s", "1", "s")
@@ -376,6 +396,33 @@ def test_when_the_server_is_gone_nothing_is_lost_and_it_is_sent_when_it_is_back(
     ada.left(5)
 
 
+def test_an_undo_that_the_server_cannot_do_now_undoes_nothing_and_holds_nothing_up(
+    review: Open, tmp_path: Path
+) -> None:
+    ada = review(news(tmp_path, 4), expects_errors=True)
+    ada.served.stop()
+    ada.press("1", "u")
+    ada.sees("#problem", "Nothing was undone")
+    ada.press("5")
+    ada.reads(2)
+    ada.served.start()
+    ada.page.get_by_role("button", name="Try again now").click()
+    ada.has_given({"t000": "business", "t001": "tech"})
+
+
+def test_with_nothing_left_to_show_while_the_server_is_gone_it_says_that_it_waits(
+    review: Open, tmp_path: Path
+) -> None:
+    ada = review(news(tmp_path, 2), expects_errors=True)
+    ada.served.stop()
+    ada.press("1", "2")
+    ada.sees("#finished", "Waiting for the server")
+    ada.served.start()
+    ada.page.get_by_role("button", name="Try again now").click()
+    ada.sees("#finished", "Nothing left to review")
+    ada.has_given({"t000": "business", "t001": "entertainment"})
+
+
 def test_answers_are_not_sent_to_a_server_of_another_person(review: Open, tmp_path: Path) -> None:
     ada = review(news(tmp_path, 4), expects_errors=True)
     ada.served.stop()
@@ -385,6 +432,18 @@ def test_answers_are_not_sent_to_a_server_of_another_person(review: Open, tmp_pa
     ada.page.get_by_role("button", name="Try again now").click()
     ada.sees("#trouble", "Another job or person is served here now")
     assert ada.made.given() == {}
+
+
+def test_texts_of_another_job_are_not_shown_among_this_ones_labels(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 1), expects_errors=True)
+    ada.press("1")
+    ada.sees("#finished", "Nothing left")
+    ada.served.stop()
+    (tmp_path / "other").mkdir()
+    ada.served.made = news(tmp_path / "other", 3, name="other")
+    ada.served.start()
+    ada.sees("#trouble", "Another job or person is served here now")
+    expect(ada.page.locator("#text")).to_be_hidden()
 
 
 def test_what_another_person_labelled_meanwhile_is_said_and_ones_own_answer_named(

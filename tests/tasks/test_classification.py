@@ -164,7 +164,7 @@ def test_targets_are_the_sources_probabilities_or_certainty() -> None:
         [label("a"), label("b", {"a": 0.25, "b": 0.75}), label("b", {"a": 0.1, "b": 0.3})]
     )
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, [[1, 0], [0.25, 0.75], [0.25, 0.75]])
+    np.testing.assert_allclose(found, np.array([[1.0, 0.0], [0.25, 0.75], [0.25, 0.75]]))
 
 
 def test_targets_of_probabilities_without_any_known_class_are_the_label_itself() -> None:

@@ -18,7 +18,8 @@ shares = st.lists(st.floats(0.001, 1), min_size=8, max_size=8)
 
 def cut(name: str, sizes: tuple[int, ...]) -> list[str]:
     """A name as tokens of these sizes in turn, then the end of the answer."""
-    out, at = [], 0
+    out: list[str] = []
+    at = 0
     while at < len(name):
         size = sizes[len(out) % len(sizes)]
         out.append(name[at : at + size])

@@ -127,7 +127,7 @@ def label(value: tuple[str, ...], probabilities: dict[str, float] | None = None)
 
 def test_targets_are_each_classes_own_probability() -> None:
     found = task(["a", "b"]).targets([label(("a",)), label(()), label(("b",), {"a": 0.25, "b": 0.75})])
-    np.testing.assert_allclose(found, [[1, 0], [0, 0], [0.25, 0.75]])
+    np.testing.assert_allclose(found, np.array([[1.0, 0.0], [0.0, 0.0], [0.25, 0.75]]))
     assert found.dtype == np.float32
 
 

@@ -26,7 +26,8 @@ function mark(run) {
   const code = run.codePointAt(0);
   const point = `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
   const name = NAMES[run[0]] ?? point;
-  return made("span", "hidden-mark", run.length > 1 ? `${name}×${run.length}` : name, { title: `hidden character ${point}` });
+  const words = run.length > 1 ? `${name}×${run.length}` : name;
+  return made("span", "hidden-mark", words, { title: `hidden character ${point}` });
 }
 
 /** An element with a class, a text and attributes. */
@@ -59,7 +60,12 @@ export function named(words, tag = "b") {
   return outer;
 }
 
-export const percent = (p) => (p > 0 && p < 0.005 ? "<1 %" : p < 1 && p > 0.995 ? ">99 %" : `${Math.round(100 * p)} %`);
+/** A probability for reading: never 0 % of what is possible, never 100 % of what is not certain. */
+export function percent(p) {
+  if (p > 0 && p < 0.005) return "<1 %";
+  if (p < 1 && p > 0.995) return ">99 %";
+  return `${Math.round(100 * p)} %`;
+}
 
 export class Card {
   constructor(wire, fail) {
@@ -98,7 +104,7 @@ export class Card {
     } else {
       const who = made("bdi", "by", machine.by || machine.source);
       said.replaceChildren(who, " says ", named(machine.shown));
-      if (machine.confidence !== null) said.append(made("span", "sure", `${percent(machine.confidence)} sure`));
+      if (machine.confidence !== null) said.append(", ", made("span", "sure", `${percent(machine.confidence)} sure`));
     }
   }
 

@@ -1,9 +1,11 @@
 // The review page: one item at a time from a few fetched ahead, answers through the outbox, keys for everything.
 
-import { Card, named, putText } from "./card.js";
-import { Clock, figures } from "./figures.js";
+import { Card, named } from "./card.js";
 import { Entry } from "./entry.js";
+import { Clock, figures } from "./figures.js";
+import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
+import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
 
 const $ = (id) => document.getElementById(id);
@@ -16,8 +18,9 @@ const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
 const card = new Card(wire, complain);
 const clock = new Clock();
-const answer =
-  settings.widget === "json" ? new Entry() : new Labels(settings, { pick: save, accept, changed: sayAccept, isBusy: () => inLine > 0 });
+const line = new Line();
+const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
+const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
 let ahead = []; // what is to come; ahead[0] is on the screen
 let shown = null; // the item on the screen
@@ -26,8 +29,6 @@ let filling = null; // the fetch under way
 let dry = false; // the last fetch brought nothing
 let waiting = false; // a JSON answer is being checked
 let noneMeant = false; // Enter was pressed once on an empty set of labels
-let line = Promise.resolve(); // undo asks the server first; what is pressed meanwhile waits for it, in order
-let inLine = 0;
 const handled = new Set(); // ids answered or skipped here, which a late fetch may still hold
 
 // Items -----------------------------------------------------------------------------------------------------------
@@ -83,19 +84,27 @@ function next(was = null, problem = "") {
 
 /** Nothing to show: say so, once it is sure. */
 function finish() {
-  const { done, skipped } = figures;
   const first = $("finished").hidden;
-  $("finished").hidden = !dry;
-  $("finished-title").textContent = done > 0 ? "Nothing left to review" : "Nothing waits for review";
-  $("finished-words").textContent =
-    skipped > 0
-      ? `${skipped} skipped ${skipped === 1 ? "text is" : "texts are"} still open.`
-      : done > 0
-        ? "Run the job again and your labels count in its next round. New texts appear here by themselves."
-        : "Texts that the machine is not sure of appear here by themselves while a job runs.";
-  $("again").hidden = skipped === 0;
-  $("finished-undo").hidden = figures.newest === null;
+  const [title, words] = whyFinished();
+  $("finished").hidden = !dry && $("trouble").hidden;
+  $("finished-title").textContent = title;
+  $("finished-words").textContent = words;
+  $("again").hidden = figures.skipped === 0 || !dry;
+  $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
+}
+
+function whyFinished() {
+  const { done, skipped } = figures;
+  if (!dry) return ["Waiting for the server", "What you answered is kept on this page meanwhile."];
+  const title = done > 0 ? "Nothing left to review" : "Nothing waits for review";
+  if (skipped > 0) return [title, `${skipped} skipped ${skipped === 1 ? "text is" : "texts are"} still open.`];
+  return [
+    title,
+    done > 0
+      ? "Run the job again and your labels count in its next round. New texts appear here by themselves."
+      : "Texts that the machine is not sure of appear here by themselves while a job runs.",
+  ];
 }
 
 setInterval(() => {
@@ -115,12 +124,6 @@ async function goThroughSkipped() {
 
 const asList = (value) => (value === null || value === undefined ? null : [value].flat());
 
-/** What was given in an act, in words. */
-function given({ path, body }) {
-  if (path === "/api/skip") return "skipped";
-  return Array.isArray(body.value) ? body.value.join(", ") || "no label" : body.value;
-}
-
 function save(value) {
   if (shown !== null && !waiting) act("/api/label", { value });
 }
@@ -134,10 +137,15 @@ function act(path, what) {
   const body = { id: item.id, seconds: clock.lap(), ...what };
   handled.add(item.id);
   const going = { path, body, item, keep: settings.widget === "json" && path === "/api/label" };
-  waiting = going.keep; // the task on the server has to read it first
-  if (!going.keep) leave(going);
+  if (going.keep) wait(true); // the task on the server has to read it first
+  else leave(going);
   outbox.add(going);
   figures.waiting(outbox.acts);
+}
+
+function wait(on) {
+  waiting = on;
+  if (answer.field) answer.field.readOnly = on;
 }
 
 /** Go on to the next item; say what was done with this one. */
@@ -146,17 +154,6 @@ function leave(going) {
   ahead.shift();
   sayLast(going);
   next();
-}
-
-function sayLast(going) {
-  const text = going.item.text.trim().slice(0, 60);
-  $("last").replaceChildren("Before this: ", named(given(going)), " ", named(text, "q"));
-  $("spoken").textContent = `${given(going)}.`;
-}
-
-function sayUndone(words) {
-  putText($("last"), words);
-  $("spoken").textContent = words;
 }
 
 /** Enter: take the suggestion, or save what is on. */
@@ -192,12 +189,13 @@ function sayAccept() {
   }
   const size = answer.value().length;
   if (size > 0) noneMeant = false;
-  words.textContent = noneMeant ? "Really none? Save" : size === 0 ? "None applies" : `Save ${size} label${size === 1 ? "" : "s"}`;
+  const none = noneMeant ? "Really none? Save" : "None applies";
+  words.textContent = size === 0 ? none : `Save ${size} label${size === 1 ? "" : "s"}`;
 }
 
 function saved(going, reply) {
   if (going.keep) {
-    waiting = false;
+    wait(false);
     leave(going);
   }
   figures.heard(reply.figures, outbox.acts);
@@ -207,27 +205,16 @@ function saved(going, reply) {
 /** The server did not take it: nobody's answer is lost, the item comes back or the reason is shown. */
 function refused(going, refusal) {
   figures.heard(refusal.figures, outbox.acts);
+  if (going.keep) wait(false);
   if (refusal.status === 409) {
-    waiting = false;
     if (going.keep) leave(going);
     notice(going, refusal.message);
-    return;
+  } else if (going.keep) {
+    handled.delete(going.item.id);
+    complain(refusal); // the item is still here, with what was written
+  } else {
+    restore(going.item, asList(going.body.value), refusal.message);
   }
-  waiting = false;
-  restore(going.item, asList(going.body.value), refusal.message);
-}
-
-function notice(going, message) {
-  const line = document.createElement("li");
-  const words = document.createElement("p");
-  const text = named(going.item.text.trim().slice(0, 60), "q");
-  words.append(text, " ", named(message, "span"), " Yours, not saved: ", named(given(going)), ".");
-  const close = document.createElement("button");
-  close.type = "button";
-  close.textContent = "Dismiss";
-  close.addEventListener("click", () => line.remove());
-  line.append(words, close);
-  $("notices").append(line);
 }
 
 function restore(item, was, problem = "") {
@@ -239,13 +226,6 @@ function restore(item, was, problem = "") {
 
 // Undo ------------------------------------------------------------------------------------------------------------
 
-function standInLine(does) {
-  inLine += 1;
-  line = line.then(does).finally(() => {
-    inLine -= 1;
-  });
-}
-
 async function undo() {
   if (waiting) return;
   const unsent = outbox.takeBack();
@@ -255,11 +235,10 @@ async function undo() {
     restore(unsent.item, asList(unsent.body.value));
     return;
   }
-  if (outbox.size > 0 && outbox.inTrouble) {
-    complain(new Refusal(0, "Undo waits until the server answers again."));
+  if (!(await outbox.idle())) {
+    complain(new Refusal(0, "Nothing was undone: the server has to answer first."));
     return;
   }
-  await outbox.idle();
   let reply;
   try {
     reply = await wire.send("/api/undo", { newest: figures.newest });
@@ -276,24 +255,14 @@ async function undo() {
 
 // Trouble ---------------------------------------------------------------------------------------------------------
 
-/** The server cannot be had (or can again, null): what waits stays here and is sent when it is back. */
 function trouble(refusal) {
-  const box = $("trouble");
-  box.hidden = refusal === null;
-  if (refusal === null) return;
-  const kept = outbox.size;
-  const waits = kept === 0 ? "" : ` ${kept} ${kept === 1 ? "answer is" : "answers are"} kept on this page and sent when it can be.`;
-  putText($("trouble-words"), `${refusal.message}${waits}`);
+  showTrouble(refusal, outbox.size);
+  if (shown === null) finish();
 }
 
 function tryAgain() {
   outbox.tryNow();
   next();
-}
-
-function complain(refusal) {
-  $("problem").hidden = refusal === null;
-  if (refusal !== null) putText($("problem"), refusal.message);
 }
 
 window.addEventListener("beforeunload", (event) => {
@@ -302,7 +271,7 @@ window.addEventListener("beforeunload", (event) => {
 
 // Keys and buttons ------------------------------------------------------------------------------------------------
 
-const SHORTCUTS = {
+const shortcuts = {
   s: skip,
   u: undo,
   f: () => card.toggle(),
@@ -311,74 +280,22 @@ const SHORTCUTS = {
   r: () => !$("again").hidden && !$("finished").hidden && goThroughSkipped(),
 };
 
-function onKey(event) {
-  if (event.isComposing) return;
-  if ($("keys").open) {
-    if (event.key === "?") $("keys").close();
-    return;
-  }
-  const field = event.target.closest?.("input, textarea");
-  if (event.ctrlKey || event.metaKey) {
-    onControl(event, field);
-    return;
-  }
-  if (event.altKey) return;
-  if (field) {
-    onFieldKey(event, field);
-    return;
-  }
-  if ((event.key === "Enter" || event.key === " ") && event.target.closest?.("button, a, summary")) return;
-  if (event.key === "u" || inLine > 0) {
-    event.preventDefault();
-    standInLine(() => onPlainKey(event));
-  } else if (onPlainKey(event)) {
-    event.preventDefault();
-  }
-}
-
-function onPlainKey(event) {
-  if (SHORTCUTS[event.key]) {
-    return event.repeat && event.key !== "u" ? true : (SHORTCUTS[event.key]() ?? true);
-  }
-  if (shown === null) return false;
-  if (event.key === "Enter") {
-    if (!event.repeat) accept();
-    return true;
-  }
-  return answer.key(event);
-}
-
-function onControl(event, field) {
-  const key = event.key.toLowerCase();
-  if (key === "z" && !event.shiftKey && !event.altKey && !field?.value) {
-    event.preventDefault();
-    standInLine(undo);
-  } else if (event.key === "Enter" && settings.widget !== "choice") {
-    event.preventDefault();
-    if (!event.repeat) accept();
-  }
-}
-
-function onFieldKey(event, field) {
-  if (field === answer.filter) {
-    if (inLine > 0) event.preventDefault(); // another item is about to come
-    else if (answer.filterKey(event)) event.preventDefault();
-  } else if (event.key === "Escape") {
-    $("reading").focus({ preventScroll: true });
-  }
-}
-
-document.addEventListener("keydown", onKey);
+new Keys(
+  { shortcuts, accept, undo, hasItem: () => shown !== null, savesWithControl: settings.widget !== "choice" },
+  answer,
+  line,
+);
 for (const [id, does] of Object.entries({
   accept,
   skip,
-  undo: () => standInLine(undo),
-  "finished-undo": () => standInLine(undo),
+  undo: () => line.stand(undo),
+  "finished-undo": () => line.stand(undo),
   again: goThroughSkipped,
-  help: SHORTCUTS["?"],
+  help: shortcuts["?"],
   retry: tryAgain,
 })) {
-  $(id).addEventListener("click", () => (inLine === 0 || does !== accept) && does());
+  // while an undo is on its way another item is about to come
+  $(id).addEventListener("click", () => (line.isBusy && (does === accept || does === skip) ? undefined : does()));
 }
 if (window.matchMedia("(max-width: 72rem)").matches) $("guide")?.removeAttribute("open");
 

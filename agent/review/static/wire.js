@@ -16,8 +16,10 @@ export class Wire {
     this.writes = 0; // begun and ended: a read that began before one of them may tell of the time before
   }
 
-  items(limit, again) {
-    return this.call(`/api/items?limit=${limit}&again=${again ? 1 : 0}`);
+  async items(limit, again) {
+    const got = await this.call(`/api/items?limit=${limit}&again=${again ? 1 : 0}`);
+    this.check(got.session);
+    return got;
   }
 
   text(id) {
@@ -49,11 +51,14 @@ export class Wire {
   /** A restarted server has another token. Answers go to it only where it serves the same job and person. */
   async renew() {
     const now = await this.call("/api/session");
-    if (now.session !== this.session) {
-      throw new Refusal(410, "Another job or person is served here now. Nothing was sent to it; " +
-        "start the review of this job again to save what waits.");
-    }
+    this.check(now.session);
     this.token = now.token;
+  }
+
+  check(session) {
+    if (session === this.session) return;
+    const way = "Nothing was sent to it; start the review of this job again to go on, or load the page anew.";
+    throw new Refusal(410, `Another job or person is served here now. ${way}`);
   }
 
   async call(path, options = {}) {
@@ -79,7 +84,8 @@ export class Wire {
 const PAUSES_S = [1, 2, 4, 8, 15];
 const PASSING = new Set([0, 403, 408, 410, 429, 502, 503, 504]); // worth keeping the answer and trying again
 
-/** Answers on their way, oldest first. `hear` has saved(act, reply), refused(act, refusal), trouble(refusal or null). */
+/** Answers on their way, oldest first.
+ *  `hear` has saved(act, reply), refused(act, refusal) and trouble(refusal, or null when it is over). */
 export class Outbox {
   constructor(wire, hear) {
     this.wire = wire;
@@ -87,6 +93,7 @@ export class Outbox {
     this.acts = [];
     this.running = false;
     this.wake = null;
+    this.idlers = [];
     this.inTrouble = false;
   }
 
@@ -96,7 +103,7 @@ export class Outbox {
 
   add(act) {
     this.acts.push(act);
-    if (!this.running) this.done = this.run();
+    if (!this.running) this.run();
   }
 
   /** Take back the newest act that was never sent; null where there is none. */
@@ -109,9 +116,16 @@ export class Outbox {
     this.wake?.();
   }
 
-  /** Resolves when nothing is on its way. */
-  async idle() {
-    while (this.running) await this.done;
+  /** Resolves to true when nothing is on its way, to false as soon as what is cannot be delivered for now. */
+  idle() {
+    return new Promise((resolve) => {
+      if (!this.running || this.inTrouble) resolve(!this.running);
+      else this.idlers.push(resolve);
+    });
+  }
+
+  release(idle) {
+    for (const resolve of this.idlers.splice(0)) resolve(idle);
   }
 
   async run() {
@@ -138,11 +152,13 @@ export class Outbox {
       }
     }
     this.running = false;
+    this.release(true);
   }
 
   say(refusal) {
     if (refusal || this.inTrouble) this.hear.trouble(refusal);
     this.inTrouble = refusal !== null;
+    if (refusal) this.release(false);
   }
 
   pause(seconds) {

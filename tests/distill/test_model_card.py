@@ -1,0 +1,91 @@
+"""The card can be read by people and by the hub, whatever the job's names hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agent.distill import Figure, distil
+from agent.distill.card import Card, quoted
+from agent.student.encoder import BUILTIN, Encoder
+from tests.distill.conftest import GENTLE
+from tests.distill.making import NAMES, examples
+
+FACTS = {
+    "job": "post | room\n# <script>alert(1)</script>",
+    "labels": 312,
+    "sources": {"oracle": 300, "person": 12},
+    "by": {"local/qwen": 300, "ann [x](http://y)": 12},
+    "prompt_hashes": ["abc123"],
+    "cost_dollars": 1.8342,
+    "cap_dollars": 5.0,
+    "data": {"pool": "questions.parquet", "text": "text"},
+    "guidelines": "Be kind.\n```\nand firm",
+    "settings": {"seed": 3, "oracle": [{"model": "qwen"}]},
+}
+
+
+def card(**changes: Any) -> Card:
+    figures = [Figure("accuracy", 0.9134, 0.89, 0.93, 400, "gold")]
+    known: dict[str, Any] = {"names": NAMES, "multilabel": False, "encoder": BUILTIN, "max_tokens": 256}
+    known |= {"training": {"epochs": 3, "seed": 3}, "figures": figures, "facts": FACTS}
+    return Card(**(known | changes))
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    assert text.startswith("---\n")
+    found: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
+    return found
+
+
+def test_the_front_matter_is_what_the_hub_reads() -> None:
+    head = front_matter(card().text())
+    assert head["library_name"] == "transformers"
+    assert head["pipeline_tag"] == "text-classification"
+    assert head["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    (result,) = head["model-index"][0]["results"]
+    assert result["metrics"] == [{"type": "accuracy", "value": 0.9134, "name": "accuracy"}]
+
+
+def test_the_card_says_where_the_labels_came_from_and_what_they_cost() -> None:
+    text = card().text()
+    for said in ("questions.parquet", "312", "300", "abc123", "$1.8342", "$5.0000", "0.913", "0.890 to 0.930"):
+        assert said in text
+    assert "given by a machine" in text
+    assert "given by a machine" not in card(facts=FACTS | {"sources": {"person": 12}}).text()
+
+
+def test_names_of_the_job_are_shown_and_do_nothing() -> None:
+    text = card(names=("a|b", "<img src=x>", "`code`", "*\u202eevil")).text().split("---\n", 2)[2]
+    assert "<script>" not in text
+    assert "<img" not in text
+    assert "\u202e" not in text
+    assert "\n# post \\| room \\# &lt;script&gt;" in text
+    assert r"- a\|b" in text
+    assert r"- \`code\`" in text
+
+
+def test_guidelines_cannot_end_their_block() -> None:
+    assert "````\nBe kind.\n```\nand firm\n````" in card().text()
+
+
+def test_a_card_without_figures_says_so() -> None:
+    text = card(figures=[], facts={}).text()
+    assert "It was not measured" in text
+    assert "model-index" not in front_matter(text)
+
+
+def test_many_classes_do_not_flood_the_card() -> None:
+    assert "and 300 more" in card(names=[f"c{i}" for i in range(500)]).text()
+
+
+def test_a_quote_is_one_line_without_hidden_marks() -> None:
+    assert quoted("a\nb\x00c") == "a b\\u0000c"
+
+
+def test_the_card_of_a_model_names_no_path_of_this_machine(encoder: Encoder, tmp_path: Path) -> None:
+    distil(examples(30), GENTLE, encoder=encoder, folder=tmp_path / "m")
+    for name in ("README.md", "labelwright.json", "config.json"):
+        assert str(encoder.folder.parent) not in (tmp_path / "m" / name).read_text(encoding="utf-8")
