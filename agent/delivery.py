@@ -18,7 +18,7 @@ from agent import triage as triaging
 from agent.errors import DataError
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
-from agent.report import FORMATS, Evidence, Findings, export, gather, last_final, write
+from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
 from agent.workbench import Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
@@ -162,7 +162,9 @@ def predicted(bench: Workbench, folder: Path) -> list[Value]:
 # Report and export --------------------------------------------------------------------------------------------------
 
 
-def findings(bench: Workbench, final: Final | None = None, *, stop: str | None = None) -> Findings:
+def findings(
+    bench: Workbench, final: Final | None = None, *, stop: str | None = None, gain: Gain | None = None
+) -> Findings:
     """Everything that is known of the job, for the report and the table at the end."""
     known = last_final(bench.output(REPORT)) if final is None else final
     copies = bench.pool.total_rows - len(bench.pool) - sum(bench.pool.left_out.values())
@@ -175,6 +177,7 @@ def findings(bench: Workbench, final: Final | None = None, *, stop: str | None =
         pool_texts=len(bench.pool),
         copies=copies,
         stop=stop,
+        gain=gain,
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)
 

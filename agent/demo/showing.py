@@ -13,13 +13,17 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from agent import delivery
+from agent import delivery, steps
 from agent.demo.corpus import split, write_csv
 from agent.ending import as_json as plainly
 from agent.ending import ending
 from agent.errors import StoreError
 from agent.job import Job
 from agent.loop import Outcome, run
+from agent.measuring import quality
+from agent.records import Floats
+from agent.report import Gain
+from agent.tasks.intervals import paired_difference
 from agent.watch import Watch
 from agent.workbench import Workbench
 
@@ -82,18 +86,32 @@ def run_demo(output: Path, watch: Watch, *, as_json: bool = False) -> None:
 def _with_control(job_file: Path, outcome: Outcome, control: Outcome) -> delivery.Delivered:
     """The job's findings with both students at the same dollars: all labels selected, all labels random."""
     assert outcome.delivered is not None
-    with Workbench(Job.load(job_file)) as bench:
+    with Workbench(Job.load(job_file)) as bench, Workbench(Job.load(control_of(job_file))) as other:
         final = dict(outcome.delivered.final)
-        final["student_selected"] = _student(bench)
-        with Workbench(Job.load(control_of(job_file))) as other:
-            final["student_random"] = _student(other)
-        found = delivery.findings(bench, final, stop=outcome.message)
+        final["student_selected"], right = _student(bench)
+        final["student_random"], by_chance = _student(other)
+        difference, low, high = paired_difference(right, by_chance, bench.rng(steps.MEASURE))
+        gain = Gain(
+            labels=min(outcome.labels, control.labels),
+            selected=float(right.mean()),
+            random=float(by_chance.mean()),
+            difference=difference,
+            lo=low,
+            hi=high,
+        )
+        found = delivery.findings(bench, final, stop=outcome.message, gain=gain)
         delivery.written(bench, found)
     return delivery.Delivered(final, found, outcome.delivered.paths)
 
 
-def _student(bench: Workbench) -> dict[str, Any]:
-    """The in-loop student after the last round, taught by everything that its job bought."""
-    last = bench.store.rounds(bench.job.name)[-1].figures
-    ends = {"lo": last["accuracy_lo"], "hi": last["accuracy_hi"], "n": len(bench.gold)}
-    return {"accuracy": last["accuracy"], **ends, "measured_on": last["measured_on"], "labels": last["labels"]}
+def _student(bench: Workbench) -> tuple[dict[str, Any], Floats]:
+    """The in-loop student taught by everything that its job bought: its figures, and (n,) 1 where it is right."""
+    rounds = bench.store.rounds(bench.job.name)
+    steps.refit(bench, len(rounds) - 1)
+    said = bench.student.predict([t for t, _ in bench.gold]).values
+    gold = [v for _, v in bench.gold]
+    found = quality(bench.task, gold, said, "gold", bench.rng(steps.MEASURE))
+    assert found is not None
+    labels = len(bench.store.current(bench.job.name))
+    right = np.array([bench.task.agreement(g, s) for g, s in zip(gold, said, strict=True)], np.float32)
+    return found.figures() | {"labels": labels}, right

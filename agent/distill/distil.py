@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from agent.distill.saving import replacing, replacing_file
 from agent.distill.targets import Examples, best_temperature, hold_out
 from agent.errors import ModelError
 from agent.job import DistilSettings
-from agent.records import Label, Student, Text
+from agent.records import Floats, Label, Student, Text
 from agent.student.encoder import BUILTIN, Encoder
+from agent.student.head import Head
 from agent.tasks import Task
 from agent.tasks.intervals import wilson
 
 FACTS = "labelwright.json"
 FORMAT = 1
+MEASURED_FROM = 20
+"""With fewer labels than this, agreement with them says nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Distilled:
     Attributes:
         folder: the model's.
         trained: epochs and losses.
-        temperature: that its logits were divided by; 1 where too few labels were held out to tell.
-        figures: on the held-out labels; none where none were held out.
+        temperature: that its logits were divided by after the training; 1 where no labels were held out.
+        figures: agreement with labels: those held out, or by cross-validation before the encoder learnt.
         learnt, held_out: numbers of texts.
         seconds: that it took.
     """
@@ -63,11 +66,10 @@ def distil(
 ) -> Distilled:
     """Fine-tune `encoder` on labelled texts and save a standard `transformers` folder.
 
-    The classifier starts as a penalised logistic regression on what the encoder says; then the whole network learns.
-    Of a hundred labels or more, a fifth is held out: it picks the epoch, sets the temperature, which is folded into
-    the classifier's weights, and gives the card its figure; then the network learns once more for so many epochs, from
-    every label, as a fifth of a few hundred is too much to leave unused. The same arguments give the same files on
-    one machine.
+    The classifier starts as a penalised logistic regression on what the encoder says, its temperature fitted to
+    out-of-fold logits and folded into its weights; then the whole network learns for a fixed number of epochs, from
+    every label. Of thousands of labels a part is held out as well: it picks the epoch and sets the temperature once
+    more. The same arguments give the same files on one machine.
 
     Args:
         examples: the labelled texts and their seed.
@@ -85,18 +87,19 @@ def distil(
     network = Network.open(source, known.names, multilabel=known.multilabel, seed=known.seed)
     lessons, held_out = _lessons(network, known)
     course = Course(settings.epochs, settings.learning_rate, known.seed)
-    warm_start(network, lessons, known.seed)
+    head = warm_start(network, lessons, known.seed)
     trained = finetune(network, lessons, course, held_out, progress)
-    temperature, figures = _calibrate(network, held_out)
-    if held_out is not None:
-        network, lessons = _learn_everything(source, known, course, trained.epochs, temperature)
+    if held_out is None:
+        temperature, figures = 1.0, cross_validated(head, lessons)
+    else:
+        temperature, figures = _calibrate(network, held_out)
     training = {
         "encoder": _public_name(source.name),
         "seed": known.seed,
         "epochs": trained.epochs,
         "learning rate": settings.learning_rate,
         "texts learnt from": len(lessons),
-        "texts held out first, to choose the epochs": 0 if held_out is None else len(held_out),
+        "texts held out": 0 if held_out is None else len(held_out),
         "temperature": round(temperature, 4),
     }
     card = Card(known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {})
@@ -151,19 +154,6 @@ def made_from(folder: str | Path) -> str | None:
     return None if found is None else str(found)
 
 
-def _learn_everything(
-    source: Encoder, known: Examples, course: Course, epochs: int, temperature: float
-) -> tuple[Network, Lessons]:
-    """A network that learnt from every label for as many epochs as proved best on the held-out ones."""
-    network = Network.open(source, known.names, multilabel=known.multilabel, seed=known.seed)
-    lessons = Lessons(network.tokens(known.texts), known.targets, known.weights)
-    warm_start(network, lessons, known.seed)
-    if epochs:
-        finetune(network, lessons, replace(course, epochs=epochs))
-    network.divide_logits(temperature)
-    return network, lessons
-
-
 def _lessons(network: Network, examples: Examples) -> tuple[Lessons, Lessons | None]:
     """What is learnt from, and what is held out."""
     learn, held = hold_out(examples, np.random.default_rng([examples.seed, 0]))
@@ -171,20 +161,32 @@ def _lessons(network: Network, examples: Examples) -> tuple[Lessons, Lessons | N
     return lessons.part(learn), lessons.part(held) if len(held) else None
 
 
-def _calibrate(network: Network, held_out: Lessons | None) -> tuple[float, tuple[Figure, ...]]:
+def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure, ...]]:
     """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels."""
-    if held_out is None:
-        return 1.0, ()
     logits = network.logits(held_out.tokens)
     temperature = best_temperature(logits, held_out.targets, held_out.weights, multilabel=network.multilabel)
     network.divide_logits(temperature)
-    if network.multilabel:
-        same = ((logits >= 0) == (held_out.targets >= 0.5)).all(axis=1)
+    said = logits >= 0 if network.multilabel else logits
+    return temperature, (_agreement(said, held_out, network.multilabel, "labels held out of the training"),)
+
+
+def cross_validated(head: Head, lessons: Lessons) -> tuple[Figure, ...]:
+    """How far the classifier agreed with labels it had not seen, before the encoder learnt; nothing for a handful."""
+    if len(lessons) < MEASURED_FROM:
+        return ()
+    said = head.out_of_fold >= 0.5 if head.independent else head.out_of_fold
+    return (_agreement(said, lessons, head.independent, "labels, cross-validated, before fine-tuning"),)
+
+
+def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_on: str) -> Figure:
+    """The share of lessons where the likeliest class, or for multilabel every decision, is that of the label."""
+    if multilabel:
+        same = (said == (lessons.targets >= 0.5)).all(axis=1)
     else:
-        same = logits.argmax(axis=1) == held_out.targets.argmax(axis=1)
+        same = said.argmax(axis=1) == lessons.targets.argmax(axis=1)
     lo, hi = wilson(float(same.sum()), len(same))
-    name = "exact_match" if network.multilabel else "accuracy"
-    return temperature, (Figure(name, float(same.mean()), lo, hi, len(same), "labels held out of the training"),)
+    name = "exact_match" if multilabel else "accuracy"
+    return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)
 
 
 def _public_name(encoder: str) -> str:

@@ -15,9 +15,10 @@ from agent.errors import DataError
 from agent.records import Floats, Rows
 from agent.student.logistic import Lessons as Linear
 
-HELD_OUT = 0.2
-HOLD_OUT_FROM = 100
-"""With fewer labels than this, all of them teach and none measure."""
+HELD_OUT, MOST_HELD_OUT = 0.2, 500
+HOLD_OUT_FROM = 2000
+"""With fewer labels all of them teach: of 1,000 labels in 77 classes a fifth less cost 4 points of accuracy, and the
+loss on 60 noisy labels chose the epoch no better than a coin."""
 PRIOR_SD = 0.5
 """Of the natural logarithm of the temperature: few labels cannot say that it is far from one."""
 
@@ -64,7 +65,7 @@ class Examples:
 
 
 def hold_out(examples: Examples, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """(rows to learn from, rows held out): a fifth at random, but never so that a class keeps fewer than two.
+    """(rows to learn from, rows held out): a fifth at random, but no class keeps fewer than two.
 
     None are held out of fewer than HOLD_OUT_FROM texts.
     """
@@ -73,9 +74,10 @@ def hold_out(examples: Examples, rng: np.random.Generator) -> tuple[Rows, Rows]:
         return np.arange(n), np.arange(0)
     likeliest = examples.targets.argmax(axis=1)
     left = np.bincount(likeliest, minlength=len(examples.names))
+    wanted = min(MOST_HELD_OUT, round(HELD_OUT * n))
     held: list[int] = []
     for i in rng.permutation(n).tolist():
-        if len(held) >= HELD_OUT * n:
+        if len(held) >= wanted:
             break
         if left[likeliest[i]] > 2:
             left[likeliest[i]] -= 1

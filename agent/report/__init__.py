@@ -4,9 +4,20 @@
 """
 
 from agent.report.export import FORMATS, export
-from agent.report.findings import Findings
+from agent.report.findings import Findings, Gain
 from agent.report.gather import Evidence, gather, last_final
 from agent.report.page import page, write
 from agent.report.terminal import final_table
 
-__all__ = ["FORMATS", "Evidence", "Findings", "export", "final_table", "gather", "last_final", "page", "write"]
+__all__ = [
+    "FORMATS",
+    "Evidence",
+    "Findings",
+    "Gain",
+    "export",
+    "final_table",
+    "gather",
+    "last_final",
+    "page",
+    "write",
+]

@@ -14,7 +14,7 @@ from agent.records import Label, MicroDollars, Route, Source, Text, TextId, Valu
 from agent.report import truth
 from agent.report.books import Books
 from agent.report.comparison import gain
-from agent.report.findings import MODELS, Estimate, Findings, Model, Reviews, Round, Tally, WaitingText, known
+from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Reviews, Round, Tally, WaitingText, known
 from agent.report.wording import plain, reason
 from agent.store import PickRow, QueueRow, RoundRow, RouteRow, Store
 from agent.tasks import Task
@@ -40,6 +40,7 @@ class Evidence:
         pool_texts: distinct texts of the pool.
         copies: rows of the pool that repeat an earlier text.
         stop: why the loop ended, where the last round's figures do not say.
+        gain: what selection bought over chance, where a control job was run; else the rounds tell.
     """
 
     final: Final = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Evidence:
     pool_texts: int | None = None
     copies: int | None = None
     stop: str | None = None
+    gain: Gain | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         saved=books.saved(row.settings, evidence.copies),
         rounds=rounds,
         stop=evidence.stop or (rounds[-1].stop if rounds else None),
-        gain=gain(rounds),
+        gain=evidence.gain or gain(rounds),
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds),
         reviews=_reviews(store, job),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 from agent.errors import ModelError
@@ -21,6 +22,10 @@ one; many classes with few labels want the weakest, and weaker ones than that ga
 FOLDS = 5
 ROUGH, FINE = 5e-4, 5e-5
 """Nats for each label that may be left to gain, while searching and in what is kept."""
+FEWEST_JUDGED = 10
+"""Texts that cross-validation must be able to judge a penalty by; with fewer it says nothing."""
+UNJUDGED_FEW, UNJUDGED_MANY, MANY_CLASSES = 1.0, 0.03, 10
+"""The penalty where nothing can be judged: for a few classes, and for more than ten."""
 PRIOR_SD = 0.5
 """Of the natural logarithm of the temperature: twenty labels cannot say that it is 0.2, a thousand can."""
 
@@ -57,10 +62,12 @@ class Head:
         axes = principal_axes(lessons)
         turned = replace(lessons, features=lessons.features @ axes)
         start = np.zeros((axes.shape[1], self.classes), np.float32)
-        self.l2, self.temperature = 1.0, 1.0
+        self.l2, self.temperature = (UNJUDGED_MANY if self.classes > MANY_CLASSES else UNJUDGED_FEW), 1.0
         self.out_of_fold = np.full(targets.shape, 0.5 if self.independent else 1 / self.classes, np.float32)
-        if _can_hold_out(lessons):
-            search = _Search(turned, _deal(lessons, rng))
+        fold = _deal(lessons, rng)
+        judged = _learnable(lessons, fold)
+        if _can_hold_out(lessons) and (len(judged) < FEWEST_JUDGED or judged.sum() >= FEWEST_JUDGED):
+            search = _Search(turned, fold, judged)
             self.l2, self.temperature, logits = search.best()
             self.out_of_fold[kept] = lessons.probabilities(logits / np.float32(self.temperature))
             start = search.mean()
@@ -105,8 +112,10 @@ class Head:
 class _Search:
     """Cross-validation along the path of penalties, each fit starting where the one before it ended."""
 
-    def __init__(self, turned: Lessons, fold: Rows) -> None:
+    def __init__(self, turned: Lessons, fold: Rows, judged: npt.NDArray[np.bool_]) -> None:
         self.turned, self.fold = turned, fold
+        # a text whose class no other fold holds cannot be foreseen: judged by it, the strongest penalty would win
+        self._judged = replace(turned, weights=turned.weights * judged) if judged.any() else turned
         self.weights = np.zeros((int(fold.max()) + 1, turned.features.shape[1], turned.targets.shape[1]), np.float32)
         self._parts = [turned.part(fold != k) for k in range(len(self.weights))]
 
@@ -114,13 +123,13 @@ class _Search:
         """The penalty, the temperature and the (n, C) out-of-fold logits of the least out-of-fold loss."""
         chosen, least, kept = PENALTIES[0], np.inf, self.weights.copy()
         for l2 in PENALTIES:
-            loss, _ = _temper(self.turned, self._logits(l2, ROUGH))
+            loss, _ = _temper(self._judged, self._logits(l2, ROUGH))
             if loss > least:  # weaker penalties only overfit from here
                 break
             chosen, least, kept = l2, loss, self.weights.copy()
         self.weights = kept
         logits = self._logits(chosen, FINE)
-        return chosen, _temper(self.turned, logits)[1], logits
+        return chosen, _temper(self._judged, logits)[1], logits
 
     def mean(self) -> Floats:
         """(r, C): the folds' weights on average, a good start for all the texts together."""
@@ -150,6 +159,15 @@ def _temper(lessons: Lessons, logits: Floats) -> tuple[float, float]:
 def _can_hold_out(lessons: Lessons) -> bool:
     """Whether cross-validation can tell anything: some class must be wanted by one text and not by another."""
     return len(lessons.targets) > 1 and bool((np.ptp(lessons.targets, axis=0) > 0.5).any())
+
+
+def _learnable(lessons: Lessons, fold: Rows) -> npt.NDArray[np.bool_]:
+    """(n,) whether a text's likeliest class is wanted in any other fold than its own."""
+    if lessons.independent:
+        return np.ones(len(fold), bool)
+    wanted = np.stack([lessons.targets[fold != k].sum(axis=0) for k in range(int(fold.max()) + 1)])
+    found: npt.NDArray[np.bool_] = wanted[fold, lessons.targets.argmax(axis=1)] >= 0.5
+    return found
 
 
 def _deal(lessons: Lessons, rng: np.random.Generator) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.whole.imports import imports, rooms
+from tests.whole.imports import PACKAGE, imports, rooms
 
 # From the roof to the cellar. A room may import what is below its own line, and nothing beside it.
 LEVELS = (
@@ -50,6 +50,12 @@ def level(room: str) -> int:
 def test_every_room_has_its_place_in_the_house() -> None:
     placed = set().union(*LEVELS)
     assert rooms() <= placed, "give a new room a level here and in docs/design.md"
+
+
+def test_the_design_page_draws_the_same_house() -> None:
+    page = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    drawn = page.split("does not import each other:")[1].split("Two exceptions")[0]
+    assert [set(line.strip().split(" · ")) for line in drawn.splitlines() if line.strip()] == list(LEVELS)
 
 
 def test_rooms_import_downwards_only() -> None:
