@@ -123,13 +123,15 @@ class Asker:
             except UserError as error:
                 self._fatal = self._fatal or error
                 return
+            if asked is None:
+                return
             found[question.text_id] = asked
             self.state.done += 1
             self.state.failed += asked.answer is None
             self._watch(self.state)
 
-    async def _one(self, question: Question) -> Asked:
-        """One question, with as many attempts as the job allows."""
+    async def _one(self, question: Question) -> Asked | None:
+        """One question, with as many attempts as the job allows; None where a person stopped it between two."""
         reasons: list[str] = []
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._attempts),
@@ -139,6 +141,8 @@ class Asker:
         )
         try:
             async for attempt in retrying:
+                if self.state.halted and reasons:
+                    return None  # a retry is sent anew: this text waits for the next run
                 with attempt:
                     return await self._attempt(question, reasons)
         except OracleError as error:

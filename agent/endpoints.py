@@ -48,6 +48,11 @@ def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | TapeOracle
             f"oracle {settings.name}: environment variable {settings.api_key_env} (`api_key_env`) is not set; "
             "export it"
         )
+    if not (settings.key() or "key").isascii() or not (settings.key() or "key").isprintable():
+        raise EndpointError(
+            f"oracle {settings.name}: its key holds a character that no key can have (an accent, a line break); "
+            "copy it once more"
+        )
     return ChatOracle(settings)
 
 

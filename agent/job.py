@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -52,6 +53,10 @@ class Section(BaseModel):
 
 def _described(value: object) -> object:
     """Labels may be a plain list of names, or names with a sentence each (an empty one reads as null)."""
+    for name in value if isinstance(value, list | dict) else ():
+        if name is None or isinstance(name, bool | float):
+            said = "nothing" if name is None else repr(name)
+            raise ValueError(f"YAML reads one of the names as {said}: write it in quotes, such as 'yes' or '1.10'")
     if isinstance(value, list):
         if len({str(v) for v in value}) != len(value):
             twice = sorted({str(v) for v in value if value.count(v) > 1})
@@ -162,13 +167,17 @@ class OracleSettings(Section):
             raise ValueError("an oracle needs exactly one of `base_url` (an endpoint) and `tape` (recorded answers)")
         if self.api_key is not None and self.api_key_env is not None:
             raise ValueError("give `api_key_env` or `api_key`, not both")
+        if self.base_url is not None and not _is_web_address(self.base_url):
+            raise ValueError("`base_url` must be an address such as http://127.0.0.1:8000/v1")
         return self
 
     def key(self) -> str | None:
         """The API key, read from the environment where the job names a variable. None where there is none."""
         if self.api_key_env is not None:
-            return os.environ.get(self.api_key_env)
-        return self.api_key.get_secret_value() if self.api_key else None
+            key = os.environ.get(self.api_key_env)
+        else:
+            key = self.api_key.get_secret_value() if self.api_key else None
+        return key.strip() if key is not None else None  # the line end of the file it came from is not part of it
 
 
 class PeopleSettings(Section):
@@ -213,7 +222,7 @@ class DistilSettings(Section):
     """The model that comes out."""
 
     epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     enabled: bool = True
 
 
@@ -332,6 +341,14 @@ class Job(Section):
         from agent.loop import run
 
         return run(self)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:  # a port that is none, a bracket that is not closed
+        return False
 
 
 def without_secrets(url: str | None) -> str | None:

@@ -18,7 +18,7 @@ from agent.records import MicroDollars
 from agent.selection import Stop, StopReason, StopState, should_stop
 from agent.store import PickRow, Spending
 from agent.watch import Watch
-from agent.workbench import Workbench
+from agent.workbench import NOWHERE, Workbench
 
 HALTED = "halted"
 
@@ -77,8 +77,10 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
             await table.ask_gold()
             picks = steps.open_picks(bench)
             number = min((p.round for p in picks), default=number)
-            picks = picks or steps.select(bench, number, await table.affordable())
-            await _round(bench, table, number, picks)
+            if not picks and not steps.unfinished(bench, number):
+                picks = steps.select(bench, number, await table.affordable())
+            if picks:
+                await _round(bench, table, number, picks)
             steps.refit(bench, number)
             steps.measure(bench, number, steps.since(began))
             number = len(bench.store.rounds(bench.job.name))
@@ -142,7 +144,10 @@ class Table:
     async def ask_gold(self) -> None:
         """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""
         bench = self._bench
-        if self._gold_done or not (bench.job.data.ask_gold and bench.gold) or steps.gold_answers(bench):
+        if self._gold_done or not (bench.job.data.ask_gold and bench.gold):
+            return
+        known = steps.gold_answers(bench)
+        if all(t.id in known for t, _ in bench.gold):
             return
         self._gold_done = True
         seat = await self.seat()
@@ -164,11 +169,15 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
     rounds = bench.store.rounds(bench.job.name)
     spending = bench.store.spending(bench.job.name)
     labels = len(bench.store.current(bench.job.name))
-    left = len(bench.pool) - len(bench.picks()) - sum(t.row >= 0 for t, _ in bench.seed)
-    open_picks = len(steps.open_picks(bench))
+    picks, open_picks = bench.picks(), steps.open_picks(bench)
+    taken = {p.row for p in picks.values()} | {t.row for t, _ in bench.seed}
+    left = len(bench.pool) - len(taken - {NOWHERE})
+    # a round that was stopped half-way is not done: its open picks are asked before any limit of rounds counts it
+    half_done = {p.round for p in open_picks}
+    rounds = [r for r in rounds if r.round not in half_done]
     state = StopState(
         affordable=0 if table.exhausted or spending.spent >= spending.cap else 1,
-        candidates=left + open_picks,
+        candidates=left + len(open_picks),
         labels=labels,
         rounds=len(rounds),
         agreements=[r.figures["kappa"] for r in rounds if r.figures.get("kappa") is not None],
@@ -176,6 +185,10 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
     stop: Stop | None = should_stop(state, bench.job.stop)
     if stop is not None and stop.reason is StopReason.BUDGET:
         return stop.reason, f"the budget is used up: {spending.spent / 1e6:.4f} of {spending.cap / 1e6:.4f} dollars"
+    most = bench.job.stop.max_labels
+    if stop is None and most is not None and not open_picks and len(picks) >= most:
+        said = f"{len(picks)} texts were asked about ({labels} labels), and stop.max_labels is {most}"
+        return StopReason.MAX_LABELS, said
     return (stop.reason, stop.message) if stop is not None else None
 
 

@@ -53,6 +53,12 @@ def open_picks(bench: Workbench) -> list[PickRow]:
     return [p for p in bench.picks().values() if p.text_id not in decided]
 
 
+def unfinished(bench: Workbench, number: int) -> bool:
+    """Whether a round was picked and decided but not measured: the run died there, and nothing is left to pick."""
+    measured = {r.round for r in bench.store.rounds(bench.job.name)}
+    return number not in measured and any(p.round == number for p in bench.picks().values())
+
+
 def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
     """Choose the batch of round `number`, and keep the choice. Empty where nothing is left to choose.
 
@@ -80,13 +86,13 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
     picks = [_scaled(c.pick(t.id), share) for c, t in zip(chosen, texts, strict=True)]
     bench.store.add_picks(bench.job.name, number, picks, {t.id: t.text for t in texts})
     bench.watch.picked(number, Counter(p.slice for p in picks))
-    return bench.store.picks(bench.job.name, number)
+    return [p for p in bench.picks().values() if p.round == number]
 
 
 def _candidates(bench: Workbench, number: int) -> tuple[Rows, float]:
     """Rows that may be picked, and the share of all such rows that they are: a huge pool is scored by a sample."""
     free = np.ones(len(bench.pool), bool)
-    free[[p.row for p in bench.picks().values()]] = False
+    free[[p.row for p in bench.picks().values() if p.row >= 0]] = False
     free[[t.row for t, _ in bench.seed if t.row >= 0]] = False
     rows = np.flatnonzero(free)
     if len(rows) <= MOST_SCORED:
@@ -384,7 +390,7 @@ def gold_answers(bench: Workbench) -> dict[TextId, Value]:
     """What the oracle said of the gold texts, in this run or an earlier one; empty where it was never asked."""
     if bench.gold_answers:
         return bench.gold_answers
-    for row in bench.store.rounds(bench.job.name):
+    for row in reversed(bench.store.rounds(bench.job.name)):  # the newest: an earlier one may have been cut short
         if said := row.figures.get("gold_answers"):
             return {TextId(i): bench.task.read(v) for i, v in said.items()}
     return {}

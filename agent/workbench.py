@@ -7,6 +7,7 @@ it reads the store, does its work, and writes the store, so a run may die anywhe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from agent.student.encoder import Encoder
 
 
+NOWHERE = -1  # the row of a text that is not in the pool
+
+
 class Workbench:
     """One job, opened.
 
@@ -43,6 +47,7 @@ class Workbench:
         self._lock: RunLock | None = None
         self._opened: list[Any] = []
         self._on_halt: list[Callable[[], None]] = []
+        self._rows: dict[TextId, int] = {}  # where picked texts are in the pool
         self.gold_answers: dict[TextId, Value] = {}  # what the oracle said of gold texts, where it was asked
 
     def __enter__(self) -> Self:
@@ -183,12 +188,37 @@ class Workbench:
         return self.embeddings.vectors(texts)
 
     def picks(self) -> dict[TextId, PickRow]:
-        """Every text that was ever picked."""
-        return {p.text_id: p for p in self.store.picks(self.job.name)}
+        """Every text that was ever picked, with its row in the pool as it is now, or `NOWHERE`.
+
+        Raises DataError where the pool has another text under the id of a picked one.
+        """
+        found = {p.text_id: p for p in self.store.picks(self.job.name)}
+        self._place([p for i, p in found.items() if i not in self._rows])
+        return {i: replace(p, row=self._rows[i]) for i, p in found.items()}
+
+    def _place(self, picks: Sequence[PickRow]) -> None:
+        """Find picked texts in the pool: its file may have grown, shrunk or been sorted since they were picked."""
+        rows = self.pool.rows_of([p.text_id for p in picks])
+        inside = [(p, row) for p, row in zip(picks, rows.tolist(), strict=True) if row >= 0]
+        texts = self.pool.texts(np.array([row for _, row in inside], np.int64))
+        for (pick, _), text in zip(inside, texts, strict=True):
+            if text.text != pick.text:
+                raise DataError(
+                    f"{self.job.data.pool}: id {pick.text_id!r} has another text than when it was labelled; put the "
+                    "old text back, give the new one an id of its own, or give the job another `output`"
+                )
+        self._rows |= {p.text_id: row for p, row in zip(picks, rows.tolist(), strict=True)}
 
     def lessons(self) -> list[tuple[Text, Label]]:
-        """What the student may learn from: the current label of every picked text, and the seed."""
-        current = self.store.current(self.job.name)
+        """What the student may learn from: the current label of every picked text, and the seed.
+
+        A text that came into the seed after it was picked has the seed's label, unless a person gave it one.
+        """
+        seeded = {t.id: label for t, label in self.seed_labels()}
+        current = {
+            i: label if label.source is Source.PERSON else seeded.get(i, label)
+            for i, label in self.store.current(self.job.name).items()
+        }
         picked = self.picks()
         rows = [(Text(i, picked[i].text, picked[i].row), label) for i, label in current.items() if i in picked]
         known = {text.id for text, _ in rows}

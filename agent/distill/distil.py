@@ -172,7 +172,7 @@ def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure
 
 def cross_validated(head: Head, lessons: Lessons) -> tuple[Figure, ...]:
     """How far the classifier agreed with labels it had not seen, before the encoder learnt; nothing for a handful."""
-    if len(lessons) < MEASURED_FROM:
+    if len(lessons) < MEASURED_FROM or not np.ptp(head.out_of_fold):  # uniform: too few of each class to hold any out
         return ()
     said = head.out_of_fold >= 0.5 if head.independent else head.out_of_fold
     return (_agreement(said, lessons, head.independent, "labels, cross-validated, before fine-tuning"),)

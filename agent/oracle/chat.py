@@ -6,6 +6,7 @@ where it happened: before anything was sent, certainly nothing; after, unknown.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -21,6 +22,7 @@ from agent.records import Answer, Question, TokenChoice, Usage
 # by name, since the client may stand on httpx or on httpx2
 NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"})
 TOP_LOGPROBS = 20
+MOST_TOKENS = 2**40  # no request has so many: what a database can hold is not far above
 
 
 class ChatOracle:
@@ -75,7 +77,10 @@ class ChatOracle:
             told = getattr(completion, "error", None)
             said = self._masked(_words(str(told.get("message")))) if isinstance(told, dict) else "not a completion"
             raise OracleError(f"unreadable answer: {said}", charge=Charge.UNKNOWN)
-        return _answer(completion, self.model)
+        try:
+            return _answer(completion, self.model)
+        except (AttributeError, TypeError, ValueError) as error:  # parts of it are not what the protocol says
+            raise OracleError(f"unreadable answer: {type(error).__name__}", charge=Charge.UNKNOWN) from None
 
     def _failure(self, error: openai.OpenAIError) -> Exception:
         """An OracleError for this question, or an EndpointError where no question can succeed."""
@@ -117,12 +122,12 @@ class ChatOracle:
         Raises EndpointError or OracleError.
         """
         try:
-            return [m.id async for m in self._client.models.list()]
+            return [m.id async for m in self._client.models.list() if isinstance(m.id, str)]
         except openai.NotFoundError:
             return []  # many gateways answer questions and list no models; the first question will tell
         except openai.OpenAIError as error:
             raise self._failure(error) from None
-        except ValueError as error:
+        except (ValueError, AttributeError, TypeError) as error:  # something, but no list of models
             raise OracleError(f"{self.endpoint}: {type(error).__name__}", charge=Charge.NONE) from None
 
     async def close(self) -> None:
@@ -132,27 +137,58 @@ class ChatOracle:
 def _answer(completion: Any, model: str) -> Answer:
     """A completion as our record. One without choices or text is an empty answer: paid, and no label."""
     choice = completion.choices[0] if getattr(completion, "choices", None) else None
-    tokens: tuple[TokenChoice, ...] = ()
-    if choice is not None and choice.logprobs is not None and choice.logprobs.content:
-        tokens = tuple(
-            TokenChoice(t.token, t.logprob, tuple((a.token, a.logprob) for a in t.top_logprobs if a.logprob > -30))
-            for t in choice.logprobs.content
-        )
+    said = getattr(getattr(choice, "message", None), "content", None)
     return Answer(
-        content=(choice.message.content or "") if choice is not None and choice.message is not None else "",
-        model=getattr(completion, "model", None) or model,
+        content=said if isinstance(said, str) else "" if said is None else json.dumps(said, default=str),
+        model=str(getattr(completion, "model", None) or model),
         usage=_usage(getattr(completion, "usage", None)),
-        tokens=tokens,
-        finish_reason=(choice.finish_reason or "stop") if choice is not None else "empty",
+        tokens=_tokens(getattr(choice, "logprobs", None)),
+        finish_reason=str(getattr(choice, "finish_reason", None) or "stop") if choice is not None else "empty",
     )
 
 
+def _tokens(logprobs: Any) -> tuple[TokenChoice, ...]:
+    """Token probabilities; none at all where any of them is not what it should be."""
+    try:
+        return tuple(
+            TokenChoice(
+                _token(t), _number(t), tuple((_token(a), _number(a)) for a in t.top_logprobs or () if _seen(a))
+            )
+            for t in getattr(logprobs, "content", None) or ()
+        )
+    except (AttributeError, TypeError, ValueError):
+        return ()
+
+
+def _seen(part: Any) -> bool:
+    return _number(part) > -30
+
+
+def _token(part: Any) -> str:
+    if not isinstance(part.token, str):
+        raise TypeError("a token that is no text")
+    return part.token
+
+
+def _number(part: Any) -> float:
+    number = float(part.logprob)
+    if math.isnan(number):
+        raise ValueError("a log probability that is no number")
+    return number
+
+
 def _usage(usage: Any) -> Usage | None:
-    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+    """What was used; None, which costs the worst case, where the server does not say or what it says cannot be."""
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if not prompt or completion is None:
         return None
-    details = getattr(usage, "prompt_tokens_details", None)
-    cached = getattr(details, "cached_tokens", None) or 0
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+    return Usage(prompt, completion, _count(getattr(usage, "prompt_tokens_details", None), "cached_tokens") or 0)
+
+
+def _count(part: Any, name: str) -> int | None:
+    """A count of tokens, None where it is none."""
+    found = getattr(part, name, None)
+    return found if type(found) is int and 0 <= found < MOST_TOKENS else None
 
 
 def _message(error: openai.APIStatusError) -> str:

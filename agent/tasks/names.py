@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,9 +23,13 @@ def match(name: object, names: Sequence[str]) -> str | None:
 
     Case is ignored only where that leaves one candidate, so that `US` and `us` stay two labels.
     """
-    said = str(name).strip().strip("\"'`").strip()
-    if said in names:
-        return said
+    if name is None or (isinstance(name, float) and math.isnan(name)):
+        return None  # an empty cell is no label, also where one is called "none" or "nan"
+    whole = str(name).strip()
+    said = whole.strip("\"'`").strip()
+    for exact in (whole, said):  # a name may have quotes of its own
+        if exact in names:
+            return exact
     same = [n for n in names if n.casefold() == said.casefold()]
     return same[0] if len(same) == 1 else None
 

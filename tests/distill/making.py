@@ -52,7 +52,9 @@ def sentences(n: int, seed: int = 0, topics: tuple[str, ...] = NAMES) -> tuple[l
     return texts, said
 
 
-def examples(n: int = 60, *, names: tuple[str, ...] = NAMES, seed: int = 0, topics: tuple[str, ...] = NAMES) -> Examples:
+def examples(
+    n: int = 60, *, names: tuple[str, ...] = NAMES, seed: int = 0, topics: tuple[str, ...] = NAMES
+) -> Examples:
     """n sentences with hard targets."""
     texts, said = sentences(n, seed, topics)
     targets = np.array([[float(name == s) for name in names] for s in said], np.float32)

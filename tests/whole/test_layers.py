@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
 import pytest
 
 from tests.whole.imports import PACKAGE, imports, rooms
@@ -78,6 +83,21 @@ def test_the_package_itself_imports_only_what_is_light() -> None:
 def test_a_heavy_library_stays_in_its_room(library: str) -> None:
     strays = [found.where for found in imports() if found.library == library and found.room not in LIBRARIES[library]]
     assert strays == []
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    declared = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {"demo"}
+    needs = declared["dependencies"] + [need for name in extras for need in declared["optional-dependencies"][name]]
+    named = {re.split(r"[\[<>=!~; ]", need)[0].lower().replace("_", "-") for need in needs}
+    brings = packages_distributions()
+    strays = {
+        f"{found.where} imports {found.library}"
+        for found in imports()
+        if found.library not in sys.stdlib_module_names | {"agent"}
+        and not {d.lower().replace("_", "-") for d in brings.get(found.library, ())} & named
+    }
+    assert strays == set()
 
 
 def test_sql_stays_in_the_store() -> None:
