@@ -126,14 +126,14 @@ def estimate(path: JobFile, as_json: AsJson = False) -> None:
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         found = price(bench)
     if as_json:
-        out([{name: getattr(e, name) for name in e.__slots__} for e in found])
+        out([e.figures() for e in found])
         return
     for e in found:
         say(f"[bold]{escape(e.oracle)}[/bold] ({escape(e.model)}), from {e.basis}")
         spread = f"{dollars(e.low, 6)} to {dollars(e.high, 6)} on average"
         say(f"  a label costs about {dollars(e.expected, 6)} ({spread}); set aside at most: {dollars(e.worst, 6)}")
         whole = f"the whole pool of {e.pool:,} would cost about ${e.pool_dollars:,.4f}"
-        say(f"  this budget buys about {e.labels:,} labels; {whole}")
+        say(f"  the rest of the budget buys about {e.labels:,} labels; {whole}")
 
 
 @app.command(epilog=example("labelwright run job.yaml"))
@@ -214,7 +214,11 @@ def queue_export(
     job = Job.load(path)
     with Workbench(job) as bench:
         count = export_queue(bench.store, job, bench.task, output)
-    say(f"{escape(str(output))}: {count} texts; fill in `label`, then: labelwright queue import "
+    if not count:
+        say(f"{escape(str(output))}: nothing waits for a person, so the table is empty")
+        return
+    texts = "1 text" if count == 1 else f"{count:,} texts"
+    say(f"{escape(str(output))}: {texts}; fill in `label`, then: labelwright queue import "
         f"{escape(str(path))} {escape(str(output))}")  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class Lines:
     def _money(self, state: Asking, spending: Spending) -> str:
         seconds = max(1e-3, time.monotonic() - self._began)
         rate = (state.done - state.known) / seconds
-        said = f"{rate:,.1f} labels/s · spent {dollars(spending.spent)} of {dollars(spending.cap, 2)}"
+        said = f"{rate:,.1f} labels/s · spent {dollars(spending.spent)} of {dollars(spending.cap)}"
         return said + f" · {spending.ambiguous_count} ambiguous"
 
     def _live(self) -> Progress:

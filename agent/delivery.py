@@ -85,10 +85,11 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
         return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(steps.FIT, 1_000_000))
+    bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
     distill.distil(
         _examples(bench, lessons),
         bench.job.distil,
-        encoder=bench.encoder_name,
+        encoder=bench.encoder,
         folder=folder,
         facts=_facts(bench, lessons, lesson_hash),
         progress=lambda done, total: bench.watch.progress("distilling", done, total),
@@ -121,6 +122,7 @@ def final_figures(bench: Workbench) -> Final:
             final[name]["labels"] = last.get("equal_labels")
     if (model := model_quality(bench)) is not None:
         final["distilled"] = model.figures()
+        _tell_card(bench.output(MODEL), model)
     return final
 
 
@@ -150,6 +152,14 @@ def model_quality(bench: Workbench) -> Quality | None:
         return None
     said = predicted(bench, folder)
     return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(steps.MEASURE, 1_000_001))
+
+
+def _tell_card(folder: Path, found: Quality) -> None:
+    """The model card carries what the model was measured at."""
+    from agent import distill
+
+    figure = distill.Figure(found.metric, found.value, found.low, found.high, found.n, found.measured_on)
+    distill.add_figures(folder, [figure])
 
 
 def predicted(bench: Workbench, folder: Path) -> list[Value]:

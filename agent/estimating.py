@@ -36,6 +36,12 @@ class Estimate:
     pool_dollars: float
     basis: str
 
+    def figures(self) -> dict[str, str | int | float]:
+        """The same for machines. Money in dollars, and said so in the name, as everywhere else in `--json`."""
+        money = {f"{name}_dollars": getattr(self, name) / 1e6 for name in ("expected", "low", "high", "worst")}
+        counts = {"labels": self.labels, "pool": self.pool, "pool_dollars": self.pool_dollars}
+        return {"oracle": self.oracle, "model": self.model, **money, **counts, "basis": self.basis}
+
 
 def estimate(bench: Workbench) -> list[Estimate]:
     """One estimate an oracle. Sends nothing."""
@@ -51,13 +57,15 @@ def _estimate(bench: Workbench, settings: OracleSettings) -> Estimate:
     asked = [questions(t) for t in bench.pool.texts(np.sort(rows))]
     paid = bench.store.spending(bench.job.name).by_oracle.get(settings.name)
     if paid is not None and paid.settled_count >= 20:
-        costs = np.array([a.charged for a in bench.store.attempts(bench.job.name) if a.charged], float)
+        attempts = bench.store.attempts(bench.job.name)
+        costs = np.array([a.charged for a in attempts if a.charged and a.oracle == settings.name], float)
         basis = f"{paid.settled_count} answers bought so far"
     else:
         costs = np.array([charge(tariff.price, _usage(bench, q)) for q in asked], float)
         basis = f"{len(asked)} prompts, counted with the student's tokenizer"
     mean, spread = float(costs.mean()), 1.96 * float(costs.std()) / max(1, len(costs)) ** 0.5
-    budget = float(bench.job.budget.dollars) * 1e6
+    spending = bench.store.spending(bench.job.name)
+    budget = max(0, spending.cap - spending.spent)
     return Estimate(
         oracle=settings.name,
         model=settings.model,

@@ -81,6 +81,9 @@ class TaskSettings(Section):
 
     @model_validator(mode="after")
     def _labels_make_sense(self) -> TaskSettings:
+        for said in (*self.labels, *self.labels.values(), self.guidelines):
+            if any("\ud800" <= c <= "\udfff" for c in said):
+                raise ValueError(f"{said[:40]!a} holds half of a surrogate pair, which is no text")
         if self.kind in ("classification", "multilabel"):
             if len(self.labels) < 2:
                 raise ValueError(f"{self.kind} needs at least two labels, found {len(self.labels)}")

@@ -21,6 +21,7 @@ from agent.endpoints import Seat, reset
 from agent.errors import AnswerInvalid
 from agent.measuring import Lesson, Quality, fit, held_out, quality
 from agent.records import (
+    Answer,
     Floats,
     Label,
     MicroDollars,
@@ -35,6 +36,7 @@ from agent.records import (
 )
 from agent.selection import State, auto_batch, auto_cold_start, cohens_kappa, cold_start, compose, find_strategy
 from agent.store import PickRow, RouteRow
+from agent.tasks import Task
 from agent.workbench import Workbench
 
 # one number a kind of random choice, so that no two choices share a stream
@@ -158,9 +160,16 @@ def read(bench: Workbench, asked: Asked | None, text: Text) -> Value | None:
     if asked is None or asked.answer is None:
         return None
     try:
-        return bench.task.parse(asked.answer.content, text)
+        return value_of(bench.task, asked.answer, text)
     except AnswerInvalid:
         return None
+
+
+def value_of(task: Task, answer: Answer, text: Text) -> Value:
+    """An answer as a value. Raises AnswerInvalid, also where it was cut off: half a name can be another label."""
+    if answer.finish_reason == "length" and not answer.content.rstrip().endswith(("}", "]", "`")):
+        raise AnswerInvalid(f"cut off before its end: {answer.content[:80]!r}")
+    return task.parse(answer.content, text)
 
 
 def take(
@@ -179,7 +188,7 @@ def take(
             continue
         text = Text(pick.text_id, pick.text, pick.row)
         try:
-            value = bench.task.parse(asked.answer.content, text)
+            value = value_of(bench.task, asked.answer, text)
         except AnswerInvalid as error:
             bench.store.mark_invalid(asked.answer_id, str(error))
             failed[pick.text_id] = str(error)
@@ -311,13 +320,16 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
     lessons = bench.lessons()
     spending = bench.store.spending(bench.job.name)
     _, values = stop_set_values(bench)
-    before = [r for r in bench.store.rounds(bench.job.name) if r.round < number and "stop_set" in r.figures]
+    # the stop set is drawn from the pool: two students are compared only where that is still the same
+    rounds = bench.store.rounds(bench.job.name)
+    before = [r for r in rounds if r.round < number and r.figures.get("pool") == bench.pool.key]
     figures: dict[str, Any] = {
         "labels": len(lessons) - len(bench.seed),
         "spent": spending.spent,
         "picked": dict(Counter(p.slice for p in bench.picks().values() if p.round == number)),
         "kappa": cohens_kappa(before[-1].figures["stop_set"], values) if before else None,
         "stop_set": values,
+        "pool": bench.pool.key,
         "seconds": round(seconds, 3),
     }
     figures |= routed(bench, number) | compare(bench, lessons, number)

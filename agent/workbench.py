@@ -124,12 +124,6 @@ class Workbench:
 
         return load_encoder(self.job)
 
-    @property
-    def encoder_name(self) -> str:
-        """The encoder as the student room knows it: a folder's path is relative to the job file."""
-        folder = self.job.path(self.job.student.encoder)
-        return str(folder) if folder.is_dir() else self.job.student.encoder
-
     @cached_property
     def pool(self) -> Pool:
         return Pool.open(self.job.data, self.job, self.encoder.count_tokens)

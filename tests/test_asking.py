@@ -222,3 +222,19 @@ def test_a_wait_is_what_the_server_asked_for_and_never_endless() -> None:
     assert wait(state(OracleError("x", charge=Charge.NONE, retry_after_s=7))) >= 7
     assert wait(state(OracleError("x", charge=Charge.NONE, retry_after_s=1e9))) <= 1.2 * asking.LONGEST_WAIT_S
     assert 0 <= wait(state(OracleError("x", charge=Charge.NONE))) <= asking.LONGEST_WAIT_S
+
+
+def test_a_halt_between_two_attempts_sends_no_further_one_and_fails_no_text(store: Store) -> None:
+    def act(text_id: str, nth: int) -> Exception:
+        asker.halt()
+        return OracleError("busy", charge=Charge.NONE)
+
+    async def go() -> dict:
+        nonlocal asker
+        async with Ledger(store, "job", [SETTINGS]) as ledger:
+            asker = Asker(oracle, ledger, store, concurrency=1)
+            return await asker.ask([question(0)])
+
+    oracle, asker = FakeOracle(act), None
+    assert asyncio.run(go()) == {}
+    assert oracle.asked == ["0"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.errors import JobFileError
-from agent.job import Job, without_secrets
+from agent.job import Job, OracleSettings, TaskSettings, without_secrets
 
 GOOD = """\
 task:
@@ -334,3 +334,25 @@ def test_settings_cannot_be_changed_by_accident(write: Write) -> None:
     with pytest.raises(ValueError, match="frozen"):
         job.seed = 3
     assert pickle.loads(pickle.dumps(job)) == job
+
+
+@pytest.mark.parametrize("labels", [[True, False], ["a", None], {1.1: "", "b": ""}])
+def test_a_label_that_yaml_reads_as_something_else_has_to_be_quoted(labels: object) -> None:
+    with pytest.raises(ValueError, match="write it in quotes"):
+        TaskSettings(labels=labels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:80/v1", "ftp://x/v1", "http://[::1/v1", "http://127.0.0.1:99999/v1", "a"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="`base_url` must be an address"):
+        OracleSettings(base_url=url, model="m")
+
+
+def test_the_line_end_behind_a_key_is_not_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_KEY", " sk-abc\r\n")
+    assert OracleSettings(base_url="http://x/v1", model="m", api_key_env="TOY_KEY").key() == "sk-abc"
+
+
+def test_a_label_that_no_text_can_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        TaskSettings(labels={"a\ud800": "", "b": ""})

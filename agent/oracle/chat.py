@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import openai
@@ -149,19 +150,15 @@ def _answer(completion: Any, model: str) -> Answer:
 
 def _tokens(logprobs: Any) -> tuple[TokenChoice, ...]:
     """Token probabilities; none at all where any of them is not what it should be."""
+    found = getattr(logprobs, "content", None) or ()
     try:
-        return tuple(
-            TokenChoice(
-                _token(t), _number(t), tuple((_token(a), _number(a)) for a in t.top_logprobs or () if _seen(a))
-            )
-            for t in getattr(logprobs, "content", None) or ()
-        )
+        return tuple(TokenChoice(_token(t), _number(t), _alternatives(t.top_logprobs or ())) for t in found)
     except (AttributeError, TypeError, ValueError):
         return ()
 
 
-def _seen(part: Any) -> bool:
-    return _number(part) > -30
+def _alternatives(found: Iterable[Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((_token(a), _number(a)) for a in found if _number(a) > -30)
 
 
 def _token(part: Any) -> str:

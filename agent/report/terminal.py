@@ -71,7 +71,9 @@ def student(figures: Mapping[str, Any]) -> Text:
     if whole is not None:
         said.append(f"{_metric(whole.metric)} {_estimate(whole)}, {against(whole.measured_on)}")
     if chance is not None and (equal := known(figures.get("selected_equal"))) is not None:
-        said.append(f"with equally many labels {percent(equal)} selected, {percent(chance.value)} at random")
+        each = known(figures.get("equal_labels"))
+        head = f"with {count(each)} labels each" if each else "with equally many labels"
+        said.append(f"{head}: {percent(equal)} selected, {percent(chance.value)} at random")
     if (kappa := known(figures.get("kappa"))) is not None:
         said.append(f"kappa {decimal(kappa)}")
     return line("student", " · ".join(said) or "not measured: no gold set, and too few labels on the random slice")

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings
-from agent.oracle import ChatOracle
+from agent.oracle import ChatOracle, serves
 from agent.records import Answer, AnswerSchema, Message, Question, TextId, Usage
 from tests.servers.broken import Behaviour, BrokenServer, hangs, replies, resets, says, truncates, unused_port
 from tests.servers.scripted import Faults, ScriptedServer
@@ -295,3 +295,34 @@ async def test_many_questions_at_once_are_each_answered_once(serve_gold: Callabl
     await oracle.close()
     assert {a.content for a in answers} == {"refund"}
     assert len(server.asked) == 64
+
+
+# what no protocol says ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [[], {"content": [{}]}, {"content": [{"token": "a", "logprob": None, "top_logprobs": None}]}, {"content": 5}],
+)
+async def test_token_probabilities_that_make_no_sense_are_none(logprobs: Any) -> None:
+    choice = GOOD["choices"][0] | {"logprobs": logprobs}  # type: ignore[index]
+    with BrokenServer(replies(200, GOOD | {"choices": [choice]})) as server:
+        answer = await asked(server.url)
+    assert (answer.content, answer.tokens, answer.usage) == ("refund", (), Usage(10, 2, 0))
+
+
+@pytest.mark.parametrize("prompt_tokens", ["7", 1e30, 10**23, -5, 0, True, None])
+async def test_a_usage_that_cannot_be_counts_as_not_known_and_so_costs_the_worst_case(prompt_tokens: Any) -> None:
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 2}
+    with BrokenServer(replies(200, GOOD | {"usage": usage})) as server:
+        assert (await asked(server.url)).usage is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b"[]", b"5", b'{"data":[null]}', b'{"data":["m"]}', b'{"data":[{"id":5}]}']
+)
+async def test_something_that_is_no_list_of_models_does_not_stop_a_run(body: bytes) -> None:
+    with BrokenServer(replies(200, body)) as server:
+        oracle = oracle_at(server.url)
+        assert await serves(oracle) is None
+        await oracle.close()

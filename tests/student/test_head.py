@@ -213,7 +213,7 @@ def test_a_thousand_labels_of_150_classes_take_about_a_second_of_one_core() -> N
 
 
 def test_classes_seen_only_once_do_not_drown_the_head_in_its_penalty() -> None:
-    """Found on banking77: one seed text a class and a few more, and every text was called by the most frequent class."""
+    """Found on banking77: one seed text a class and a few more, and every text got the most frequent class."""
     rng = np.random.default_rng(5)
     centres = rng.normal(size=(40, 64)).astype(np.float32)
     classes = np.concatenate([np.arange(40), np.arange(20)])

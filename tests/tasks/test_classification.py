@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
+from agent import steps
 from agent.errors import AnswerInvalid, JobFileError
 from agent.job import TaskSettings
 from agent.records import Answer, Label, Source, Text, TextId, TokenChoice
@@ -233,3 +234,23 @@ def test_something_that_is_no_task_is_refused_with_what_it_lacks() -> None:
 def test_values_survive_json() -> None:
     for name in NAMES:
         assert json.loads(json.dumps(name)) == name
+
+
+def test_a_name_with_quotes_of_its_own_is_found() -> None:
+    quoted = task(['"yes"', "no'"])
+    for name in ('"yes"', "no'"):
+        assert quoted.parse(quoted.write(name), TEXT) == name
+        assert quoted.parse(name, TEXT) == name
+
+
+@pytest.mark.parametrize("cell", [None, math.nan])
+def test_an_empty_cell_is_no_label_even_where_a_label_is_called_none_or_nan(cell: object) -> None:
+    with pytest.raises(ValueError, match="unknown label"):
+        task(["none", "nan"]).read(cell)
+
+
+def test_half_a_name_is_not_taken_for_another_label() -> None:
+    names = task(["card", "card_arrival"])
+    with pytest.raises(AnswerInvalid, match="cut off"):
+        steps.value_of(names, Answer("card", "m", None, finish_reason="length"), TEXT)
+    assert steps.value_of(names, Answer('{"label": "card"}\n', "m", None, finish_reason="length"), TEXT) == "card"

@@ -160,3 +160,15 @@ def test_an_unknown_command_or_option_is_a_message(run: Run) -> None:
 def test_settings_are_a_fresh_mapping_each_time() -> None:
     settings(budget__dollars=7)
     assert settings()["budget"]["dollars"] == 1
+
+
+def test_a_key_that_no_header_can_carry_is_told_before_anything_is_sent_and_not_shown(
+    tmp_path: Path, run: Run, serve_gold: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve_gold(dict(truth()))
+    monkeypatch.setenv("TOY_KEY", "clé-secrète")
+    code, said = run("check", write_job(tmp_path, oracle__base_url=server.url, oracle__api_key_env="TOY_KEY"))
+    assert code == 2
+    assert "copy it once more" in said
+    assert "secr" not in said.replace("secrets", "")
+    assert not server.asked

@@ -1,0 +1,125 @@
+"""A run that stopped at a nasty moment, or whose files changed meanwhile: nothing is repeated, nothing skipped."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.asking import Asking
+from agent.errors import DataError
+from agent.job import Job
+from agent.loop import HALTED, run
+from agent.store import Spending, Store
+from agent.watch import Silent
+from tests.servers.scripted import Faults, ScriptedServer
+from tests.whole.jobs import truth, write_job
+
+Serve = Callable[..., ScriptedServer]
+QUICK = {"distil__enabled": False}
+
+
+def job(folder: Path, server: ScriptedServer, **changes: object) -> Job:
+    return Job.load(write_job(folder, oracle__base_url=server.url, **(QUICK | changes)))
+
+
+def bought(server: ScriptedServer) -> list[str]:
+    return [row["text"] for row in server.asked if row["status"] == 200 and row["text"] in truth()]
+
+
+class DiedError(BaseException):
+    """Stands for the end of the process."""
+
+
+class DiesAfterTriage(Silent):
+    def triaged(self, accepted: int, people: int, failed: int, waiting: int) -> None:
+        raise DiedError
+
+
+class StopsAfterFive(Silent):
+    pressed = False
+
+    def asking(self, oracle: str, state: Asking, spending: Spending) -> None:
+        if state.done >= 5 and not self.pressed:
+            self.pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_died_before_it_measured_a_round_picks_no_second_batch_for_it(
+    tmp_path: Path, serve_gold: Serve
+) -> None:
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=1)
+    with pytest.raises(DiedError):
+        run(small, DiesAfterTriage())
+    assert len(bought(server)) == 20
+    outcome = run(small)
+    assert outcome.reason == "max_rounds"
+    assert len(bought(server)) == 20
+    with Store.open(small.store_url) as store:
+        assert [r.round for r in store.rounds("small")] == [0]
+
+
+def test_the_last_round_stopped_half_way_is_asked_to_its_end(tmp_path: Path, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=1, oracle__concurrency=2)
+    assert run(small, StopsAfterFive()).reason == HALTED
+    assert len(bought(server)) < 20
+    assert run(small).labels == 20
+    assert len(bought(server)) == 20
+
+
+def test_gold_texts_asked_half_way_are_all_asked_in_the_end(tmp_path: Path, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=1, oracle__concurrency=2, data__ask_gold=True)
+    assert run(small, StopsAfterFive()).reason == HALTED
+    done = run(small)
+    assert done.delivered is not None
+    assert done.delivered.final["oracle"]["n"] == 40
+    assert len(bought(server)) == len(set(bought(server))) == 60
+
+
+def test_failed_texts_do_not_keep_a_job_with_max_labels_going_for_ever(tmp_path: Path, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()), faults=Faults(share_503=0.3))
+    limits = {"stop__max_labels": 20, "stop__max_rounds": None, "oracle__attempts": 1, "budget__dollars": 5}
+    outcome = run(job(tmp_path, server, **limits))
+    assert outcome.reason == "max_labels"
+    assert 0 < outcome.labels < 20
+    assert "20 texts were asked about" in outcome.message
+
+
+def test_a_pool_that_was_sorted_and_cut_between_two_runs_is_asked_about_once(
+    tmp_path: Path, serve_gold: Serve
+) -> None:
+    server = serve_gold(dict(truth()))
+    run(job(tmp_path, server, stop__max_rounds=1))
+    first = set(bought(server))
+    small = job(tmp_path, server, stop__max_rounds=None)
+    pool = tmp_path / "pool.csv"
+    head, *rows = pool.read_text().splitlines(keepends=True)
+    pool.write_text(head + "".join(sorted(rows, reverse=True)[:90]))
+    assert run(small).reason == "pool"
+    assert len(bought(server)) == len(set(bought(server)))
+    assert len(set(bought(server)) - first) == sum(r.strip().strip('"') not in first for r in sorted(rows)[-90:])
+
+
+def test_an_id_that_got_another_text_is_refused_and_keeps_its_label_to_itself(
+    tmp_path: Path, serve_gold: Serve
+) -> None:
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=1, data__id="id")
+    texts = list(truth())[:120]
+
+    def write(said: list[str]) -> None:
+        with (tmp_path / "pool.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([["id", "text"], *([str(i), t] for i, t in enumerate(said))])
+
+    write(texts)
+    run(small)
+    write(texts[::-1])
+    with pytest.raises(DataError, match="another text than when it was labelled"):
+        run(small)
