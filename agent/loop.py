@@ -156,6 +156,7 @@ class Table:
         self.exhausted = seat.asker.state.exhausted
         read = {t.id: steps.read(bench, answers.get(t.id), t) for t, _ in bench.gold}
         bench.gold_answers = {i: v for i, v in read.items() if v is not None}
+        bench.gold_confidences = steps.confidences(bench, answers)
 
     async def close(self) -> None:
         for seat in self._seats.values():

@@ -335,6 +335,7 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
     figures |= routed(bench, number) | compare(bench, lessons, number)
     if bench.gold_answers:
         figures["gold_answers"] = {i: bench.task.show(v) for i, v in bench.gold_answers.items()}
+        figures["gold_confidences"] = bench.gold_confidences
     bench.store.finish_round(bench.job.name, number, figures)
     bench.watch.measured(figures)
     return figures
@@ -396,6 +397,16 @@ def judged_with(bench: Workbench, lessons: Sequence[Lesson], number: int) -> Qua
     student = fit(bench.new_student(), bench.task, lessons, weights_of(bench, lessons), bench.rng(FIT, number))
     said = student.predict([t for t, _ in bench.gold]).values
     return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, number))
+
+
+def confidences(bench: Workbench, answers: Mapping[TextId, Asked]) -> dict[TextId, float]:
+    """How sure the oracle was of what it said of the gold texts; without those that gave no probability."""
+    found = {
+        i: bench.task.confidence(asked.answer, bench.gold_answers[i]).confidence
+        for i, asked in answers.items()
+        if i in bench.gold_answers and asked.answer is not None
+    }
+    return {i: confidence for i, confidence in found.items() if not math.isnan(confidence)}
 
 
 def gold_answers(bench: Workbench) -> dict[TextId, Value]:

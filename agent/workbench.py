@@ -49,6 +49,7 @@ class Workbench:
         self._on_halt: list[Callable[[], None]] = []
         self._rows: dict[TextId, int] = {}  # where picked texts are in the pool
         self.gold_answers: dict[TextId, Value] = {}  # what the oracle said of gold texts, where it was asked
+        self.gold_confidences: dict[TextId, float] = {}
 
     def __enter__(self) -> Self:
         return self

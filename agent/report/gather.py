@@ -164,7 +164,8 @@ def _against_truth(task: Task, have: _Known, evidence: Evidence, rounds: Sequenc
     """The findings that need a truth: models, confusion, calibration."""
     gold = {text.id: value for text, value in evidence.gold or ()}
     said = evidence.gold_answers or _gold_answers(task, have.rounds)
-    asked = {i: Label(i, value, Source.ORACLE, by="") for i, value in said.items()}
+    sure = _gold_confidences(have.rounds)
+    asked = {i: Label(i, value, Source.ORACLE, by="", confidence=known(sure.get(i))) for i, value in said.items()}
     by_gold = truth.judged_by_gold(task, asked | dict(have.answered), gold)
     by_people = truth.judged_by_people(task, have.answered, have.current, have.routes)
     judged, measured_on = (by_gold, "gold") if by_gold else (by_people, "people")
@@ -183,6 +184,12 @@ def _gold_answers(task: Task, rounds: Sequence[RoundRow]) -> dict[TextId, Value]
         if isinstance(said := row.figures.get("gold_answers"), Mapping):
             return {TextId(i): task.read(value) for i, value in said.items()}
     return {}
+
+
+def _gold_confidences(rounds: Sequence[RoundRow]) -> Mapping[str, Any]:
+    """How sure those answers were, likewise."""
+    kept = (row.figures.get("gold_confidences") for row in reversed(rounds))
+    return next((said for said in kept if isinstance(said, Mapping)), {})
 
 
 def _models(final: Final, rounds: Sequence[Round], oracle: Estimate | None) -> tuple[Model, ...]:
