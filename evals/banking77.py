@@ -139,7 +139,7 @@ def main() -> int:
         with Store.open(job.store_url) as store:
             spending = store.spending("banking77")
         whole = sqlite3.connect(folder / "out" / "labelwright.db").execute("pragma integrity_check").fetchone()[0]
-    outcome.add("pool", found["labels"], "labels bought of 10,003 texts")
+    outcome.add("bought", found["labels"], "labels")
     outcome.add(
         "spent",
         spending.spent / 1e6,
