@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent.asking import Asker, Asking
-from agent.errors import EndpointError, ExtraMissing, OracleError, PromptError, TapeError
+from agent.errors import EndpointError, OracleError, TapeError
 from agent.job import OracleSettings
 from agent.oracle import (
     Capabilities,
@@ -23,8 +23,6 @@ from agent.oracle.prompt import AnswerMode
 from agent.records import Text, TextId
 from agent.workbench import Workbench
 
-__all__ = ["ExtraMissing", "Seat", "connect", "questions_of", "reach"]
-
 
 @dataclass
 class Seat:
@@ -33,7 +31,6 @@ class Seat:
     settings: OracleSettings
     asker: Asker
     questions: Questions
-    logprobs: bool = True
 
 
 def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | TapeOracle:
@@ -100,7 +97,7 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     oracle.mode, oracle.logprobs = found.mode, found.logprobs
     if not found.logprobs:
         bench.watch.note(f"{settings.name} gives no token probabilities: its answers have no confidence")
-    return Seat(settings, asker, questions_of(bench, settings, found.mode), found.logprobs)
+    return Seat(settings, asker, questions_of(bench, settings, found.mode))
 
 
 async def greet(oracle: ChatOracle) -> None:
@@ -151,12 +148,3 @@ async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle)
 def reset(seat: Seat) -> None:
     """Start the live figures of a new batch."""
     seat.asker.state = replace(Asking(), halted=seat.asker.state.halted)
-
-
-def prompt_problem(bench: Workbench, settings: OracleSettings) -> PromptError | None:
-    """What is wrong with the prompt, for `labelwright check`."""
-    try:
-        questions_of(bench, settings, "json_schema")
-    except PromptError as error:
-        return error
-    return None

@@ -6,7 +6,7 @@ it reads the store, does its work, and writes the store, so a run may die anywhe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -227,7 +227,3 @@ class Workbench:
         """A path in the output folder, which is made."""
         self.job.output_folder.mkdir(parents=True, exist_ok=True)
         return self.job.output_folder / name
-
-    def facts(self) -> Mapping[str, Any]:
-        """What a report or a model card says of the job as a whole."""
-        return {"job": self.job.name, "settings": self.job.settings(), "fingerprint": self.job.fingerprint()}
