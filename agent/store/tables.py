@@ -1,7 +1,7 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for four things that are derived or are a counter: a job's purse and settings, an attempt's end,
-a round's figures, and `current_labels`, which only points at the label that counts.
+Append-only, but for five things that are derived or are a counter: a job's purse and settings, an attempt's end, where
+a batch is, a round's figures, and `current_labels`, which only points at the label that counts.
 """
 
 from __future__ import annotations
@@ -99,9 +99,24 @@ attempts = Table(
     Column("cached_tokens", BigInteger),
     Column("created_at", Utc, nullable=False),
     Column("ended_at", Utc),
+    Column("batch_id", Id, index=True),  # of `batches`, where it was sent in one
     CheckConstraint("worst >= 0 AND charged >= 0", name="not_negative"),
     CheckConstraint("state IN ('reserved', 'settled', 'released', 'ambiguous')", name="state"),
     Index(None, "job", "state"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", ForeignKey("jobs.name"), nullable=False, index=True),
+    Column("oracle", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("remote_id", AnyText, nullable=False),  # the provider's name for it, "" where it has none yet
+    Column("details", Json, nullable=False),  # files and counts
+    Column("reason", AnyText, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("changed_at", Utc, nullable=False),
 )
 
 answers = Table(
@@ -124,6 +139,18 @@ invalid_answers = Table(
     Column("answer_id", ForeignKey("answers.id"), nullable=False, index=True),
     Column("reason", AnyText, nullable=False),
     Column("created_at", Utc, nullable=False),
+)
+
+reuses = Table(
+    "reuses",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", ForeignKey("jobs.name"), nullable=False),
+    Column("text_id", AnyText, nullable=False),
+    Column("answer_id", ForeignKey("answers.id"), nullable=False),
+    Column("saved", BigInteger, nullable=False),  # what the answer cost whoever bought it, micro-dollars
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("job", "text_id", "answer_id"),
 )
 
 labels = Table(

@@ -53,6 +53,7 @@ def test_the_wheel_carries_everything_that_is_not_code(wheel: Path) -> None:
         "agent/prompts/multilabel/v1.jinja",
         "agent/store/migrations/env.py",
         "agent/store/migrations/versions/0001_first.py",
+        "agent/store/migrations/versions/0002_bulk.py",
         "agent/report/templates/report.html.jinja",
         "agent/report/templates/report.css",
         "agent/review/templates/page.html",
