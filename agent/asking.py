@@ -1,25 +1,32 @@
-"""Asking inside the budget: reserve, send, settle, and only then read the answer.
+"""Metered asks: the only place where an oracle that does not know money meets a ledger that does not know models.
 
-This is where an oracle that does not know money meets a ledger that does not know models. Every retry is a new
-reservation. What was answered before is not bought again. One text that fails never stops the others; what can never
-succeed (a refused key, a tape without the answer) stops all of them, once what is under way has come home.
+Each attempt is reserved, sent and ended; each retry is a new attempt. Equal questions share one answer, and one that
+is in the store is not bought again. A text that fails never stops the others: after `attempts` failures, counted
+over every run, it has failed for good. What can never succeed (a refused key, a tape without the answer) stops all
+of them, once what is under way has come home.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import tenacity
 
-from agent.errors import BudgetExceeded, Charge, EndpointError, OracleError, UserError
+from agent.errors import AnswerInvalid, BudgetExceeded, Charge, EndpointError, OracleError, UserError
 from agent.ledger import Ledger, Reservation
+from agent.pacing import LONGEST_PAUSE_S, Pace
 from agent.records import Answer, Oracle, Question, TextId
-from agent.store import Store
+from agent.store import STOPPED, Store
 
 LONGEST_WAIT_S = 30.0
 FAILED_IN_A_ROW = 25  # texts without an answer, each after all its attempts, before the endpoint is given up
+PATIENCE_S = 300.0  # with an endpoint that says only that it is busy
+BYTES_A_TOKEN = 4  # about, until answers tell
+
+Check = Callable[[Question, Answer], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +54,31 @@ class Asking:
     done: int = 0
     known: int = 0
     failed: int = 0
+    at_once: int = 0
     exhausted: bool = False
     halted: bool = False
 
 
+@dataclass
+class Tries:
+    """What was tried for one question, in this run and before: how often it failed, why, and what was said last."""
+
+    failed: int = 0
+    reasons: list[str] = field(default_factory=list)
+    said: str | None = None
+    hopeless: bool = False
+
+
 class Asker:
-    """Asks one oracle, at most `concurrency` questions at a time.
+    """Asks one oracle, as many questions at a time as it can take.
 
     Args:
         oracle: who answers.
         ledger: who pays.
         store: where bought answers are.
-        concurrency: requests in flight.
-        attempts: tries a question.
+        max_concurrency: most requests in flight.
+        attempts: failures of one question, after which it has failed for good.
+        pace: how many at a time and a minute; by default up to `max_concurrency`, as fast as they come.
         watch: called after each question with the live figures.
     """
 
@@ -69,54 +88,93 @@ class Asker:
         ledger: Ledger,
         store: Store,
         *,
-        concurrency: int = 16,
+        max_concurrency: int = 64,
         attempts: int = 3,
+        pace: Pace | None = None,
         watch: Callable[[Asking], None] = lambda _: None,
     ) -> None:
         self.oracle, self._ledger, self._store = oracle, ledger, store
-        self._concurrency, self._attempts, self._watch = concurrency, attempts, watch
+        self._most, self._attempts, self._watch = max_concurrency, attempts, watch
+        self.pace = pace or Pace(max_concurrency)
         self._in_flight = 0
         self._freed = asyncio.Event()
         self._fatal: UserError | None = None
         self._failed_in_a_row = 0
+        self._tokens_a_byte = 1 / BYTES_A_TOKEN
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.state = Asking()
 
     def halt(self) -> None:
         """Send nothing more; what is under way comes home. Safe to call from a signal handler."""
         self.state.halted = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.pace.stop)
 
-    async def ask(self, questions: Sequence[Question]) -> dict[TextId, Asked]:
+    async def ask(
+        self, questions: Sequence[Question], check: Check = lambda _question, _answer: None
+    ) -> dict[TextId, Asked]:
         """Ask them all. A text that is missing from the result was not asked: the money or the person said stop.
+
+        Args:
+            check: raises AnswerInvalid for an answer that is no label. It was paid; it counts as a failure, and the
+                question is asked again unless it was answered with the very same words twice.
 
         Raises EndpointError or TapeMiss, after what was under way has been settled.
         """
+        self._loop = asyncio.get_running_loop()
+        if self.state.halted:
+            self.pace.stop()
         self.state.total += len(questions)
-        found = self._known(questions)
-        self.state.known += len(found)
-        self.state.done += len(found)
-        self._watch(self.state)
-        waiting = iter([q for q in questions if q.text_id not in found])
+        alike: dict[str, list[Question]] = {}
+        for question in questions:
+            alike.setdefault(question.key, []).append(question)
+        found, tries = self._known(alike, check)
+        self._note(found, known=True)
+        waiting = iter([same[0] for key, same in alike.items() if same[0].text_id not in found])
+        answered: dict[str, Asked] = {}
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency, len(questions) - len(found))):
-                group.create_task(self._work(waiting, found))
+            for _ in range(min(self._most, len(alike))):
+                group.create_task(self._work(waiting, tries, check, answered))
         if self._fatal is not None:
             raise self._fatal
-        return found
+        return found | _shared(alike, answered)
 
-    def _known(self, questions: Sequence[Question]) -> dict[TextId, Asked]:
-        answers = self._store.answers_for([q.key for q in questions], self._ledger.endpoint(self.oracle))
-        return {
-            q.text_id: Asked(q.text_id, answers[q.key].answer, answers[q.key].answer_id, bought=False)
-            for q in questions
-            if q.key in answers
-        }
+    def _known(
+        self, alike: Mapping[str, Sequence[Question]], check: Check
+    ) -> tuple[dict[TextId, Asked], dict[str, Tries]]:
+        """What the store has: answers that are labels, and what was tried for the questions that have none."""
+        bought = self._store.answers_for(alike, self._ledger.endpoint(self.oracle))
+        found: dict[TextId, Asked] = {}
+        tries = {key: Tries(n) for key, n in self._store.failed_tries(self._ledger.job, alike).items()}
+        for key, (answer_id, answer) in bought.items():
+            problem = _problem(alike[key][0], answer, check)
+            if problem is None:
+                found |= {q.text_id: Asked(q.text_id, answer, answer_id, bought=False) for q in alike[key]}
+            else:
+                before = tries.setdefault(key, Tries(1))
+                before.said, before.reasons = answer.content, [problem]
+        for key, before in tries.items():
+            if before.failed >= self._attempts and alike[key][0].text_id not in found:
+                reasons = tuple(before.reasons) or (f"no answer in {before.failed} attempts",)
+                found |= {q.text_id: Asked(q.text_id, None, reasons=reasons, bought=False) for q in alike[key]}
+        self._store.reuse(self._ledger.job, [(a.text_id, a.answer_id) for a in found.values() if a.answer_id])
+        return found, tries
 
-    async def _work(self, waiting: Iterator[Question], found: dict[TextId, Asked]) -> None:
+    def _note(self, found: Mapping[TextId, Asked], *, known: bool = False) -> None:
+        self.state.known += len(found) if known else 0
+        self.state.done += len(found)
+        self.state.failed += sum(a.answer is None for a in found.values())
+        self.state.at_once = self.pace.in_flight
+        self._watch(self.state)
+
+    async def _work(
+        self, waiting: Iterator[Question], tries: Mapping[str, Tries], check: Check, answered: dict[str, Asked]
+    ) -> None:
         for question in waiting:
             if self.state.halted or self.state.exhausted or self._fatal is not None:
                 return
             try:
-                asked = await self._one(question)
+                asked = await self._one(question, tries.get(question.key) or Tries(), check)
             except BudgetExceeded:
                 self.state.exhausted = True
                 return
@@ -125,66 +183,110 @@ class Asker:
                 return
             if asked is None:
                 return
-            found[question.text_id] = asked
-            self.state.done += 1
-            self.state.failed += asked.answer is None
-            self._watch(self.state)
+            answered[question.key] = asked
+            self._note({question.text_id: asked})
 
-    async def _one(self, question: Question) -> Asked | None:
+    async def _one(self, question: Question, tries: Tries, check: Check) -> Asked | None:
         """One question, with as many attempts as the job allows; None where a person stopped it between two."""
-        reasons: list[str] = []
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._attempts),
+            stop=lambda _: tries.hopeless or tries.failed >= self._attempts,
             wait=_wait,
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, OracleError) and e.retryable),
+            sleep=self._nap,
+            retry=tenacity.retry_if_exception_type((OracleError, AnswerInvalid)),
             reraise=True,
         )
         try:
             async for attempt in retrying:
-                if self.state.halted and reasons:
-                    return None  # a retry is sent anew: this text waits for the next run
                 with attempt:
-                    return await self._attempt(question, reasons)
+                    return await self._attempt(question, tries, check)
         except OracleError as error:
             self._give_up_on_endpoint(error)
-        return Asked(question.text_id, None, reasons=tuple(reasons))
+        except AnswerInvalid:
+            pass
+        return Asked(question.text_id, None, reasons=tuple(tries.reasons))
 
     def _give_up_on_endpoint(self, error: OracleError) -> None:
         """Raise EndpointError where it is not this text that fails: asking on would only burn money."""
         self._failed_in_a_row += 1
+        kept = "then run again: everything answered so far is kept"
         if error.unreachable:
-            raise EndpointError(
-                f"oracle {self.oracle.name}: {error}; start the server or mend `base_url`, then run again: "
-                "everything answered so far is kept"
-            )
+            raise EndpointError(f"oracle {self.oracle.name}: {error}; start the server or mend `base_url`, {kept}")
         if self._failed_in_a_row >= FAILED_IN_A_ROW:
             raise EndpointError(
                 f"oracle {self.oracle.name}: {self._failed_in_a_row} texts in a row got no answer, the last one: "
-                f"{error}; look at the server, then run again: everything answered so far is kept"
+                f"{error}; look at the server, {kept}"
             )
 
-    async def _attempt(self, question: Question, reasons: list[str]) -> Asked:
-        """Reserve, send, settle. However this ends, the reservation has ended with it."""
-        reservation = await self._reserve(question)
+    async def _attempt(self, question: Question, tries: Tries, check: Check) -> Asked | None:
+        """Wait for a turn, reserve, send, settle. However this ends, the reservation has ended with it.
+
+        None where the turn never came: a person stopped it.
+        """
+        tokens = self._tokens_a_byte * sum(len(m.content) for m in question.messages) + question.schema.max_tokens
+        if not await self.pace.enter(tokens):
+            return None
         try:
-            answer = await self.oracle.ask(question)
+            reservation = await self._reserve(question)
+            answer = await self._send(question, reservation, tries)
+            try:
+                answer_id = await self._ledger.settle(reservation, answer)
+            finally:
+                self._free()
+            self._learn(answer, tokens, question)
+        finally:
+            self.pace.leave()
+        self._failed_in_a_row = 0
+        problem = _problem(question, answer, check)
+        if problem is None:
+            return Asked(question.text_id, answer, answer_id, tuple(tries.reasons))
+        self._store.mark_invalid(answer_id, problem)
+        tries.failed, tries.hopeless = tries.failed + 1, answer.content == tries.said
+        tries.said = answer.content
+        tries.reasons.append(problem)
+        raise AnswerInvalid(problem)
+
+    async def _send(self, question: Question, reservation: Reservation, tries: Tries) -> Answer:
+        """The one request that the reservation is for. Raises what it raised, the reservation ended."""
+        sent_at = time.monotonic()
+        try:
+            return await self.oracle.ask(question, reservation.request_id)
         except OracleError as error:
-            reasons.append(str(error))
             await self._fail(reservation, str(error), error.charge)
+            tries.reasons.append(str(error))
+            self._judge(error, tries, sent_at)
             raise
         except UserError as error:  # refused before any work was done
             await self._fail(reservation, str(error), Charge.NONE)
             raise
         except BaseException as error:
             # cancelled or broken on our side: whether it was charged is not known
-            await asyncio.shield(self._fail(reservation, f"stopped: {type(error).__name__}", Charge.UNKNOWN))
+            await asyncio.shield(self._fail(reservation, f"{STOPPED}{type(error).__name__}", Charge.UNKNOWN))
             raise
-        try:
-            answer_id = await self._ledger.settle(reservation, answer)
-        finally:
-            self._free()
-        self._failed_in_a_row = 0
-        return Asked(question.text_id, answer, answer_id, tuple(reasons))
+
+    def _judge(self, error: OracleError, tries: Tries, sent_at: float) -> None:
+        """Whose failure it is: a text's, or that of an endpoint which is asked too much."""
+        if error.busy:
+            self.pace.refused(sent_at, error.retry_after_s)
+        if error.retry_after_s is not None and error.retry_after_s > LONGEST_PAUSE_S:
+            raise EndpointError(
+                f"oracle {self.oracle.name}: {error}; it asks for a wait of {error.retry_after_s / 60:.0f} minutes: "
+                "run again then; everything answered so far is kept"
+            )
+        if self.pace.busy_for() > PATIENCE_S:
+            raise EndpointError(
+                f"oracle {self.oracle.name}: {error}; it has been too busy for {PATIENCE_S / 60:.0f} minutes: set "
+                "`limits` or a lower `max_concurrency`, then run again; everything answered so far is kept"
+            )
+        if not (error.busy and error.charge is Charge.NONE):
+            tries.failed += 1
+        tries.hopeless = not error.retryable
+
+    def _learn(self, answer: Answer, tokens: float, question: Question) -> None:
+        used = answer.usage.prompt_tokens + answer.usage.completion_tokens if answer.usage else tokens
+        self.pace.answered(tokens - used)
+        if answer.usage is not None:
+            size = max(1, sum(len(m.content) for m in question.messages))
+            self._tokens_a_byte += (answer.usage.prompt_tokens / size - self._tokens_a_byte) / 10
 
     async def _reserve(self, question: Question) -> Reservation:
         """A reservation; where the money is only tied up in flight, wait for some to come back."""
@@ -216,6 +318,29 @@ class Asker:
         self._freed.set()
         self._freed = asyncio.Event()
 
+    async def _nap(self, seconds: float) -> None:
+        await self.pace.nap(seconds)
+
+
+def _problem(question: Question, answer: Answer, check: Check) -> str | None:
+    """Why an answer is no label of its task, None where it is one."""
+    try:
+        check(question, answer)
+    except AnswerInvalid as error:
+        return str(error)
+    return None
+
+
+def _shared(alike: Mapping[str, Sequence[Question]], answered: Mapping[str, Asked]) -> dict[TextId, Asked]:
+    """Every text's own copy of the answer that equal questions share: bought once."""
+    found: dict[TextId, Asked] = {}
+    for key, asked in answered.items():
+        for place, question in enumerate(alike[key]):
+            found[question.text_id] = Asked(
+                question.text_id, asked.answer, asked.answer_id, asked.reasons, bought=asked.bought and place == 0
+            )
+    return found
+
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """Seconds to the next attempt: what the server asked for, else full jitter over 0.5, 1, 2, ... seconds.
@@ -223,6 +348,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
     Jitter needs no seed: it changes when a question is asked, never which one.
     """
     error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, AnswerInvalid):
+        return 0.0
     jittered = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_S)(state)
     if isinstance(error, OracleError) and error.retry_after_s is not None:
         return min(LONGEST_WAIT_S, error.retry_after_s) + jittered / 10

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from agent.endpoints import greet, questions_of, reach
 from agent.errors import UserError
 from agent.job import OracleSettings
-from agent.ledger import Tariff
 from agent.oracle import ChatOracle, TapeOracle
 from agent.selection import find_strategy
 from agent.workbench import Workbench
@@ -66,7 +65,7 @@ def _gold(bench: Workbench) -> str:
 
 
 def _oracle(bench: Workbench, settings: OracleSettings) -> str:
-    Tariff.of(settings)  # no price, no oracle
+    bench.tariff(settings)  # no price, no oracle
     oracle = reach(bench, settings)
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)

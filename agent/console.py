@@ -11,14 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from agent.asking import Asking
+from agent.ledger import Purse
 from agent.report import terminal
 from agent.report.wording import plain
-from agent.store import Spending
 
 
 def dollars(micro: float, digits: int = 4) -> str:
     """Micro-dollars as `$1.8342`."""
     return f"${micro / 1e6:.{digits}f}"
+
+
+REDRAW_S = 0.1
 
 
 class Lines:
@@ -33,7 +36,8 @@ class Lines:
         self._bars: dict[str, Any] = {}
         self._progress: Progress | None = None
         self._began = time.monotonic()
-        self._asked: tuple[str, Asking, Spending] | None = None
+        self._drawn = 0.0
+        self._asked: tuple[str, Asking, Purse] | None = None
 
     def _say(self, line: Text) -> None:
         self.console.print(line, soft_wrap=True)
@@ -52,12 +56,15 @@ class Lines:
         self.console.print()
         self._say(terminal.picked(number, counts))
 
-    def asking(self, oracle: str, state: Asking, spending: Spending) -> None:
+    def asking(self, oracle: str, state: Asking, purse: Purse) -> None:
         if self._asked is None or self._asked[1] is not state:
             self._began = time.monotonic()
-        self._asked = (oracle, state, spending)
+        self._asked = (oracle, state, purse)
+        if time.monotonic() - self._drawn < REDRAW_S:
+            return  # a thousand answers a second need no thousand lines a second
+        self._drawn = time.monotonic()
         task = self._bar("asking", state.total)
-        self._live().update(task, completed=state.done, total=state.total, said=self._money(state, spending))
+        self._live().update(task, completed=state.done, total=state.total, said=self._money(state, purse))
 
     def triaged(self, accepted: int, people: int, failed: int, waiting: int) -> None:
         self._end()
@@ -72,11 +79,11 @@ class Lines:
         self.console.print()
         self._say(terminal.line("stop", message))
 
-    def _money(self, state: Asking, spending: Spending) -> str:
+    def _money(self, state: Asking, purse: Purse) -> str:
         seconds = max(1e-3, time.monotonic() - self._began)
         rate = (state.done - state.known) / seconds
-        said = f"{rate:,.1f} labels/s · spent {dollars(spending.spent)} of {dollars(spending.cap)}"
-        return said + f" · {spending.ambiguous_count} ambiguous"
+        said = f"{rate:,.1f} labels/s · spent {dollars(purse.spent)} of {dollars(purse.cap)}"
+        return said + f" · {purse.ambiguous_count} ambiguous"
 
     def _live(self) -> Progress:
         if self._progress is None:
@@ -104,9 +111,9 @@ class Lines:
             self._progress.stop()
         self._progress, self._bars = None, {}
         if self._asked is not None:
-            oracle, state, spending = self._asked
+            oracle, state, purse = self._asked
             known = f" ({state.known} known already)" if state.known else ""
             self._say(
-                terminal.line("asked", f"{oracle} {state.done}/{state.total}{known} · {self._money(state, spending)}")
+                terminal.line("asked", f"{oracle} {state.done}/{state.total}{known} · {self._money(state, purse)}")
             )
             self._asked = None

@@ -20,6 +20,7 @@ from agent.oracle import (
     serves,
 )
 from agent.oracle.prompt import AnswerMode
+from agent.pacing import Pace
 from agent.records import Text, TextId
 from agent.workbench import Workbench
 
@@ -81,9 +82,10 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
         oracle,
         bench.ledger,
         bench.store,
-        concurrency=settings.concurrency,
+        max_concurrency=settings.max_concurrency,
         attempts=settings.attempts,
-        watch=lambda state: bench.watch.asking(settings.name, state, bench.store.spending(bench.job.name)),
+        pace=Pace(settings.max_concurrency, settings.limits.requests_per_minute, settings.limits.tokens_per_minute),
+        watch=lambda state: bench.watch.asking(settings.name, state, bench.ledger.purse),
     )
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)
@@ -116,7 +118,7 @@ async def greet(oracle: ChatOracle) -> None:
 
 async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle) -> Capabilities:
     """The first way of holding answers to the schema that the endpoint obeys, with token probabilities if it can."""
-    asker = Asker(oracle, bench.ledger, bench.store, concurrency=1, attempts=settings.attempts)
+    asker = Asker(oracle, bench.ledger, bench.store, max_concurrency=1, attempts=settings.attempts)
     modes: tuple[AnswerMode, ...] = ("choice", "json_schema") if settings.answers == "auto" else (settings.answers,)
     if bench.task.schema(Text(TextId("probe"), "")).choices is None:
         modes = tuple(m for m in modes if m != "choice") or ("json_schema",)

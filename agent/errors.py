@@ -107,6 +107,7 @@ class OracleError(LabelwrightError):
         retryable: whether the same question may do better later.
         retry_after_s: what the server asked us to wait, where it said so.
         unreachable: no connection could be made at all, so that no other question would fare better.
+        busy: the endpoint says that it is asked too much at a time (429, 503).
     """
 
     def __init__(
@@ -117,12 +118,14 @@ class OracleError(LabelwrightError):
         retryable: bool = True,
         retry_after_s: float | None = None,
         unreachable: bool = False,
+        busy: bool = False,
     ) -> None:
         super().__init__(message)
         self.charge = charge
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.unreachable = unreachable
+        self.busy = busy
 
 
 class AnswerInvalid(LabelwrightError):

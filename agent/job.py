@@ -135,6 +135,9 @@ class Price(Section):
     cached_input: Annotated[Decimal, Field(ge=0)] | None = None
     output: Annotated[Decimal, Field(ge=0)] | None = None
     gpu_hour: Annotated[Decimal, Field(ge=0)] | None = None
+    batch: Annotated[Decimal, Field(gt=0, le=1)] | None = None
+    """What a token costs in a batch, as a share of its live price: by default 0.5 at a provider's Batch API, 1 for
+    a command of your own. It changes no GPU-hour."""
 
     @model_validator(mode="after")
     def _whole(self) -> Price:
@@ -145,8 +148,42 @@ class Price(Section):
         return self
 
 
+class LimitSettings(Section):
+    """What the endpoint's account allows; null is no limit. Kept in any minute, whenever it begins."""
+
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=100)] | None = None
+
+
+class BatchSettings(Section):
+    """How questions go out in batches, where the mode is `batch`."""
+
+    poll_s: Annotated[float, Field(gt=0)] = 5.0
+    """Seconds between the first two looks at a batch; they grow to twelve times as many."""
+    lines: Annotated[int, Field(ge=1, le=50_000)] = 50_000
+    """Most questions of one batch."""
+    megabytes: Annotated[int, Field(ge=1, le=200)] = 190
+    """Most of one uploaded file. Providers refuse files above 200 MB."""
+
+
+class RunBatchSettings(Section):
+    """A model that nobody serves: questions are written into files, and a command answers one file after another."""
+
+    command: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default_factory=lambda: ["vllm", "run-batch", "-i", "{input}", "-o", "{output}", "--model", "{model}"]
+    )
+    """Program and arguments; `{input}`, `{output}` and `{model}` are filled in. Null runs nothing: the files are to be
+    answered elsewhere, and the next run reads what came back."""
+    shard: Annotated[int, Field(ge=1)] = 1000
+    """Questions of one file."""
+    folder: str | None = None
+    """Where the files are; by default `batches` in the output folder."""
+    timeout_s: Annotated[float, Field(gt=0)] = 3600
+    """Most seconds that the command may take for one file."""
+
+
 class OracleSettings(Section):
-    """One large model: an OpenAI-compatible endpoint, or a tape of recorded answers."""
+    """One large model: an OpenAI-compatible endpoint, a command that answers files, or a tape of recorded answers."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "oracle"
     base_url: str | None = None
@@ -155,7 +192,10 @@ class OracleSettings(Section):
     api_key: SecretStr | None = None
     api_key_env: str | None = None
     price: Price | None = None
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 16
+    max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Most requests in flight. How many there are is found out: more while that brings more answers, fewer when the
+    endpoint says that it is busy."""
+    limits: LimitSettings = LimitSettings()
     timeout_s: Annotated[float, Field(gt=0)] = 60
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     answers: Literal["auto", "choice", "json_schema", "plain"] = "auto"
@@ -163,11 +203,30 @@ class OracleSettings(Section):
     examples: bool = True
     """One worked example a class, as earlier turns, where the job has a labelled seed."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    tokenizer: str | None = None
+    """The model's own tokenizer (a folder with its tokenizer.json, or a hub id): prompts are then counted with it, so
+    that less money is set aside for each question and `estimate` is exact. By default a prompt's bytes bound it."""
+    mode: Literal["live", "batch"] | None = None
+    """`batch` sends questions together, cheaper and later; by default what the job says."""
+    batch: BatchSettings = BatchSettings()
+    run_batch: RunBatchSettings | None = None
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether questions go out in batches."""
+        return self.run_batch is not None or self.mode == "batch"
 
     @model_validator(mode="after")
     def _one_source(self) -> OracleSettings:
-        if (self.base_url is None) == (self.tape is None):
-            raise ValueError("an oracle needs exactly one of `base_url` (an endpoint) and `tape` (recorded answers)")
+        if sum(source is not None for source in (self.base_url, self.tape, self.run_batch)) != 1:
+            raise ValueError(
+                "an oracle needs exactly one of `base_url` (an endpoint), `tape` (recorded answers) and `run_batch` "
+                "(a command that answers files)"
+            )
+        if self.tape is not None and self.mode == "batch":
+            raise ValueError("a tape answers at once: it has no `mode: batch`")
+        if self.run_batch is not None and self.mode == "live":
+            raise ValueError("`run_batch` answers whole files: it has no `mode: live`")
         if self.api_key is not None and self.api_key_env is not None:
             raise ValueError("give `api_key_env` or `api_key`, not both")
         if self.base_url is not None and not _is_web_address(self.base_url):
@@ -250,6 +309,9 @@ class Job(Section):
     stop: StopSettings = StopSettings()
     distil: DistilSettings = DistilSettings()
     seed: Annotated[int, Field(ge=0)] = 0
+    mode: Literal["live", "batch"] = "live"
+    """How questions go out, for every oracle that does not say it itself: one by one, or in batches, which most
+    providers answer at half the price within a day."""
     store: str | None = None
     """An SQLAlchemy URL; by default a SQLite file in the output folder."""
     output: str = "out"
@@ -263,6 +325,14 @@ class Job(Section):
         if len(set(names)) != len(names):
             raise ValueError("two oracles share a name: give each its own `name`")
         return oracles
+
+    @model_validator(mode="after")
+    def _mode_of_every_oracle(self) -> Job:
+        """An oracle without a mode of its own has the job's; a tape and a command have no choice."""
+        modes = [o.mode or (self.mode if o.base_url is not None else None) for o in self.oracle]
+        oracles = [o.model_copy(update={"mode": mode}) for o, mode in zip(self.oracle, modes, strict=True)]
+        object.__setattr__(self, "oracle", oracles)
+        return self
 
     @classmethod
     def load(cls, path: str | Path) -> Job:

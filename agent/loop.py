@@ -152,7 +152,7 @@ class Table:
         self._gold_done = True
         seat = await self.seat()
         bench.watch.note(f"asking {seat.settings.name} about {len(bench.gold)} gold texts, to measure it")
-        answers = await steps.ask_texts(seat, [t for t, _ in bench.gold])
+        answers = await steps.ask_texts(bench, seat, [t for t, _ in bench.gold])
         self.exhausted = seat.asker.state.exhausted
         read = {t.id: steps.read(bench, answers.get(t.id), t) for t, _ in bench.gold}
         bench.gold_answers = {i: v for i, v in read.items() if v is not None}

@@ -47,7 +47,7 @@ async def _record(bench: Workbench, path: Path, limit: int | None) -> Recorded:
     bench.on_halt(seat.asker.halt)
     texts: list[Text] = [*bench.pool.texts(), *(t for t, _ in bench.gold)][:limit]
     try:
-        answers = await steps.ask_texts(seat, texts)
+        answers = await steps.ask_texts(bench, seat, texts)
     finally:
         await oracle.close()
     keyed = [(seat.questions(t).key, a.answer) for t in texts if (a := answers.get(t.id)) and a.answer is not None]

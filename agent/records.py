@@ -214,8 +214,9 @@ class Oracle(Protocol):
     name: str
     model: str
 
-    async def ask(self, question: Question) -> Answer:
-        """Ask one question, once: no retries inside.
+    async def ask(self, question: Question, request_id: str = "") -> Answer:
+        """Ask one question, once: no retries inside. `request_id` goes along, so that the endpoint's own log can be
+        held against ours.
 
         Raises OracleError, which says whether it may have been charged.
         """

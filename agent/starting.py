@@ -37,7 +37,7 @@ oracle:                         # one, or a list from cheap to dear
   model: qwen2.5-7b-instruct
   # api_key_env: OPENAI_API_KEY # the *name* of the environment variable that holds the key
   price: {input: 0.05, cached_input: 0.01, output: 0.10}   # dollars per million tokens; or {gpu_hour: 2.0}
-  # concurrency: 16
+  # max_concurrency: 64
   # timeout_s: 60
   # answers: auto               # how answers are held to the labels: choice, json_schema, plain
 

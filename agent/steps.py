@@ -27,6 +27,7 @@ from agent.records import (
     MicroDollars,
     Pick,
     Prediction,
+    Question,
     Route,
     Rows,
     Source,
@@ -42,6 +43,7 @@ from agent.workbench import Workbench
 # one number a kind of random choice, so that no two choices share a stream
 SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE = range(6)
 MOST_SCORED = 500_000
+MOST_AT_ONCE = 20_000  # questions that are held in memory
 ENOUGH_BLIND = 60
 STOP_SET_SIZE = 1000
 
@@ -146,13 +148,22 @@ def _scaled(pick: Pick, share: float) -> Pick:
 
 async def ask(bench: Workbench, seat: Seat, picks: Sequence[PickRow]) -> dict[TextId, Asked]:
     """Put the picked texts to an oracle, inside the budget. Texts missing from the result were not asked."""
-    return await ask_texts(seat, [Text(p.text_id, p.text, p.row) for p in picks])
+    return await ask_texts(bench, seat, [Text(p.text_id, p.text, p.row) for p in picks])
 
 
-async def ask_texts(seat: Seat, texts: Sequence[Text]) -> dict[TextId, Asked]:
-    """Put texts to an oracle, inside the budget."""
+async def ask_texts(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[TextId, Asked]:
+    """Put texts to an oracle, inside the budget. An answer that is no label is a failed try, and asked for again."""
     reset(seat)
-    return await seat.asker.ask([seat.questions(t) for t in texts])
+    found: dict[TextId, Asked] = {}
+    for start in range(0, len(texts), MOST_AT_ONCE):
+        part = texts[start : start + MOST_AT_ONCE]
+        by_id = {t.id: t for t in part}
+
+        def check(question: Question, answer: Answer, by_id: Mapping[TextId, Text] = by_id) -> None:
+            value_of(bench.task, answer, by_id[question.text_id])
+
+        found |= await seat.asker.ask([seat.questions(t) for t in part], check)
+    return found
 
 
 def read(bench: Workbench, asked: Asked | None, text: Text) -> Value | None:
@@ -184,7 +195,7 @@ def take(
         if asked is None:
             continue
         if asked.answer is None or asked.answer_id is None:
-            failed[pick.text_id] = asked.reasons[-1] if asked.reasons else "no answer"
+            failed[pick.text_id] = _why(asked.reasons)
             continue
         text = Text(pick.text_id, pick.text, pick.row)
         try:
@@ -196,6 +207,11 @@ def take(
         label = _label(bench, seat, text, asked, value)
         labels.append(replace(label, cost=costs.get(asked.answer_id, MicroDollars(0))))
     return labels, failed
+
+
+def _why(reasons: Sequence[str]) -> str:
+    """Why a text has no answer: the reasons of its attempts, each once."""
+    return "; ".join(dict.fromkeys(reasons)) or "no answer"
 
 
 def _label(bench: Workbench, seat: Seat, text: Text, asked: Asked, value: Value) -> Label:

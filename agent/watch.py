@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from agent.asking import Asking
-from agent.store import Spending
+from agent.ledger import Purse
 
 
 class Watch(Protocol):
@@ -21,7 +21,7 @@ class Watch(Protocol):
     def picked(self, number: int, counts: Mapping[str, int]) -> None:
         """Round `number` picked texts: how many of each slice."""
 
-    def asking(self, oracle: str, state: Asking, spending: Spending) -> None:
+    def asking(self, oracle: str, state: Asking, purse: Purse) -> None:
         """Answers come in."""
 
     def triaged(self, accepted: int, people: int, failed: int, waiting: int) -> None:
@@ -40,7 +40,7 @@ class Silent:
     def note(self, message: str) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
     def picked(self, number: int, counts: Mapping[str, int]) -> None: ...
-    def asking(self, oracle: str, state: Asking, spending: Spending) -> None: ...
+    def asking(self, oracle: str, state: Asking, purse: Purse) -> None: ...
     def triaged(self, accepted: int, people: int, failed: int, waiting: int) -> None: ...
     def measured(self, figures: Mapping[str, Any]) -> None: ...
     def stopped(self, message: str) -> None: ...

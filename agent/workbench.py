@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from agent.errors import DataError
-from agent.job import Job
-from agent.ledger import Ledger, RunLock
+from agent.job import Job, OracleSettings
+from agent.ledger import Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
 from agent.records import Label, MicroDollars, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
@@ -110,12 +110,27 @@ class Workbench:
     @cached_property
     def ledger(self) -> Ledger:
         """The purse. Opening it calls ambiguous what a dead run left open, so the job must be owned."""
-        ledger = Ledger(self.store, self.job.name, self.job.oracle)
+        bounds = {name: tokens.bound for name, tokens in self.tokenizers.items()}
+        ledger = Ledger(self.store, self.job.name, self.job.oracle, bounds=bounds)
         if self._lock is None:
             raise RuntimeError("own the job before its ledger is opened")
         ledger.recover()
         self._opened.append(ledger)
         return ledger
+
+    @cached_property
+    def tokenizers(self) -> dict[str, PromptTokens]:
+        """Oracle to its model's own tokenizer, for those that the job names one for. Raises ModelError."""
+        named = {o.name: o.tokenizer for o in self.job.oracle if o.tokenizer is not None}
+        folders = {name: self.job.path(given) for name, given in named.items()}
+        found = {name: str(folders[name]) if folders[name].is_dir() else given for name, given in named.items()}
+        return {name: PromptTokens.load(given) for name, given in found.items()}
+
+    def tariff(self, oracle: OracleSettings) -> Tariff:
+        """What an oracle's questions cost, live or in batches as the job says. Raises PriceMissing, ModelError."""
+        tokens = self.tokenizers.get(oracle.name)
+        of = Tariff.in_batches if oracle.in_batches else Tariff.of
+        return of(oracle) if tokens is None else of(oracle, tokens.bound)
 
     # Texts ----------------------------------------------------------------------------------------------------------
 

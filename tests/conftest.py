@@ -26,6 +26,7 @@ import hypothesis
 import pytest
 
 from tests.servers.scripted import ScriptedServer
+from tests.stores import backend, new_store, postgres  # noqa: F401 - fixtures
 
 hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, database=None)

@@ -32,7 +32,7 @@ class FakeOracle:
         self.act, self.in_flight, self.most = act, 0, 0
         self.asked: list[str] = []
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question, request_id: str = "") -> Answer:
         self.asked.append(question.text_id)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
@@ -53,7 +53,7 @@ class HangingOracle(FakeOracle):
         super().__init__(lambda *_: answer())
         self.sent = asyncio.Event()
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question, request_id: str = "") -> Answer:
         self.sent.set()
         await asyncio.Event().wait()
         raise AssertionError("never reached")
@@ -94,7 +94,7 @@ def states(store: Store) -> list[AttemptState]:
 
 
 def test_every_question_is_answered_paid_and_kept(store: Store) -> None:
-    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(30)], concurrency=8)
+    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(30)], max_concurrency=8)
     assert len(found) == 30
     assert all(a.answer is not None for a in found.values())
     assert store.spending("job").spent == 30 * 11 * 1_000_000
@@ -104,7 +104,7 @@ def test_every_question_is_answered_paid_and_kept(store: Store) -> None:
 
 def test_no_more_than_the_concurrency_is_in_flight(store: Store) -> None:
     oracle = FakeOracle(lambda *_: answer())
-    ask(store, oracle, [question(i) for i in range(40)], concurrency=5)
+    ask(store, oracle, [question(i) for i in range(40)], max_concurrency=5)
     assert 1 <= oracle.most <= 5
 
 
@@ -152,7 +152,7 @@ def test_the_cap_holds_and_is_used_to_the_last_question_that_surely_fits(store: 
     worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(0))
     cost = 11 * 1_000_000
     store.open_job("job", {}, "print", MicroDollars(worst + 20 * cost))
-    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(100)], concurrency=16)
+    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(100)], max_concurrency=16)
     spending = store.spending("job")
     assert asker.state.exhausted
     assert spending.spent <= spending.cap
@@ -165,7 +165,7 @@ def test_what_can_never_succeed_stops_the_run_after_settling_what_was_under_way(
         return TapeMiss("no recorded answer") if text == "5" else answer()
 
     with pytest.raises(TapeMiss):
-        ask(store, FakeOracle(missing), [question(i) for i in range(200)], concurrency=4)
+        ask(store, FakeOracle(missing), [question(i) for i in range(200)], max_concurrency=4)
     assert AttemptState.RESERVED not in states(store)
     assert states(store).count(AttemptState.RELEASED) == 1
     assert len(states(store)) < 20
@@ -174,14 +174,14 @@ def test_what_can_never_succeed_stops_the_run_after_settling_what_was_under_way(
 def test_an_endpoint_that_cannot_be_reached_stops_the_run_and_fails_no_text(store: Store) -> None:
     oracle = FakeOracle(lambda *_: OracleError("connection failed", charge=Charge.NONE, unreachable=True))
     with pytest.raises(EndpointError, match="start the server"):
-        ask(store, oracle, [question(i) for i in range(50)], concurrency=2)
+        ask(store, oracle, [question(i) for i in range(50)], max_concurrency=2)
     assert store.spending("job").spent == 0
 
 
 def test_an_endpoint_that_only_fails_is_given_up_before_the_budget_is_burnt(store: Store) -> None:
     oracle = FakeOracle(lambda *_: OracleError("HTTP 500", charge=Charge.UNKNOWN))
     with pytest.raises(EndpointError, match="texts in a row"):
-        ask(store, oracle, [question(i) for i in range(500)], concurrency=2, attempts=2)
+        ask(store, oracle, [question(i) for i in range(500)], max_concurrency=2, attempts=2)
     assert len(oracle.asked) <= 2 * (asking.FAILED_IN_A_ROW + 2)
 
 
@@ -189,7 +189,7 @@ def test_a_halt_sends_nothing_more_and_settles_what_is_under_way(store: Store) -
     async def go() -> tuple[dict, FakeOracle]:
         async with Ledger(store, "job", [SETTINGS]) as ledger:
             oracle = FakeOracle(lambda *_: answer())
-            asker = Asker(oracle, ledger, store, concurrency=3, watch=lambda s: asker.halt() if s.done == 4 else None)
+            asker = Asker(oracle, ledger, store, max_concurrency=3, watch=lambda s: asker.halt() if s.done == 4 else None)
             return await asker.ask([question(i) for i in range(100)]), oracle
 
     found, oracle = asyncio.run(go())
@@ -232,7 +232,7 @@ def test_a_halt_between_two_attempts_sends_no_further_one_and_fails_no_text(stor
     async def go() -> dict:
         nonlocal asker
         async with Ledger(store, "job", [SETTINGS]) as ledger:
-            asker = Asker(oracle, ledger, store, concurrency=1)
+            asker = Asker(oracle, ledger, store, max_concurrency=1)
             return await asker.ask([question(0)])
 
     oracle, asker = FakeOracle(act), None

@@ -140,7 +140,7 @@ def test_every_problem_is_told_at_once_with_its_line(write: Write) -> None:
         ("    exchange: wants another size\n", "", 1, "needs at least two labels, found 1"),
         ("    exchange: wants", '    " exchange": wants', 1, "padded with blanks"),
         ("pool: pool.csv", "pool: pool.csv\n  over_long: shorten", 8, "`data.over_long`"),
-        ("model: m", "model: m\n  concurrency: 0", 11, "`oracle.concurrency`"),
+        ("model: m", "model: m\n  max_concurrency: 0", 11, "`oracle.max_concurrency`"),
         ("model: m", "model: m\n  api_key: x\n  api_key_env: Y", 8, "not both"),
         ("budget:", "people: {threshold: 2}\nbudget:", 12, "`people.threshold`: Input should be less than"),
         ("budget:", "selection: {batch: none}\nbudget:", 12, "`selection.batch`"),
@@ -273,7 +273,7 @@ def test_no_secret_is_in_the_repr_of_a_job(write: Write, monkeypatch: pytest.Mon
 
 def test_no_secret_is_in_an_error_about_the_line_that_holds_it(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", SECRET)
-    bad = "  model: m\n  api_key: ${THE_KEY}\n  api_kye: ${THE_KEY}\n  concurrency: ${THE_KEY}\n  answers: ${THE_KEY}"
+    bad = "  model: m\n  api_key: ${THE_KEY}\n  api_kye: ${THE_KEY}\n  max_concurrency: ${THE_KEY}\n  answers: ${THE_KEY}"
     found = problems(write(GOOD.replace("  model: m", bad)))
     assert len(found) == 3
     assert SECRET not in str(found)

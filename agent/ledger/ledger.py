@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from agent.job import OracleSettings, without_secrets
-from agent.ledger.commits import GroupCommits
+from agent.ledger.commits import GroupCommits, Lane
 from agent.ledger.gpu import GpuClock
-from agent.ledger.prices import Tariff, charge, gpu_time
+from agent.ledger.prices import Bound, Tariff, charge, gpu_time, prompt_bound
 from agent.records import Answer, MicroDollars, Question
-from agent.store import Store, StoredAnswer
+from agent.store import AttemptState, End, Store, StoredAnswer, Wanted
 
 T = TypeVar("T")
 
@@ -35,12 +35,26 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Leave to send one question once. `worst` micro-dollars are set aside for it."""
+    """Leave to send one question once, under the name `request_id`. `worst` micro-dollars are set aside for it."""
 
     attempt_id: int
     oracle: str
     question: Question
     worst: MicroDollars
+    request_id: str = ""
+
+
+@dataclass
+class Purse:
+    """A job's money as this run knows it at this moment, for whoever watches. Micro-dollars; the store's word counts.
+
+    `spent` includes what is ambiguous.
+    """
+
+    cap: MicroDollars
+    spent: int
+    reserved: int
+    ambiguous_count: int
 
 
 @dataclass(frozen=True)
@@ -60,15 +74,28 @@ class Ledger:
         job: its name.
         oracles: those of the job file. Raises PriceMissing for one without a price.
         owner: who reserves, different for every run; made up where not given.
+        bounds: most tokens that a prompt can be, by oracle; where there is none, a bound from its bytes.
     """
 
     def __init__(
-        self, store: Store, job: str, oracles: Sequence[OracleSettings], *, owner: str | None = None
+        self,
+        store: Store,
+        job: str,
+        oracles: Sequence[OracleSettings],
+        *,
+        owner: str | None = None,
+        bounds: Mapping[str, Bound] | None = None,
     ) -> None:
-        self._accounts = {o.name: _Account(endpoint_of(o), Tariff.of(o)) for o in oracles}
-        self._store, self._job = store, job
+        bounds = bounds or {}
+        tariffs = {o.name: Tariff.of(o, bounds.get(o.name, prompt_bound)) for o in oracles}
+        self._accounts = {o.name: _Account(endpoint_of(o), tariffs[o.name]) for o in oracles}
+        self._store, self.job = store, job
         self.owner = owner or f"{os.getpid()}@{socket.gethostname()}/{uuid.uuid4().hex[:8]}"
-        self._commits = GroupCommits(store)
+        self._ends: Lane[End, int | None] = Lane(lambda tx, ends: store.end_many(ends, tx=tx))
+        self._reserves: Lane[Wanted, int] = Lane(self._reserved, self._give_back)
+        # ends first: what they give back may be what a reservation of the same group needs
+        self._commits = GroupCommits(store, [self._ends, self._reserves])
+        self._purse: Purse | None = None
 
     def endpoint(self, oracle: Named | str) -> str:
         """Under what name an oracle's answers are kept, for `Store.answers_for`."""
@@ -78,12 +105,20 @@ class Ledger:
         """What `reserve` would set aside."""
         return self._account(oracle).tariff.worst(question)
 
+    @property
+    def purse(self) -> Purse:
+        """The money, kept up to date by what goes through here: reading it costs no query."""
+        if self._purse is None:
+            sums = self._store.spending(self.job)
+            self._purse = Purse(sums.cap, sums.spent, sums.reserved, sums.ambiguous_count)
+        return self._purse
+
     def recover(self) -> int:
         """Call ambiguous what earlier runs left open, as they may have sent it; returns how many attempts.
 
         Call it once, at the start, while holding the job's RunLock: only then is every other owner dead.
         """
-        return self._store.abandon_reservations(self._job, self.owner)
+        return self._store.abandon_reservations(self.job, self.owner)
 
     async def reserve(self, oracle: Named | str, question: Question) -> Reservation:
         """Set the worst case aside. Raises BudgetExceeded where the cap has no room for it, StoreError.
@@ -93,17 +128,31 @@ class Ledger:
         name = _name(oracle)
         account = self._account(name)
         worst = account.tariff.worst(question)
-        key, text_id = question.key, question.text_id
-        future = self._commits.submit(
-            lambda tx: self._store.reserve(self._job, name, key, text_id, worst, owner=self.owner, tx=tx)
-        )
-        try:
-            attempt_id = await _resolved(future)
-        except asyncio.CancelledError:
-            future.add_done_callback(self._give_back)
-            raise
+        attempt_id = await self._commits.join(self._reserves, Wanted(name, question.key, question.text_id, worst))
         account.clock.begin(attempt_id, time.monotonic())
-        return Reservation(attempt_id, name, question, worst)
+        self._paid(reserved=worst)
+        return Reservation(attempt_id, name, question, worst, self._request_id(attempt_id))
+
+    async def reserve_many(
+        self, oracle: Named | str, questions: Sequence[Question], batch_id: int
+    ) -> list[Reservation]:
+        """Set the worst cases of a batch aside, in order and as far as the cap has room, in one commit.
+
+        Raises StoreError. These reservations outlive this process: see `Store.abandon_reservations`.
+        """
+        name = _name(oracle)
+        tariff = self._account(name).tariff
+        wanted = [Wanted(name, q.key, q.text_id, tariff.worst(q)) for q in questions]
+        ids = await _resolved(
+            self._commits.submit(
+                lambda tx: self._store.reserve_many(self.job, wanted, owner=self.owner, batch_id=batch_id, tx=tx)
+            )
+        )
+        return [
+            Reservation(attempt_id, name, question, w.worst, self._request_id(attempt_id))
+            for attempt_id, question, w in zip(ids, questions, wanted, strict=True)
+            if attempt_id is not None
+        ]
 
     async def settle(self, reservation: Reservation, answer: Answer) -> int:
         """Pay for an answer and keep it, in one commit; returns the answer's id. Do this before parsing it.
@@ -119,19 +168,23 @@ class Ledger:
             cost = reservation.worst if answer.usage is None else charge(price, answer.usage)
         question = reservation.question
         stored = StoredAnswer(question.key, account.endpoint, answer, question.prompt_hash)
-        return await self._write(
-            lambda tx: self._store.settle(reservation.attempt_id, cost, answer.usage, stored, tx=tx)
-        )
+        end = End(reservation.attempt_id, AttemptState.SETTLED, "", cost, answer.usage, stored)
+        answer_id = await self._commits.join(self._ends, end)
+        self._paid(reserved=-reservation.worst, spent=cost)
+        assert answer_id is not None  # it came with an answer
+        return answer_id
 
     async def release(self, reservation: Reservation, reason: str) -> None:
         """Give the reservation back: the attempt certainly cost nothing. StoreError where it ended before."""
         self._accounts[reservation.oracle].clock.forget(reservation.attempt_id)
-        await self._write(lambda tx: self._store.release(reservation.attempt_id, reason, tx=tx))
+        await self._commits.join(self._ends, End(reservation.attempt_id, AttemptState.RELEASED, reason))
+        self._paid(reserved=-reservation.worst)
 
     async def ambiguous(self, reservation: Reservation, reason: str) -> None:
         """Count the reservation as spent: the attempt may have cost money. StoreError where it ended before."""
         self._accounts[reservation.oracle].clock.end(reservation.attempt_id, time.monotonic())
-        await self._write(lambda tx: self._store.mark_ambiguous(reservation.attempt_id, reason, tx=tx))
+        await self._commits.join(self._ends, End(reservation.attempt_id, AttemptState.AMBIGUOUS, reason))
+        self._paid(reserved=-reservation.worst, spent=reservation.worst, ambiguous=1)
 
     def close(self) -> None:
         """Wait for the last commit. What is still reserved stays so, and is ambiguous for the next run."""
@@ -143,16 +196,27 @@ class Ledger:
     async def __aexit__(self, *exc: object) -> None:
         self.close()
 
-    async def _write(self, operation: Callable[[Connection], T]) -> T:
-        # Shielded by _resolved: who stops waiting does not stop the writing.
-        return await _resolved(self._commits.submit(operation))
+    def _paid(self, *, reserved: int, spent: int = 0, ambiguous: int = 0) -> None:
+        if self._purse is not None:
+            self._purse.reserved += reserved
+            self._purse.spent += spent
+            self._purse.ambiguous_count += ambiguous
 
-    def _give_back(self, future: Future[int]) -> None:
-        if future.exception() is not None:
-            return
-        attempt_id = future.result()
+    def _reserved(self, tx: Connection, wanted: Sequence[Wanted]) -> list[int | Exception]:
+        ids = self._store.reserve_many(self.job, wanted, owner=self.owner, tx=tx)
+        return [
+            self._store.no_room(self.job, w.worst, tx=tx) if attempt_id is None else attempt_id
+            for w, attempt_id in zip(wanted, ids, strict=True)
+        ]
+
+    def _give_back(self, attempt_id: int) -> None:
+        """What was reserved for somebody who stopped waiting."""
         with suppress(RuntimeError):  # closed meanwhile: the next run will call it ambiguous
             self._commits.submit(lambda tx: self._store.release(attempt_id, "cancelled before sending", tx=tx))
+
+    def _request_id(self, attempt_id: int) -> str:
+        """A name for one attempt that no other run has: servers refuse two requests under one name."""
+        return f"lw-{self.owner[-8:]}-{attempt_id}"
 
     def _account(self, oracle: Named | str) -> _Account:
         return self._accounts[_name(oracle)]

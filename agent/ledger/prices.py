@@ -6,15 +6,20 @@ A price of one dollar per million tokens is one micro-dollar per token. A price 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
+from unicodedata import normalize
 
 from agent.errors import PriceMissing
 from agent.job import OracleSettings, Price
 from agent.records import MicroDollars, Question, Usage
 
+HALF, WHOLE = Decimal("0.5"), Decimal(1)  # of the live price: at a Batch API, and for a command of one's own
 TOKENS_PER_MESSAGE = 32  # role, separators and what else a chat template wraps around each message
 TOKENS_PER_REQUEST = 64  # what a template puts before and after them, such as a default system line
+
+Bound = Callable[[Question], int]
 
 
 def prompt_bound(question: Question) -> int:
@@ -22,10 +27,22 @@ def prompt_bound(question: Question) -> int:
 
     The answer's schema counts, as some servers write it into the prompt and bill it.
     """
-    schema = json.dumps(dict(question.schema.json_schema), ensure_ascii=False, default=str)
-    written = [schema, *(m.content for m in question.messages)]
-    tokens = sum(len(text.encode("utf-8", "surrogatepass")) for text in written)
+    tokens = schema_bytes(question) + sum(_bytes(m.content) for m in question.messages)
     return tokens + TOKENS_PER_MESSAGE * len(question.messages) + TOKENS_PER_REQUEST
+
+
+def schema_bytes(question: Question) -> int:
+    """Bytes of the answer's schema as JSON."""
+    return _bytes(json.dumps(dict(question.schema.json_schema), ensure_ascii=False, default=str))
+
+
+def _bytes(text: str) -> int:
+    """Bytes of UTF-8, at most: many tokenizers bring text into normal form first (Qwen NFC, others NFKC), and a few
+    characters grow by that (U+0FB9 to twice its bytes, and to twice its bytes in tokens)."""
+    if text.isascii():
+        return len(text)
+    forms = (text, normalize("NFC", text), normalize("NFKC", text))
+    return max(len(form.encode("utf-8", "surrogatepass")) for form in forms)
 
 
 def worst_case(price: Price, prompt_tokens: int, max_completion: int, timeout_s: float = 0.0) -> MicroDollars:
@@ -59,26 +76,51 @@ def gpu_time(price: Price, seconds: float) -> MicroDollars:
     return _up(price.gpu_hour * 1_000_000 * Decimal(seconds) / 3600)
 
 
+def in_batch(price: Price, share: Decimal) -> Price:
+    """What a token costs in a batch: `price.batch` times its live price, by default `share`. GPU-hours cost the same."""
+    if price.gpu_hour is not None:
+        return price
+    share = share if price.batch is None else price.batch
+    per_input, per_cached, per_output = _per_token(price)
+    return Price(input=per_input * share, cached_input=per_cached * share, output=per_output * share)
+
+
+def shares(total: MicroDollars, most: Sequence[MicroDollars]) -> list[MicroDollars]:
+    """Split a cost over attempts as evenly as their worst cases `most` allow; all of them where it is more than that."""
+    left, given = int(total), [0] * len(most)
+    for place, i in enumerate(sorted(range(len(most)), key=lambda i: most[i])):
+        given[i] = min(int(most[i]), -(-left // (len(most) - place)))
+        left -= given[i]
+    return [MicroDollars(g) for g in given]
+
+
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """One oracle's price, with what else its worst case needs."""
+    """One oracle's price, with what else its worst case needs: `bound` is most tokens that a prompt can be."""
 
     price: Price
     timeout_s: float
+    bound: Bound = prompt_bound
 
     @classmethod
-    def of(cls, oracle: OracleSettings) -> Tariff:
+    def of(cls, oracle: OracleSettings, bound: Bound = prompt_bound) -> Tariff:
         """The tariff of a job's oracle. Raises PriceMissing where the job file gives no price."""
         if oracle.price is None:
             raise PriceMissing(
                 f"oracle {oracle.name!r} ({oracle.model}) has no price; give it `price` with `input` and `output` in "
                 "dollars per million tokens, or with `gpu_hour` for a server of your own"
             )
-        return cls(oracle.price, oracle.timeout_s)
+        return cls(oracle.price, oracle.timeout_s, bound)
+
+    @classmethod
+    def in_batches(cls, oracle: OracleSettings, bound: Bound = prompt_bound) -> Tariff:
+        """The tariff of what goes out in a batch. Raises PriceMissing."""
+        live = cls.of(oracle, bound)
+        return replace(live, price=in_batch(live.price, HALF if oracle.run_batch is None else WHOLE))
 
     def worst(self, question: Question) -> MicroDollars:
         """Most that one request with this question can cost."""
-        return worst_case(self.price, prompt_bound(question), question.schema.max_tokens, self.timeout_s)
+        return worst_case(self.price, self.bound(question), question.schema.max_tokens, self.timeout_s)
 
 
 def _per_token(price: Price) -> tuple[Decimal, Decimal, Decimal]:

@@ -88,7 +88,7 @@ class TapeOracle:
     def __contains__(self, key: str) -> bool:
         return key in self._answers
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question, request_id: str = "") -> Answer:
         try:
             return self._answers[question.key]
         except KeyError:

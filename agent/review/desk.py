@@ -73,7 +73,7 @@ class Desk:
         Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more).
         """
         value = self.read(answer, Text(text_id, self.text(text_id)))
-        with self.store.transaction() as tx:  # holds the store's write lock, so that two people cannot both label
+        with self.store.transaction(self.job.name) as tx:  # nobody else writes meanwhile: two cannot both label
             if self.store.waiting(self.job.name, text_id) is None:
                 self._settled_by_other(text_id, value)
                 return
@@ -94,7 +94,7 @@ class Desk:
 
     def skip(self, text_id: TextId, seconds: float) -> None:
         """Put a text off. Twice in a row is the same as once. Raises Stale where it does not wait (any more)."""
-        with self.store.transaction() as tx:
+        with self.store.transaction(self.job.name) as tx:
             acts = self._acts()
             if acts and (acts[-1].action, acts[-1].text_id) == (SKIP, text_id):
                 return
@@ -109,7 +109,7 @@ class Desk:
         Returns `said` (a sentence), `item` (to show again; None where it no longer waits) and `was` (what had been
         given). Raises Stale where the newest act is another one than the page knows.
         """
-        with self.store.transaction() as tx:
+        with self.store.transaction(self.job.name) as tx:
             acts = self._acts()
             if (acts[-1].id if acts else None) != newest:
                 raise Stale("Something was done in another window meanwhile. Press u again to undo that.")

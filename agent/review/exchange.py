@@ -104,7 +104,7 @@ def import_queue(store: Store, job: Job, task: Task, path: str | Path, person: s
     path = Path(path)
     filled, empty = read_filled(path)
     values = _values(store, job, task, path, filled)
-    with store.transaction() as tx:
+    with store.transaction(job.name) as tx:
         mine = {
             text_id: label
             for text_id, label in store.current(job.name).items()

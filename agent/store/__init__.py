@@ -1,10 +1,15 @@
 """State: tables, migrations, and every query as a named method of `Store`. Objects are disposable, this is not."""
 
+from agent.store.answers import ABANDONED, STOPPED
 from agent.store.rows import (
     AttemptRow,
     AttemptState,
+    BatchRow,
+    BatchState,
+    End,
     FoundAnswer,
     JobRow,
+    OpenLine,
     OracleSpending,
     PickRow,
     QueueRow,
@@ -13,14 +18,21 @@ from agent.store.rows import (
     RouteRow,
     Spending,
     StoredAnswer,
+    Wanted,
 )
 from agent.store.store import Store
 
 __all__ = [
+    "ABANDONED",
+    "STOPPED",
     "AttemptRow",
     "AttemptState",
+    "BatchRow",
+    "BatchState",
+    "End",
     "FoundAnswer",
     "JobRow",
+    "OpenLine",
     "OracleSpending",
     "PickRow",
     "QueueRow",
@@ -30,4 +42,5 @@ __all__ = [
     "Spending",
     "Store",
     "StoredAnswer",
+    "Wanted",
 ]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, not_, or_, select
 from sqlalchemy.engine import Row
 
 from agent.records import Answer, MicroDollars, TextId, TokenChoice, Usage
 from agent.store import tables as t
 from agent.store.columns import now
-from agent.store.engine import Database, append, in_parts
+from agent.store.engine import Database, append_all, in_parts
 from agent.store.rows import AttemptState, FoundAnswer, StoredAnswer
+
+ABANDONED = "the process that sent it ended"
+STOPPED = "stopped: "  # how the reason of an attempt begins that was cut off on our side
 
 
 class Answers(Database):
@@ -58,8 +62,48 @@ class Answers(Database):
         """Note that an answer is no label of its task. The answer stays. Twice with one reason is once."""
         same = (t.invalid_answers.c.answer_id == answer_id) & (t.invalid_answers.c.reason == reason)
         with self._write(tx) as sql:
+            sql.execute(select(t.answers.c.id).where(t.answers.c.id == answer_id).with_for_update(key_share=True))
             if sql.execute(select(func.count()).select_from(t.invalid_answers).where(same)).scalar_one() == 0:
                 sql.execute(insert(t.invalid_answers).values(answer_id=answer_id, reason=reason, created_at=now()))
+
+    def failed_tries(self, job: str, keys: Iterable[str]) -> dict[str, int]:
+        """How often asking each of these questions failed in this job, for those where it did: attempts that may have
+        been charged, but for those that we cut off ourselves, and answers that were invalid."""
+        a = t.attempts.c
+        ours = or_(a.reason == ABANDONED, a.reason.startswith(STOPPED))
+        unclear = select(a.question_key).where(a.job == job, a.state == AttemptState.AMBIGUOUS, not_(ours))
+        invalid = (
+            select(a.question_key)
+            .join(t.answers, t.answers.c.attempt_id == a.id)
+            .where(a.job == job, t.answers.c.id.in_(select(t.invalid_answers.c.answer_id)))
+        )
+        with self._read(None) as tx:
+            times = Counter([*tx.execute(unclear).scalars(), *tx.execute(invalid).scalars()])
+        return {key: times[key] for key in keys if key in times}
+
+    def reuse(self, job: str, used: Sequence[tuple[TextId, int]], *, tx: Connection | None = None) -> None:
+        """Note which texts an answer (by id) came for that another job had paid for. Noted once."""
+        bought = dict(used)
+        rows: list[dict[str, Any]] = []
+        with self._read(tx) as sql:
+            for part in in_parts(bought):
+                known = select(t.reuses.c.text_id).where(t.reuses.c.job == job, t.reuses.c.text_id.in_(part))
+                noted = set(sql.execute(known).scalars())
+                costs = {i: (whose, cost) for i, whose, cost in _bought_by(sql, [bought[i] for i in part])}
+                for text_id in part:
+                    whose, cost = costs.get(bought[text_id], (job, 0))
+                    if whose != job and text_id not in noted:
+                        rows.append({"text_id": text_id, "answer_id": bought[text_id], "saved": cost})
+        if rows:
+            with self._write(tx) as sql:
+                sql.execute(insert(t.reuses), [r | {"job": job, "created_at": now()} for r in rows])
+
+    def reused(self, job: str) -> tuple[int, MicroDollars]:
+        """How many texts got an answer that another job of this store had paid for, and what they cost it."""
+        query = select(func.count(), func.coalesce(func.sum(t.reuses.c.saved), 0)).where(t.reuses.c.job == job)
+        with self._read(None) as tx:
+            count, saved = tx.execute(query).one()
+        return int(count), MicroDollars(int(saved))
 
     def failures(self, job: str) -> dict[TextId, list[str]]:
         """Text to the reasons, oldest attempt first, why asking about it gave no label: attempts that were released
@@ -82,17 +126,31 @@ class Answers(Database):
         return found
 
 
-def insert_answer(tx: Connection, attempt_id: int, stored: StoredAnswer) -> int:
-    """Keep a raw answer beside the attempt that bought it."""
-    made = insert(t.answers).values(
-        attempt_id=attempt_id,
-        question_key=stored.question_key,
-        endpoint=stored.endpoint,
-        prompt_hash=stored.prompt_hash,
-        raw=pack_answer(stored.answer),
-        created_at=now(),
+def _bought_by(tx: Connection, answer_ids: Sequence[int]) -> list[tuple[int, str, int]]:
+    """(answer, job, charge) of each."""
+    bought = (
+        select(t.answers.c.id, t.attempts.c.job, t.attempts.c.charged)
+        .join(t.attempts, t.attempts.c.id == t.answers.c.attempt_id)
+        .where(t.answers.c.id.in_(answer_ids))
     )
-    return append(tx, made)
+    return [(row.id, row.job, row.charged) for row in tx.execute(bought)]
+
+
+def insert_answers(tx: Connection, bought: Sequence[tuple[int, StoredAnswer]]) -> list[int]:
+    """Keep raw answers, each beside the attempt that bought it; returns their ids."""
+    at = now()
+    rows = [
+        {
+            "attempt_id": attempt_id,
+            "question_key": stored.question_key,
+            "endpoint": stored.endpoint,
+            "prompt_hash": stored.prompt_hash,
+            "raw": pack_answer(stored.answer),
+            "created_at": at,
+        }
+        for attempt_id, stored in bought
+    ]
+    return append_all(tx, insert(t.answers), rows)
 
 
 def pack_answer(answer: Answer) -> str:

@@ -1,8 +1,11 @@
-"""Opening a database and holding transactions on it: what is special about SQLite, and what errors mean, is here.
+"""Opening a database and holding transactions on it: what is special about SQLite and PostgreSQL is here.
 
 SQLite before 3.51.3 can lose commits in WAL mode with several connections (https://sqlite.org/wal.html#walresetbug),
-so below it the rollback journal is used. Writers in one process take turns on a lock, as waiting for SQLite's own
-lock is polling.
+so below it the rollback journal is used. Writers in one process take turns on a lock: waiting for SQLite's own lock
+is polling, and whoever waits for PostgreSQL's must not hold a connection that the one before may need to read.
+
+SQLite lets one transaction write at a time. PostgreSQL lets many, so there what belongs to one job is written under a
+lock on the job's row: what is read in such a transaction holds until it ends, on both.
 """
 
 from __future__ import annotations
@@ -10,23 +13,29 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy import URL, Column, Connection, Engine, Insert, create_engine, event, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
 
-from agent.errors import StoreError
+from agent.errors import ExtraMissing, StoreError
+from agent.job import without_secrets
+from agent.store import tables as t
+from agent.store.explain import BUSY_TIMEOUT_S, explain
 
 T = TypeVar("T")
 
 WAL_IS_SAFE = (3, 51, 3)
-BUSY_TIMEOUT_S = 30
 WRITES = "labelwright_writes"
 
-KNOWN_URLS = "known are sqlite:///path/to/file.db and postgresql+psycopg://user@host/database"
+KNOWN_URLS = "known are sqlite:///path/to/file.db and postgresql://user@host/database"
 
 
 class Database:
@@ -39,37 +48,61 @@ class Database:
         self._url = _parse(url)
         self.name = self._url.render_as_string(hide_password=True)
         self._engine = _engine(self._url, self.name)
-        self._writer = threading.RLock() if self._url.get_backend_name() == "sqlite" else None
+        self._writer = threading.RLock()
         self._writing = threading.local()
+
+    @property
+    def url(self) -> URL:
+        """The address, password included: not to be shown."""
+        return self._url
+
+    @property
+    def file(self) -> Path | None:
+        """The database's file, None where a server has it."""
+        return Path(str(self._url.database)).resolve() if self._engine.dialect.name == "sqlite" else None
 
     def close(self) -> None:
         """Let go of every connection. Closing twice is fine."""
         self._engine.dispose()
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, job: str | None = None) -> Iterator[Connection]:
         """One write transaction: committed at the end, rolled back if the block raises.
 
-        Give it to other methods as `tx=`. Do not open a second one inside (it would wait for itself).
+        Give it to other methods as `tx=`. Do not open a second one inside (it would wait for itself). With `job`,
+        nothing of that job is written by anybody else until it ends, so that what is read inside holds.
         Raises StoreError where the database cannot be written.
         """
         if getattr(self._writing, "now", False):
             raise RuntimeError("a transaction is already open in this thread: pass it on as tx=")
-        with self._writer or nullcontext():
+        with self._writer:
             self._writing.now = True
             try:
                 with self._explained(), self._engine.connect().execution_options(**{WRITES: True}) as tx, tx.begin():
+                    if job is not None:
+                        self._lock(tx, job)
                     yield tx
             finally:
                 self._writing.now = False
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.connect() as tx, tx.begin():
+        options = {"isolation_level": "REPEATABLE READ"} if self._engine.dialect.name == "postgresql" else {}
+        with self._explained(), self._engine.connect().execution_options(**options) as tx, tx.begin():
             yield tx
 
-    def _write(self, tx: Connection | None) -> AbstractContextManager[Connection]:
-        return self.transaction() if tx is None else nullcontext(tx)
+    def _write(self, tx: Connection | None, job: str | None = None) -> AbstractContextManager[Connection]:
+        if tx is None:
+            return self.transaction(job)
+        if job is not None:
+            self._lock(tx, job)
+        return nullcontext(tx)
+
+    def _lock(self, tx: Connection, job: str) -> None:
+        """Wait until nobody else writes to a job, and keep it so until the transaction ends."""
+        if tx.dialect.name == "postgresql":  # SQLite has locked the whole file by now
+            # a lock that lets others add rows that point at the job, as the ledger does
+            tx.execute(select(t.jobs.c.name).where(t.jobs.c.name == job).with_for_update(key_share=True))
 
     def _read(self, tx: Connection | None) -> AbstractContextManager[Connection]:
         return self._snapshot() if tx is None else nullcontext(tx)
@@ -78,42 +111,17 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except DatabaseError as error:
+        except DBAPIError as error:
             explain(error, self.name)
-
-
-def explain(error: DatabaseError, name: str) -> NoReturn:
-    """Raise what a person can fix as StoreError, and a bug (a wrong statement, a broken constraint) as it is."""
-    said = str(error.orig)
-    if isinstance(error.orig, sqlite3.Error):
-        ours = type(error.orig) is sqlite3.DatabaseError or _is_about_the_file(said)
-    else:
-        ours = isinstance(error, OperationalError)
-    if isinstance(error, IntegrityError) or not ours:
-        raise error
-    hint = next((h for words, h in HINTS.items() if words in said), "")
-    raise StoreError(f"store {name}: {said.strip()}{hint}") from error
-
-
-HINTS = {
-    "is locked": f" for more than {BUSY_TIMEOUT_S} s: another process is writing to it; wait for it, or end it",
-    "readonly database": ": the file or its folder is not writable; change that, or give another `output` or `store`",
-    "unable to open database": ": its folder is not writable; change that, or give another `output` or `store`",
-    "not a database": ": give another `output` or `store`, or move that file away",
-    "image is malformed": ": the file is damaged; restore it from a copy",
-    "disk is full": ": make room, then run the job again: it goes on where it was",
-}
-
-
-def _is_about_the_file(said: str) -> bool:
-    return "disk I/O error" in said or any(words in said for words in HINTS)
 
 
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise StoreError(f"store: {url!r} is not a database URL; {KNOWN_URLS}") from None
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise StoreError(f"store: {without_secrets(url)!r} is not a database URL; {KNOWN_URLS}") from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(f"store: cannot keep state in {parsed.get_backend_name()!r}; {KNOWN_URLS}")
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
@@ -122,17 +130,31 @@ def _parse(url: str) -> URL:
 
 
 def _engine(url: URL, name: str) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        _check_folder(Path(str(url.database)))
+    if url.get_backend_name() == "postgresql":
+        return _postgresql(url, name)
+    _check_folder(Path(str(url.database)))
     try:
-        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
-    except ModuleNotFoundError as error:
-        raise StoreError(f"store {name}: needs the package {error.name}: pip install {error.name}") from None
+        engine = create_engine(url)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store {name}: {error}; {KNOWN_URLS}") from None
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(url: URL, name: str) -> Engine:
+    ours = {"client_encoding": "utf8", "fallback_application_name": "labelwright", "connect_timeout": 10}
+    extra = {key: value for key, value in ours.items() if key not in url.query}
+    try:
+        # whatever the server's default is, a statement sees what was committed before it began
+        engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=extra)
+    except ImportError:  # also where psycopg finds no libpq
+        raise ExtraMissing(
+            f"store {name}: the driver for PostgreSQL is not installed: pip install 'labelwright[postgres]'"
+        ) from None
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(f"store {name}: {error}; {KNOWN_URLS}") from None
+    event.listen(engine, "connect", _set_up_postgresql)
     return engine
 
 
@@ -161,6 +183,35 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _set_up_postgresql(connection: Any, _record: Any) -> None:
+    """A commit is on disk when it returns, also where the server was told to be quick about it."""
+    _connections.add(connection)
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) "
+        "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+    )
+    connection.commit()
+
+
+_connections: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def let_go_in_child(connection: Any) -> None:
+    """In a forked child: a socket that it shares would keep the dead parent's locks on the server."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, connection.fileno())
+    os.close(nothing)
+
+
+def _let_go_of_all() -> None:
+    for connection in _connections:
+        if not connection.closed:
+            let_go_in_child(connection)
+
+
+os.register_at_fork(after_in_child=_let_go_of_all)
+
+
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: upgrading a read lock later can fail at once, without waiting.
     writes = connection.get_execution_options().get(WRITES, False)
@@ -174,8 +225,36 @@ def append(tx: Connection, made: Insert) -> int:
     return int(key[0])
 
 
+def append_all(tx: Connection, made: Insert, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert rows into a table with a numbered key, in few statements; returns their numbers in the same order."""
+    if not rows:
+        return []
+    keyed = made.returning(made.table.c.id, sort_by_parameter_order=True)
+    return list(tx.execute(keyed, list(rows)).scalars())
+
+
 def in_parts(values: Iterable[T], size: int = 1000) -> Iterator[list[T]]:
     """Lists of at most `size` values: databases limit how many a statement takes."""
     todo = list(values)
     for start in range(0, len(todo), size):
         yield todo[start : start + size]
+
+
+class InCodePoints(ColumnElement[str]):
+    """A text column to order by: the order of Python and SQLite, also where PostgreSQL sorts like a dictionary."""
+
+    inherit_cache = True
+
+    def __init__(self, column: Column[Any]) -> None:
+        self.column = column
+        self.type = column.type
+
+
+@compiles(InCodePoints)
+def _plainly(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
+    return compiler.process(element.column, **how)
+
+
+@compiles(InCodePoints, "postgresql")
+def _collated(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
+    return f'{compiler.process(element.column, **how)} COLLATE "C"'

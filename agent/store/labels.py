@@ -29,7 +29,7 @@ class Labels(Database):
         A label that was derived from the same answer before, with the same value, is not given again: its id is
         returned, so that a run that goes on after a crash may derive all anew. One that was withdrawn stays so.
         """
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             before = self._derived(sql, job, [x.answer_id for x in labels if x.answer_id is not None])
             known_ids = [_same(x, before) for x in labels]
             new = [x for x, i in zip(labels, known_ids, strict=True) if i is None]
@@ -61,7 +61,7 @@ class Labels(Database):
 
         Raises StoreError where the job has no such label.
         """
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             query = select(t.labels.c.text_id).where(t.labels.c.job == job, t.labels.c.id == label_id)
             text_id = sql.execute(query).scalar_one_or_none()
             if text_id is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, func, inspect, select
 
 from agent.errors import StoreError
 from agent.store.engine import Database
 
 HEAD = "0002"  # the newest file in migrations/versions
+MIGRATING = int.from_bytes(b"lblwmigr", "big")  # the number of an advisory lock
 VERSION_TABLE = "labelwright_schema"  # not Alembic's usual name: another program's may be in the same database
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
@@ -17,15 +18,20 @@ _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), pr
 
 def migrate(database: Database) -> None:
     """Make or upgrade the tables. Raises StoreError for a newer schema and for another program's database."""
-    with database.transaction() as tx:  # under the write lock, so that two processes do not both begin
+    with database.transaction() as tx:  # on SQLite under the write lock, so that two processes do not both begin
+        if revision(tx) == HEAD:
+            return  # and Alembic, which is slow to import, is not needed
+        _wait_for_others(tx)
         found = revision(tx)
         if found == HEAD:
-            return  # and Alembic, which is slow to import, is not needed
+            return
         if found is None and (foreign := inspect(tx).get_table_names()):
             raise StoreError(
                 f"store {database.name}: holds tables of another program ({', '.join(sorted(foreign)[:3])}); "
                 "give an empty database or a new file"
             )
+        if found is None:
+            _check_encoding(tx, database.name)
         _upgrade(tx, found, database.name)
 
 
@@ -34,6 +40,22 @@ def revision(tx: Connection) -> str | None:
     if not inspect(tx).has_table(VERSION_TABLE):
         return None
     return tx.execute(select(_version.c.version_num)).scalar_one_or_none()
+
+
+def _wait_for_others(tx: Connection) -> None:
+    """One process at a time makes or upgrades tables; the lock ends with the transaction."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock(MIGRATING)))
+
+
+def _check_encoding(tx: Connection, name: str) -> None:
+    if tx.dialect.name == "postgresql":
+        encoding = tx.execute(select(func.current_setting("server_encoding"))).scalar_one()
+        if encoding != "UTF8":
+            raise StoreError(
+                f"store {name}: the database is encoded in {encoding}, which cannot hold every text; make one with: "
+                "createdb --encoding=UTF8 --template=template0 NAME"
+            )
 
 
 def _upgrade(tx: Connection, found: str | None, name: str) -> None:

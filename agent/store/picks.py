@@ -30,7 +30,7 @@ class Picks(Database):
 
         Raises KeyError where `texts` lacks a picked text.
         """
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             ids = list(dict.fromkeys(p.text_id for p in picks))
             self.add_texts(job, {i: texts[i] for i in ids}, tx=sql)
             seen: set[str] = set()
@@ -44,7 +44,7 @@ class Picks(Database):
 
     def add_texts(self, job: str, texts: Mapping[TextId, str], *, tx: Connection | None = None) -> None:
         """Keep texts, so that they can be shown without the pool. One that is known stays as it was."""
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             new = dict(texts)
             for part in in_parts(texts):
                 query = select(t.texts.c.text_id).where(t.texts.c.job == job, t.texts.c.text_id.in_(part))

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from agent.records import Route, Source, TextId
 from agent.store import tables as t
 from agent.store.columns import known, now
-from agent.store.engine import Database
+from agent.store.engine import Database, InCodePoints
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
 
@@ -46,7 +46,7 @@ class Queue(Database):
             for r in routes
         ]
         if rows:
-            with self._write(tx) as sql:
+            with self._write(tx, job) as sql:
                 sql.execute(insert(t.routes), rows)
 
     def routes(self, job: str) -> dict[TextId, RouteRow]:
@@ -125,7 +125,7 @@ def _items(job: str) -> Select[Any]:
         _waiting(job, t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, *_LABEL)
         .join(t.texts, _same_text(t.texts))
         .outerjoin(t.picks, _same_text(t.picks))
-        .order_by(skipped, t.routes.c.priority.desc(), t.routes.c.text_id)
+        .order_by(skipped, t.routes.c.priority.desc(), InCodePoints(t.routes.c.text_id))
     )
 
 

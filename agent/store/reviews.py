@@ -38,7 +38,7 @@ class Reviews(Labels):
         StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             here = select(t.texts.c.text_id).where(t.texts.c.job == job, t.texts.c.text_id == text_id)
             if sql.execute(here).one_or_none() is None:
                 raise StoreError(f"store {self.name}: job {job!r} has no text {text_id!r}")
@@ -64,7 +64,7 @@ class Reviews(Labels):
 
         Queue and labels are then as if it had not been done. None where there is nothing left to take back.
         """
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             r = t.reviews.c
             query = (
                 select(t.reviews)

@@ -73,6 +73,26 @@ class FoundAnswer(NamedTuple):
     answer: Answer
 
 
+class Wanted(NamedTuple):
+    """Leave that is asked for: to put one question to an oracle once, for at most `worst` micro-dollars."""
+
+    oracle: str
+    question_key: str
+    text_id: TextId
+    worst: MicroDollars
+
+
+class End(NamedTuple):
+    """How one attempt ended. `charged` and `answer` are for a settled one; what an ambiguous one costs is known."""
+
+    attempt_id: int
+    state: AttemptState
+    reason: str = ""
+    charged: MicroDollars = MicroDollars(0)
+    usage: Usage | None = None
+    answer: StoredAnswer | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
     """One attempt to buy an answer.
@@ -94,6 +114,41 @@ class AttemptRow:
     answer_id: int | None
     created_at: datetime
     ended_at: datetime | None
+
+
+class BatchState(StrEnum):
+    """How far a batch is. Each step is committed before the next one is taken."""
+
+    PREPARED = "prepared"  # its attempts are reserved; nothing has left that could be charged
+    UPLOADED = "uploaded"  # its lines are at the provider; whether it was started is not known
+    SUBMITTED = "submitted"  # the provider works on it
+    FINISHED = "finished"  # the provider is done: completed, failed, expired or cancelled
+    HARVESTED = "harvested"  # each of its attempts has ended
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One batch. `remote_id` is the provider's name for it, "" where none is known; `details` holds files and counts;
+    `reason` is what its end was, or what was odd about it."""
+
+    id: int
+    job: str
+    oracle: str
+    state: BatchState
+    remote_id: str
+    details: Mapping[str, Any]
+    reason: str
+    created_at: datetime
+    changed_at: datetime
+
+
+class OpenLine(NamedTuple):
+    """One attempt of a batch that has not ended."""
+
+    attempt_id: int
+    question_key: str
+    text_id: TextId
+    worst: MicroDollars
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 from agent.errors import StoreError
 from agent.records import MicroDollars, Usage
 from agent.store import tables as t
-from agent.store.engine import Database
+from agent.store.engine import Database, InCodePoints
 from agent.store.rows import AttemptState, OracleSpending
 from agent.store.rows import Spending as Sums
 
@@ -36,7 +36,7 @@ class Spending(Database):
             )
             .where(a.job == job)
             .group_by(a.oracle, a.state)
-            .order_by(a.oracle)
+            .order_by(InCodePoints(a.oracle))
         )
         purse = select(t.jobs.c.cap, t.jobs.c.spent, t.jobs.c.reserved).where(t.jobs.c.name == job)
         with self._read(None) as tx:

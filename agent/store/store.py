@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.store.attempts import Attempts
+from agent.store.batches import Batches
 from agent.store.jobs import Jobs
 from agent.store.migrate import migrate
 from agent.store.picks import Picks
@@ -11,7 +12,7 @@ from agent.store.reviews import Reviews
 from agent.store.spending import Spending
 
 
-class Store(Jobs, Picks, Attempts, Spending, Reviews, Queue):
+class Store(Jobs, Picks, Attempts, Batches, Spending, Reviews, Queue):
     """Every query as a named method; the classes it is made of say what each is about.
 
     Every method is its own transaction unless it is given one:

@@ -1,7 +1,7 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for five things that are derived or are a counter: a job's purse and settings, an attempt's end, where
-a batch is, a round's figures, and `current_labels`, which only points at the label that counts.
+Append-only, but for five things that are derived or are a counter: a job's purse and settings, an attempt's end,
+where a batch is, a round's figures, and `current_labels`, which only points at the label that counts.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ jobs = Table(
     Column("spent", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("owner", String),  # the run that may reserve; null where none took the job over
     CheckConstraint("spent >= 0 AND reserved >= 0", name="not_negative"),
 )
 

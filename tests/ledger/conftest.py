@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +10,17 @@ from agent.ledger import Ledger
 from agent.records import MicroDollars
 from agent.store import Store
 from tests.ledger.making import LOCAL, STRONG
+from tests.stores import NewStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(f"sqlite:///{tmp_path / 'labelwright.db'}") as opened:
+def url(new_store: NewStore) -> str:
+    return new_store()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store.open(url) as opened:
         opened.open_job("job", {}, "print", MicroDollars(1_000_000))
         yield opened
 

@@ -36,8 +36,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("lines", [1, 40, 130])
-def test_a_killed_run_loses_nothing_that_anybody_was_told(store: Store, tmp_path: Path, lines: int) -> None:
-    url = f"sqlite:///{tmp_path / 'labelwright.db'}"
+def test_a_killed_run_loses_nothing_that_anybody_was_told(store: Store, url: str, lines: int) -> None:
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-c", ASK, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

@@ -19,6 +19,7 @@ from agent.ledger.ledger import endpoint_of
 from agent.records import MicroDollars, Usage
 from agent.store import AttemptState, Store
 from tests.ledger.making import LOCAL, STRONG, answer, question
+from tests.stores import on_sqlite
 
 
 @contextmanager
@@ -176,6 +177,7 @@ async def test_a_bug_in_one_operation_undoes_that_one_alone(store: Store, ledger
     assert len(store.attempts("job")) == 2
 
 
+@on_sqlite
 async def test_a_full_disk_tells_everybody_and_keeps_nothing(store: Store, ledger: Ledger) -> None:
     with store.transaction() as tx:  # the writer gets the same connection, and its limit
         pages = tx.exec_driver_sql("PRAGMA page_count").scalar_one()

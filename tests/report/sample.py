@@ -60,7 +60,7 @@ SETTINGS = {
             "model": "qwen2.5-1.5b-instruct",
             "api_key": "**********",
             "price": {"input": "0.05", "cached_input": "0.01", "output": "0.10", "gpu_hour": None},
-            "concurrency": 16,
+            "max_concurrency": 16,
             "answers": "auto",
         }
     ],

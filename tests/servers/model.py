@@ -106,6 +106,12 @@ class ScriptedModel:
         sure = math.log(self.sureness(text))
         return content, [(p, sure if p[0].isalnum() else 0.0, [(p, sure)]) for p in pieces(content)]
 
+    def garbage(self, form: Form) -> tuple[str, list[Token]]:
+        """An answer in the form that was asked for, with a label that nobody offered."""
+        said = "none of these labels"
+        content = f'{{"{form.member}": "{said}"}}' if form.kind == "json" else said
+        return content, _certain(content)
+
     def beliefs(self, text: str, labels: Sequence[str]) -> dict[str, float]:
         """Probability of each label and of nothing at all: the answer, a runner-up, a few more, a little lost."""
         known = self.gold.get(text)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from agent.records import MicroDollars
 from agent.store import Store
+from tests.stores import NewStore
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'out' / 'labelwright.db'}"
+def url(new_store: NewStore) -> str:
+    return new_store()
 
 
 @pytest.fixture

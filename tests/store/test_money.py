@@ -52,7 +52,7 @@ def test_an_answer_that_cannot_be_kept_is_not_paid_either(store: Store, monkeypa
     def fail(*_: object) -> int:
         raise OSError("the disk went away")
 
-    monkeypatch.setattr("agent.store.attempts.insert_answer", fail)
+    monkeypatch.setattr("agent.store.attempts.insert_answers", fail)
     with pytest.raises(OSError, match="went away"):
         store.settle(attempt, MicroDollars(40), USAGE, stored())
     assert purse(store) == (0, 100)

@@ -17,6 +17,7 @@ from agent.records import MicroDollars, TextId
 from agent.store import AttemptState, Store
 from agent.store import engine as store_engine
 from tests.store.making import USAGE, label, pick, stored
+from tests.stores import on_sqlite
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +54,7 @@ def test_readers_are_not_shut_out_by_an_open_writer(store: Store, url: str) -> N
     assert len(store.labels("job")) == 3_000
 
 
+@on_sqlite
 def test_a_store_that_another_process_holds_is_a_message(
     store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ def job_file(tmp_path: Path, server: ScriptedServer) -> Path:
             "base_url": server.url,
             "model": "scripted",
             "price": {"input": 1, "output": 2},
-            "concurrency": 8,
+            "max_concurrency": 8,
         },
         "selection": {"batch": 50, "cold_start": 50},
         "budget": {"dollars": 0.2},

@@ -14,7 +14,8 @@ from agent.asking import Asking
 from agent.job import Job
 from agent.loop import HALTED, run
 from agent.records import Label, Source
-from agent.store import Spending, Store
+from agent.ledger import Purse
+from agent.store import Store
 from agent.watch import Silent
 from agent.workbench import Workbench
 from tests.servers.scripted import Faults, ScriptedServer
@@ -75,12 +76,12 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path, serve_
     class Impatient(Silent):
         pressed = False
 
-        def asking(self, oracle: str, state: Asking, spending: Spending) -> None:
+        def asking(self, oracle: str, state: Asking, purse: Purse) -> None:
             if state.done >= 5 and not self.pressed:
                 self.pressed = True
                 os.kill(os.getpid(), signal.SIGINT)
 
-    small = job(tmp_path, server, oracle__concurrency=2)
+    small = job(tmp_path, server, oracle__max_concurrency=2)
     stopped = run(small, Impatient())
     assert stopped.reason == HALTED
     assert stopped.spending.reserved == 0

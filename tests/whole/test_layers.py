@@ -24,7 +24,7 @@ LEVELS = (
     {"workbench"},
     {"watch", "console"},
     {"asking", "triage", "measuring", "distill", "review", "report"},
-    {"oracle", "student", "selection", "pool"},
+    {"oracle", "student", "selection", "pool", "pacing"},
     {"ledger"},
     {"store"},
     {"tasks"},

@@ -14,7 +14,8 @@ from agent.asking import Asking
 from agent.errors import DataError
 from agent.job import Job
 from agent.loop import HALTED, run
-from agent.store import Spending, Store
+from agent.ledger import Purse
+from agent.store import Store
 from agent.watch import Silent
 from tests.servers.scripted import Faults, ScriptedServer
 from tests.whole.jobs import truth, write_job
@@ -43,7 +44,7 @@ class DiesAfterTriage(Silent):
 class StopsAfterFive(Silent):
     pressed = False
 
-    def asking(self, oracle: str, state: Asking, spending: Spending) -> None:
+    def asking(self, oracle: str, state: Asking, purse: Purse) -> None:
         if state.done >= 5 and not self.pressed:
             self.pressed = True
             os.kill(os.getpid(), signal.SIGINT)
@@ -66,7 +67,7 @@ def test_a_run_that_died_before_it_measured_a_round_picks_no_second_batch_for_it
 
 def test_the_last_round_stopped_half_way_is_asked_to_its_end(tmp_path: Path, serve_gold: Serve) -> None:
     server = serve_gold(dict(truth()))
-    small = job(tmp_path, server, stop__max_rounds=1, oracle__concurrency=2)
+    small = job(tmp_path, server, stop__max_rounds=1, oracle__max_concurrency=2)
     assert run(small, StopsAfterFive()).reason == HALTED
     assert len(bought(server)) < 20
     assert run(small).labels == 20
@@ -75,7 +76,7 @@ def test_the_last_round_stopped_half_way_is_asked_to_its_end(tmp_path: Path, ser
 
 def test_gold_texts_asked_half_way_are_all_asked_in_the_end(tmp_path: Path, serve_gold: Serve) -> None:
     server = serve_gold(dict(truth()))
-    small = job(tmp_path, server, stop__max_rounds=1, oracle__concurrency=2, data__ask_gold=True)
+    small = job(tmp_path, server, stop__max_rounds=1, oracle__max_concurrency=2, data__ask_gold=True)
     assert run(small, StopsAfterFive()).reason == HALTED
     done = run(small)
     assert done.delivered is not None

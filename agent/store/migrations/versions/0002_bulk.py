@@ -1,4 +1,4 @@
-"""Batches of attempts that a provider works through by itself, and answers that another purchase saved."""
+"""Batches that a provider works through by itself, answers that another purchase saved, and which run owns a job."""
 
 from __future__ import annotations
 
@@ -44,3 +44,4 @@ def upgrade() -> None:
     # no foreign key: SQLite would have to copy the whole table for one
     op.add_column("attempts", sa.Column("batch_id", ID))
     op.create_index("ix_attempts_batch_id", "attempts", ["batch_id"])
+    op.add_column("jobs", sa.Column("owner", sa.String()))

@@ -1,0 +1,116 @@
+"""Lines of a batch: how a question is written into a file, and what a line that came back says.
+
+The format is that of OpenAI's Batch API; `vllm run-batch` reads and writes the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.errors import Charge, OracleError
+from agent.oracle.completion import answer_of, told, words
+from agent.records import Answer
+
+URL = "/v1/chat/completions"
+MARK = "lw-"
+NEVER_RUN = frozenset({"batch_expired", "batch_cancelled", "batch_canceled"})
+TRY_AGAIN = (408, 409, 425, 429)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """One line that came back.
+
+    Attributes:
+        custom_id: as we wrote it, or whatever the provider made of it.
+        status: of the request inside the batch, 0 where the line says none.
+        body: the completion, where there is one.
+        error: what the line says went wrong, None where nothing did.
+    """
+
+    custom_id: str
+    status: int
+    body: Any
+    error: Any
+
+    @property
+    def attempt_id(self) -> int | None:
+        """The attempt that the line belongs to; None where the id is none of ours."""
+        number = self.custom_id.removeprefix(MARK)
+        return int(number) if number != self.custom_id and number.isascii() and number.isdigit() else None
+
+    @property
+    def never_ran(self) -> bool:
+        """The batch ended before this line was worked on."""
+        return _code(self.error) in NEVER_RUN
+
+    def answer(self, model: str) -> Answer:
+        """The answer. Raises OracleError, which says whether the line may have been charged."""
+        if self.never_ran:
+            raise OracleError(f"not run: {_code(self.error)}", charge=Charge.NONE)
+        if self.error is None and self.status in (0, 200):
+            return answer_of(self.body, model)
+        said = told(self.error if self.error is not None else self.body, "no message")
+        if isinstance(self.error, str):
+            said = words(self.error)
+        certain = 400 <= self.status < 500
+        raise OracleError(
+            f"HTTP {self.status}: {said}" if self.status else said,
+            charge=Charge.NONE if certain else Charge.UNKNOWN,
+            retryable=not certain or self.status in TRY_AGAIN,
+        )
+
+
+def file_of(folder: Path, oracle: str, batch_id: int, what: str) -> Path:
+    """Where a batch's `input`, `output` or `error` lines are."""
+    return folder / f"{oracle}-{batch_id:06d}.{what}.jsonl"
+
+
+def written(attempt_id: int, body: Mapping[str, Any]) -> bytes:
+    """One line of a batch's input file."""
+    line = {"custom_id": f"{MARK}{attempt_id}", "method": "POST", "url": URL, "body": body}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file that is either there and whole, or not there. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_lines(path: Path) -> Iterator[Returned | None]:
+    """The lines of an output or error file; None for one that cannot be read, such as a last one that was cut off."""
+    with path.open("rb") as file:
+        for raw in file:
+            if raw.strip():
+                yield read_line(raw)
+
+
+def read_line(raw: bytes) -> Returned | None:
+    """One line of an output or error file, None where it is not one."""
+    try:
+        line = json.loads(raw)
+    except ValueError:  # also bytes that are no UTF-8
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("custom_id"), str):
+        return None
+    response = line.get("response")
+    response = response if isinstance(response, dict) else {}
+    status = response.get("status_code")
+    error = line.get("error") or None  # some providers say {} for none
+    return Returned(line["custom_id"], status if type(status) is int else 0, response.get("body"), error)
+
+
+def _code(error: Any) -> str:
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return code if isinstance(code, str) else ""

@@ -1,0 +1,198 @@
+"""How many requests at a time, and how many a minute: found out while asking.
+
+A server tells how much it can take in two ways. It refuses (429, 503): then fewer at a time, at once. Or it queues:
+then more at a time brings no more answers a second, and the last step up is taken back. Additive increase and
+multiplicative decrease as in TCP (Chiu and Jain 1989), with the knee found by throughput, since a server that
+batches, as vLLM does, answers each request later while it answers more of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+FIRST = 8
+STEP = 4  # a step up is a quarter of what there is
+CUT = 0.7
+WORTH_IT = 1 / 3  # a step up must bring this share of what it would bring if answers grew in proportion
+HOLD = 10  # windows to wait after a step that brought nothing
+BURST = 0.1  # share of a minute's allowance that may go out at once
+LONGEST_PAUSE_S = 120.0
+
+
+class Climb:
+    """How many at a time: pure bookkeeping over what came back. Times are seconds of one monotonic clock.
+
+    Doubles at first, then steps up by a quarter. Whatever did not bring more answers a second is taken back.
+    """
+
+    def __init__(self, ceiling: int) -> None:
+        self.ceiling = ceiling
+        self.limit = min(FIRST, ceiling)
+        self._doubling = True
+        self._hold = 0
+        self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step up
+        self._cut_at = float("-inf")
+        self._began: float | None = None
+        self._count, self._full = 0, False
+
+    def _begin(self, now: float) -> None:
+        self._began, self._count, self._full = now, 0, False
+
+    def answered(self, now: float, in_flight: int) -> None:
+        """An answer came, while so many requests (this one included) were under way."""
+        if self._began is None:
+            self._begin(now)
+            return
+        self._count += 1
+        self._full = self._full or in_flight >= self.limit
+        if self._count >= max(2 * self.limit, 16):
+            self._judge(self._count / max(1e-9, now - self._began))
+            self._begin(now)
+
+    def refused(self, now: float, sent_at: float) -> None:
+        """The endpoint was too busy. Requests that left before the last cut say nothing new."""
+        self._doubling, self._before = False, None
+        if sent_at > self._cut_at:
+            self.limit = max(1, int(self.limit * CUT))
+            self._cut_at = now
+            self._begin(now)
+
+    def _judge(self, rate: float) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            proportional = self.limit / before[0] - 1
+            if rate / before[1] - 1 < WORTH_IT * proportional:
+                self.limit, self._doubling, self._hold = before[0], False, HOLD
+                return
+        if self._hold > 0:
+            self._hold -= 1
+        elif self._full and self.limit < self.ceiling:  # where it was not full, more room would change nothing
+            self._before = (self.limit, rate)
+            step = self.limit if self._doubling else max(1, self.limit // STEP)
+            self.limit = min(self.ceiling, self.limit + step)
+
+
+class Allowance:
+    """So many a minute, in whatever minute one looks: a bucket that holds a tenth and fills with the other nine."""
+
+    def __init__(self, per_minute: float) -> None:
+        self._size = max(1.0, per_minute * BURST)
+        # a bucket of one that may send one a minute would meet itself at the edge of a minute
+        self._rate = max(per_minute - self._size, 0.9 * min(1.0, per_minute)) / 60
+        self._there, self._at = self._size, float("-inf")
+
+    def take(self, amount: float, now: float) -> float:
+        """Take an amount; seconds to wait before it may be used. More than the bucket holds is taken on credit."""
+        self._there = min(self._size, self._there + self._rate * (now - self._at))
+        self._at = now
+        self._there -= amount
+        return max(0.0, -self._there / self._rate)
+
+    def give_back(self, amount: float) -> None:
+        """What was taken and not used; below zero: what was used and not taken."""
+        self._there += amount
+
+
+class Pace:
+    """Where requests wait for their turn. For one event loop.
+
+    Args:
+        ceiling: most requests in flight.
+        requests_per_minute: None is no limit; so is `tokens_per_minute`.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        ceiling: int,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.climb = Climb(ceiling)
+        self.in_flight = 0
+        self.busy_since: float | None = None  # no answer came since the endpoint first said that it was too busy
+        self._requests = Allowance(requests_per_minute) if requests_per_minute else None
+        self._tokens = Allowance(tokens_per_minute) if tokens_per_minute else None
+        self._clock = clock
+        self._paused_until = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let nobody wait any longer: whoever enters from now on is told that it is over. On the event loop."""
+        self._stopped.set()
+        self._wake()
+
+    async def enter(self, tokens: float = 0.0) -> bool:
+        """Wait for a turn to send one request of about so many tokens; False where it is over. Pair with `leave`."""
+        while self.in_flight >= self.climb.limit and not self._stopped.is_set():
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._wake()  # the turn may have been given already
+                raise
+        if self._stopped.is_set():
+            return False
+        self.in_flight += 1
+        wait_s = self._allowed_in(tokens)
+        while wait_s > 0:
+            if not await self.nap(wait_s):
+                self.leave()
+                return False
+            wait_s = self._paused_until - self._clock()
+        return True
+
+    def leave(self) -> None:
+        """The request has ended."""
+        self.in_flight -= 1
+        self._wake()
+
+    def answered(self, tokens_over: float = 0.0) -> None:
+        """An answer came to a request that is still in flight, with so many fewer tokens than were taken."""
+        self.busy_since = None
+        self.climb.answered(self._clock(), self.in_flight)
+        if self._tokens is not None and tokens_over:
+            self._tokens.give_back(tokens_over)
+
+    def refused(self, sent_at: float, retry_after_s: float | None) -> None:
+        """The endpoint was too busy for a request that left at `sent_at`: fewer at a time, and none for a while."""
+        now = self._clock()
+        self.busy_since = now if self.busy_since is None else self.busy_since
+        self.climb.refused(now, sent_at)
+        if retry_after_s is not None:
+            self._paused_until = max(self._paused_until, now + min(retry_after_s, LONGEST_PAUSE_S))
+
+    def busy_for(self) -> float:
+        """Seconds since the endpoint first said that it was too busy, where no answer came since."""
+        return 0.0 if self.busy_since is None else self._clock() - self.busy_since
+
+    async def nap(self, seconds: float) -> bool:
+        """Wait so long, or until it is over; False where it is."""
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def _allowed_in(self, tokens: float) -> float:
+        now = self._clock()
+        wait_s = self._paused_until - now
+        if self._requests is not None:
+            wait_s = max(wait_s, self._requests.take(1, now))
+        if self._tokens is not None:
+            wait_s = max(wait_s, self._tokens.take(tokens, now))
+        return wait_s
+
+    def _wake(self) -> None:
+        room = len(self._waiting) if self._stopped.is_set() else self.climb.limit - self.in_flight
+        while room > 0 and self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                room -= 1
