@@ -110,6 +110,10 @@ class Asker:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.pace.stop)
 
+    async def close(self) -> None:
+        """Let go of the oracle."""
+        await self.oracle.close()
+
     async def ask(
         self, questions: Sequence[Question], check: Check = lambda _question, _answer: None
     ) -> dict[TextId, Asked]:
@@ -131,13 +135,18 @@ class Asker:
         found, tries = self._known(alike, check)
         self._note(found, known=True)
         waiting = iter([same[0] for key, same in alike.items() if same[0].text_id not in found])
-        answered: dict[str, Asked] = {}
+
+        def keep(question: Question, asked: Asked) -> None:
+            mine = shared(alike[question.key], asked)
+            self._note(mine)
+            found.update(mine)
+
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._most, len(alike))):
-                group.create_task(self._work(waiting, tries, check, answered))
+                group.create_task(self._work(waiting, tries, check, keep))
         if self._fatal is not None:
             raise self._fatal
-        return found | _shared(alike, answered)
+        return found
 
     def _known(
         self, alike: Mapping[str, Sequence[Question]], check: Check
@@ -147,7 +156,7 @@ class Asker:
         found: dict[TextId, Asked] = {}
         tries = {key: Tries(n) for key, n in self._store.failed_tries(self._ledger.job, alike).items()}
         for key, (answer_id, answer) in bought.items():
-            problem = _problem(alike[key][0], answer, check)
+            problem = problem_of(alike[key][0], answer, check)
             if problem is None:
                 found |= {q.text_id: Asked(q.text_id, answer, answer_id, bought=False) for q in alike[key]}
             else:
@@ -168,7 +177,11 @@ class Asker:
         self._watch(self.state)
 
     async def _work(
-        self, waiting: Iterator[Question], tries: Mapping[str, Tries], check: Check, answered: dict[str, Asked]
+        self,
+        waiting: Iterator[Question],
+        tries: Mapping[str, Tries],
+        check: Check,
+        keep: Callable[[Question, Asked], None],
     ) -> None:
         for question in waiting:
             if self.state.halted or self.state.exhausted or self._fatal is not None:
@@ -183,8 +196,7 @@ class Asker:
                 return
             if asked is None:
                 return
-            answered[question.key] = asked
-            self._note({question.text_id: asked})
+            keep(question, asked)
 
     async def _one(self, question: Question, tries: Tries, check: Check) -> Asked | None:
         """One question, with as many attempts as the job allows; None where a person stopped it between two."""
@@ -236,7 +248,7 @@ class Asker:
         finally:
             self.pace.leave()
         self._failed_in_a_row = 0
-        problem = _problem(question, answer, check)
+        problem = problem_of(question, answer, check)
         if problem is None:
             return Asked(question.text_id, answer, answer_id, tuple(tries.reasons))
         self._store.mark_invalid(answer_id, problem)
@@ -322,7 +334,7 @@ class Asker:
         await self.pace.nap(seconds)
 
 
-def _problem(question: Question, answer: Answer, check: Check) -> str | None:
+def problem_of(question: Question, answer: Answer, check: Check) -> str | None:
     """Why an answer is no label of its task, None where it is one."""
     try:
         check(question, answer)
@@ -331,15 +343,12 @@ def _problem(question: Question, answer: Answer, check: Check) -> str | None:
     return None
 
 
-def _shared(alike: Mapping[str, Sequence[Question]], answered: Mapping[str, Asked]) -> dict[TextId, Asked]:
+def shared(alike: Sequence[Question], asked: Asked) -> dict[TextId, Asked]:
     """Every text's own copy of the answer that equal questions share: bought once."""
-    found: dict[TextId, Asked] = {}
-    for key, asked in answered.items():
-        for place, question in enumerate(alike[key]):
-            found[question.text_id] = Asked(
-                question.text_id, asked.answer, asked.answer_id, asked.reasons, bought=asked.bought and place == 0
-            )
-    return found
+    return {
+        q.text_id: Asked(q.text_id, asked.answer, asked.answer_id, asked.reasons, bought=asked.bought and place == 0)
+        for place, q in enumerate(alike)
+    }
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agent.endpoints import greet, questions_of, reach
-from agent.errors import UserError
+from agent.errors import EndpointError, UserError
 from agent.job import OracleSettings
-from agent.oracle import ChatOracle, TapeOracle
+from agent.oracle import ChatOracle, FileOracle, TapeOracle
 from agent.selection import find_strategy
 from agent.workbench import Workbench
 
@@ -75,8 +76,22 @@ def _oracle(bench: Workbench, settings: OracleSettings) -> str:
             f"tape of {len(oracle):,} answers of {oracle.model}; it knows {known} of the pool's first {len(sample)}"
         )
     questions_of(bench, settings, "json_schema")
+    if isinstance(oracle, FileOracle):
+        return _command(settings)
     asyncio.run(_greet(oracle))
     return f"{oracle.endpoint} answers and serves {oracle.model}"
+
+
+def _command(settings: OracleSettings) -> str:
+    words = settings.run_batch.command if settings.run_batch else None
+    if words is None:
+        return f"files that are answered elsewhere by {settings.model}"
+    if shutil.which(words[0]) is None:
+        raise EndpointError(
+            f"oracle {settings.name}: no command {words[0]!r} here; install it, mend `run_batch.command`, or set it "
+            "to null and answer the files elsewhere"
+        )
+    return f"`{words[0]}` is here; it answers files of {settings.run_batch.shard if settings.run_batch else 0} texts"
 
 
 async def _greet(oracle: ChatOracle) -> None:

@@ -1,19 +1,20 @@
 """The `labelwright` command: it reads arguments, builds objects and prints. No logic lives here.
 
-Exit codes: 0 done; 1 a bug; 2 input that a person can mend; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 a bug; 2 input that a person can mend; 130 stopped by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 import agent
@@ -23,6 +24,8 @@ from agent.job import Job
 from agent.watch import Watch
 from agent.workbench import Workbench
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="labelwright",
     help="Label text with a large model inside a hard budget, review the doubtful rest, distil a model of your own.",
@@ -30,12 +33,14 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done · 1 a bug · 2 input that you can mend · 130 stopped by Ctrl-C",
+    epilog="Exit codes: 0 done · 1 a bug · 2 input that you can mend · 130 stopped by Ctrl-C or SIGTERM",
 )
 queue_app = typer.Typer(
     name="queue", help="The texts that wait for a person, as a table to fill in.", no_args_is_help=True
 )
 app.add_typer(queue_app)
+store_app = typer.Typer(name="store", help="Where jobs keep their state: a file, or a server.", no_args_is_help=True)
+app.add_typer(store_app)
 
 JobFile = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB.YAML", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable JSON on standard output.")]
@@ -56,6 +61,16 @@ def say(line: str) -> None:
     Console(highlight=False).print(line, soft_wrap=True)
 
 
+def show(lines: Iterable[tuple[str, str]]) -> None:
+    """Lines of a word and what is said of it, on standard output; a long one goes on under its own beginning."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for head, said in lines:
+        table.add_row(escape(head), escape(said))
+    Console(highlight=False).print(Padding(table, (0, 0, 0, 2)))
+
+
 def watcher(as_json: bool) -> Watch:
     """Progress goes to standard error, where it does not disturb `--json`."""
     return Lines(Console(stderr=True, quiet=as_json and not sys.stderr.isatty(), highlight=False))
@@ -65,6 +80,8 @@ def main() -> None:
     """The entry point: what a person can mend is one message and exit code 2; a bug keeps its traceback."""
     try:
         code = app(standalone_mode=False)  # typer.Exit does not come up from there: its code is returned
+        if code == INTERRUPTED:  # so says typer of a KeyboardInterrupt, without a word
+            raise KeyboardInterrupt
         if isinstance(code, int) and code:
             sys.exit(code)
     except UserError as error:
@@ -74,7 +91,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         Console(stderr=True).print("stopped; what was answered is kept, and the same command goes on from there")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         shown = getattr(error, "show", None)  # click's own: a wrong option, a missing argument
         if shown is None:
@@ -118,22 +135,33 @@ def check(path: JobFile, as_json: AsJson = False) -> None:
         raise typer.Exit(2)
 
 
-@app.command(epilog=example("labelwright estimate job.yaml"))
-def estimate(path: JobFile, as_json: AsJson = False) -> None:
-    """What the job will cost, from the rendered prompts of a sample. Sends nothing."""
+@app.command(epilog=example("labelwright estimate job.yaml --pilot 50"))
+def estimate(
+    path: JobFile,
+    pilot: Annotated[
+        int | None,
+        typer.Option(help="Buy answers about N random texts first. They come out of the job's budget, and the run "
+                     "does not buy them again.", min=1, metavar="N"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What the job will cost and how long it takes, with intervals.
+
+    Without --pilot no question is asked: the prompts of a sample are counted, by the server where it is a vLLM.
+    """
     from agent.estimating import estimate as price
+    from agent.piloting import pilot as buy
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
+        if pilot is not None:
+            buy(bench, pilot)
         found = price(bench)
     if as_json:
         out([e.figures() for e in found])
         return
     for e in found:
-        say(f"[bold]{escape(e.oracle)}[/bold] ({escape(e.model)}), from {e.basis}")
-        spread = f"{dollars(e.low, 6)} to {dollars(e.high, 6)} on average"
-        say(f"  a label costs about {dollars(e.expected, 6)} ({spread}); set aside at most: {dollars(e.worst, 6)}")
-        whole = f"the whole pool of {e.pool:,} would cost about ${e.pool_dollars:,.4f}"
-        say(f"  the rest of the budget buys about {e.labels:,} labels; {whole}")
+        say(f"[bold]{escape(e.oracle)}[/bold] ({escape(e.model)})")
+        show([("from", e.basis), *e.lines()])
 
 
 @app.command(epilog=example("labelwright run job.yaml"))
@@ -150,7 +178,7 @@ def run(path: JobFile, as_json: AsJson = False) -> None:
         for part in ending(outcome.delivered, path):
             Console(highlight=False).print(part, soft_wrap=True)
     if outcome.delivered is None:
-        raise typer.Exit(130)
+        sys.exit(INTERRUPTED)  # the run has said so itself
 
 
 @app.command(epilog=example("labelwright status job.yaml"))
@@ -235,6 +263,24 @@ def queue_import(
     with Workbench(job) as bench:
         done = import_queue(bench.store, job, bench.task, file, person)
     say(f"{escape(str(file))}: {escape(str(done))}")
+
+
+@store_app.command("copy", epilog=example("labelwright store copy job.yaml postgresql://ada@db.example/labels"))
+def store_copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="Its address, or a job file.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The address of an empty one.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Copy everything that a store holds into another one, whole or not at all. Its jobs go on from there."""
+    from agent.store.copy import address, copy_store
+
+    copied = copy_store(address(source), target)
+    if as_json:
+        out(copied.figures())
+        return
+    held = f"{sum(copied.rows.values()):,} rows of {', '.join(copied.jobs)}, {dollars(copied.spent)} spent"
+    say(f"{escape(copied.target)}: {escape(held)}")
+    say("put that address into the job file as `store:`, and leave the old store alone: it has a budget of its own")
 
 
 @app.command(epilog=example("labelwright distil job.yaml"))

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent.asking import Asker, Asking
+from agent.bulk import BulkAsker
 from agent.errors import EndpointError, OracleError, TapeError
 from agent.job import OracleSettings
+from agent.ledger import BatchLedger
 from agent.oracle import (
+    BatchApi,
     Capabilities,
     ChatOracle,
+    FileOracle,
     Questions,
     Sampling,
+    Shards,
     TapeOracle,
     Template,
     obeyed,
@@ -34,8 +39,10 @@ class Seat:
     questions: Questions
 
 
-def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | TapeOracle:
+def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle | TapeOracle:
     """The oracle itself, nothing sent yet. Raises TapeError, EndpointError for a key that is not set."""
+    if settings.run_batch is not None:
+        return FileOracle(settings)
     if settings.tape is not None:
         tape = TapeOracle(settings.name, bench.job.path(settings.tape))
         if tape.model != settings.model:
@@ -78,6 +85,8 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     the probe can be paid.
     """
     oracle = reach(bench, settings)
+    if isinstance(oracle, FileOracle):
+        return Seat(settings, in_batches(bench, settings, oracle), questions_of(bench, settings, oracle.mode))
     asker = Asker(
         oracle,
         bench.ledger,
@@ -99,7 +108,43 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     oracle.mode, oracle.logprobs = found.mode, found.logprobs
     if not found.logprobs:
         bench.watch.note(f"{settings.name} gives no token probabilities: its answers have no confidence")
-    return Seat(settings, asker, questions_of(bench, settings, found.mode))
+    return Seat(settings, await _way(bench, settings, oracle, asker), questions_of(bench, settings, found.mode))
+
+
+async def _way(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, live: Asker) -> Asker:
+    """How an endpoint is asked: one by one, or in batches. Batches that were sent before the job said `live` are
+    ended, and what came of them is kept: their money is tied up, and their questions are not to be bought twice."""
+    if settings.in_batches:
+        return in_batches(bench, settings, oracle)
+    if bench.store.batches(bench.job.name, settings.name, unfinished=True):
+        bulk = in_batches(bench, settings, oracle)
+        bench.watch.note(f"{settings.name}: ending the batches that were under way, as the job is live now")
+        bench.on_halt(bulk.halt)
+        try:
+            await bulk.collect(cancel=True)
+        finally:
+            await bulk.carrier.close()
+    return live
+
+
+def in_batches(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | FileOracle) -> BulkAsker:
+    """Who asks an oracle in batches, their files in the output folder."""
+    command = settings.run_batch
+    folder = bench.job.path(command.folder) if command and command.folder else bench.output("batches")
+    books = BatchLedger(
+        bench.store, bench.job.name, settings, owner=bench.ledger.owner, tariff=bench.tariff(settings)
+    )
+    return BulkAsker(
+        oracle,
+        bench.ledger,
+        bench.store,
+        carrier=BatchApi(settings, folder) if command is None else Shards(settings, folder),
+        books=books,
+        attempts=settings.attempts,
+        poll_s=settings.batch.poll_s,
+        watch=lambda state: bench.watch.asking(settings.name, state, bench.ledger.purse),
+        note=bench.watch.note,
+    )
 
 
 async def greet(oracle: ChatOracle) -> None:

@@ -1,20 +1,23 @@
-"""What came back of a batch: each line of its files matched with the attempt that it belongs to, whatever is odd.
+"""What came back of a batch: whose each line is, and what that means for those who asked.
 
-Pure reading. A file may hold a line twice, a line of somebody else, half a line, or not all of them, in any order.
+A file may hold a line twice, a line of somebody else, half a line, or not all of them, in any order.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.asking import Asked, Check, Tries, problem_of
 from agent.errors import Charge, OracleError
 from agent.ledger import LineEnd
 from agent.oracle.lines import Returned, read_lines
-from agent.store import OpenLine
+from agent.records import Answer, Question
+from agent.store import OpenLine, Store
 
+SENT_TWICE = 2  # batches that a question goes out in, before it counts as failed for now
 TWICE, UNKNOWN, UNREADABLE = "came twice", "were not of this batch", "could not be read"
 
 
@@ -34,7 +37,7 @@ class Harvest:
     answered: int = 0
     odd: Counter[str] = field(default_factory=Counter)
     _seen: set[int] = field(default_factory=set)
-    _ran: int = 0
+    _completed: int = 0
 
     def read(self, paths: Sequence[Path]) -> Iterator[LineEnd]:
         """What became of each attempt that is named in the files, once. Raises OSError."""
@@ -44,7 +47,7 @@ class Harvest:
                 if returned is None or attempt_id is None:
                     continue
                 self._seen.add(attempt_id)
-                self._ran += not returned.never_ran
+                self._completed += returned.completed
                 if attempt_id in self.lines:
                     yield self._end(self.lines[attempt_id], returned)
 
@@ -58,7 +61,7 @@ class Harvest:
         """
         accounted = completed is not None and failed is not None
         if accounted and completed is not None and failed is not None:
-            accounted = self._ran >= completed and len(self._seen) >= completed + failed
+            accounted = self._completed >= completed and len(self._seen) >= completed + failed
         certain = not self._seen if none_ran else accounted
         reason = "the batch ended before it was run" if certain else "it came back in no file"
         for attempt_id, line in self.lines.items():
@@ -90,3 +93,59 @@ class Harvest:
             return LineEnd(line, None, str(error), error.charge, error.retryable)
         self.answered += 1
         return LineEnd(line, answer)
+
+
+@dataclass
+class Work:
+    """One asking: what is to be sent yet, how often what was sent, and what came.
+
+    Args:
+        store: where invalid answers are marked.
+        alike: question key to the questions that share it; all else goes by the key.
+        tries: what was tried before, by key.
+        check: raises AnswerInvalid, see `Asker.ask`.
+        attempts: failures of one question, after which it has failed for good.
+    """
+
+    store: Store
+    alike: Mapping[str, Sequence[Question]]
+    tries: dict[str, Tries]
+    check: Check
+    attempts: int = 1
+    todo: deque[Question] = field(default_factory=deque)
+    sent: Counter[str] = field(default_factory=Counter)
+    answered: dict[str, Asked] = field(default_factory=dict)
+
+    def again(self, key: str) -> None:
+        """Nothing was tried: the question is to be sent yet."""
+        self.sent[key] -= 1
+        if key in self.alike and key not in self.answered:
+            self.todo.append(self.alike[key][0])
+
+    def take(self, end: LineEnd, answer_id: int | None) -> None:
+        """An attempt ended: answered, failed, or to be sent once more. One that nobody asks about was paid anyway."""
+        key = end.line.question_key
+        if key not in self.alike or key in self.answered:
+            return
+        tries = self.tries.setdefault(key, Tries())
+        if end.answer is not None and answer_id is not None:
+            problem = problem_of(self.alike[key][0], end.answer, self.check)
+            if problem is None:
+                self._keep(key, end.answer, answer_id)
+                return
+            self.store.mark_invalid(answer_id, problem)
+            tries.failed, tries.hopeless = tries.failed + 1, end.answer.content == tries.said
+            tries.said = end.answer.content
+            tries.reasons.append(problem)
+        else:
+            tries.failed += end.charge is not Charge.NONE
+            tries.hopeless = not end.retryable
+            tries.reasons.append(end.reason)
+        if tries.hopeless or tries.failed >= self.attempts or self.sent[key] >= SENT_TWICE:
+            self._keep(key, None, None)
+        else:
+            self.todo.append(self.alike[key][0])
+
+    def _keep(self, key: str, answer: Answer | None, answer_id: int | None) -> None:
+        reasons = tuple(self.tries[key].reasons) if key in self.tries else ()
+        self.answered[key] = Asked(self.alike[key][0].text_id, answer, answer_id, reasons)

@@ -172,8 +172,8 @@ class RunBatchSettings(Section):
     command: Annotated[list[str], Field(min_length=1)] | None = Field(
         default_factory=lambda: ["vllm", "run-batch", "-i", "{input}", "-o", "{output}", "--model", "{model}"]
     )
-    """Program and arguments; `{input}`, `{output}` and `{model}` are filled in. Null runs nothing: the files are to be
-    answered elsewhere, and the next run reads what came back."""
+    """Program and arguments; `{input}`, `{output}` and `{model}` are filled in. Null runs nothing: the files are to
+    be answered elsewhere, and the next run reads what came back."""
     shard: Annotated[int, Field(ge=1)] = 1000
     """Questions of one file."""
     folder: str | None = None
@@ -515,7 +515,9 @@ def _say(error: Mapping[str, Any], lines: dict[Where, int], data: Any) -> tuple[
         where = ("oracle", *where[2:])  # a single oracle was written as a mapping, not as a list
     line = _line(where, lines)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(where[-1]), _keys_beside(where), n=1)
+        near = difflib.get_close_matches(str(where[-1]), _keys_beside(where), n=3)
+        # a key that has to be there and is not was meant rather than one that looks a little more alike
+        near.sort(key=lambda key: (*where[:-1], key) in lines or not _is_required((*where[:-1], key)))
         hint = f"; did you mean `{near[0]}`?" if near else f"; known here: {', '.join(_keys_beside(where))}"
         return line, f"unknown key `{_dotted(where)}`{hint}"
     if error["type"] == "missing":
@@ -531,13 +533,23 @@ def _is_branch(part: str | int) -> bool:
 
 def _keys_beside(where: Where) -> list[str]:
     """The known keys of the section that `where` points into."""
+    model = _section_of(where)
+    return list(model.model_fields) if model is not None else []
+
+
+def _is_required(where: Where) -> bool:
+    model = _section_of(where)
+    return model is not None and model.model_fields[str(where[-1])].is_required()
+
+
+def _section_of(where: Where) -> type[BaseModel] | None:
     model: Any = Job
     for part in where[:-1]:
         if isinstance(part, int):
             continue
         found = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
         model = _section_in(found.annotation) if found else None
-    return list(model.model_fields) if model is not None else []
+    return model if isinstance(model, type) else None
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:

@@ -6,10 +6,9 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from agent import delivery, steps
 from agent.endpoints import Seat, connect
@@ -21,6 +20,7 @@ from agent.watch import Watch
 from agent.workbench import NOWHERE, Workbench
 
 HALTED = "halted"
+STOPPING = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a system sends before it kills
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Table:
     def worst(self, seat: Seat) -> MicroDollars:
         """The worst case of a typical question: that of the first text of the pool."""
         text = next(iter(self._bench.pool.texts()))
-        return self._bench.ledger.worst(seat.settings.name, seat.questions(text))
+        return self._bench.tariff(seat.settings).worst(seat.questions(text))
 
     async def ask_gold(self) -> None:
         """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""
@@ -160,7 +160,7 @@ class Table:
 
     async def close(self) -> None:
         for seat in self._seats.values():
-            await seat.asker.oracle.close()
+            await seat.asker.close()
 
 
 def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
@@ -195,7 +195,7 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
 
 @contextmanager
 def halting(bench: Workbench) -> Iterator[None]:
-    """The first Ctrl-C ends the round cleanly, the second one ends the program."""
+    """The first Ctrl-C (or SIGTERM) ends the round cleanly, the second one ends the program."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -203,11 +203,12 @@ def halting(bench: Workbench) -> Iterator[None]:
     def first(signum: int, frame: object) -> None:
         bench.halt()
         bench.watch.note("stopping: what is under way is paid and kept; press Ctrl-C again to leave at once")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in STOPPING:
+            signal.signal(number, signal.default_int_handler)
 
-    before: Callable[..., Any] | int | None = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, first)
+    before = {number: signal.signal(number, first) for number in STOPPING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -16,8 +16,9 @@ from collections.abc import Callable
 FIRST = 8
 STEP = 4  # a step up is a quarter of what there is
 CUT = 0.7
-WORTH_IT = 1 / 3  # a step up must bring this share of what it would bring if answers grew in proportion
-HOLD = 10  # windows to wait after a step that brought nothing
+WORTH_IT = 1 / 3  # a step must change the answers a second by this share of what it changes the limit
+WINDOW = 24  # answers, at least, that a speed is measured over
+HOLD = 6  # windows to wait after a step that brought nothing
 BURST = 0.1  # share of a minute's allowance that may go out at once
 LONGEST_PAUSE_S = 120.0
 
@@ -25,36 +26,42 @@ LONGEST_PAUSE_S = 120.0
 class Climb:
     """How many at a time: pure bookkeeping over what came back. Times are seconds of one monotonic clock.
 
-    Doubles at first, then steps up by a quarter. Whatever did not bring more answers a second is taken back.
+    Doubles at first, then steps up and down by a quarter in turn. A step up that brought no more answers a second is
+    taken back, and so is a step down that cost some: what stays is the fewest that bring the most.
     """
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
         self.limit = min(FIRST, ceiling)
-        self._doubling = True
+        self._doubling, self._up = True, True
         self._hold = 0
         self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step up
         self._cut_at = float("-inf")
         self._began: float | None = None
-        self._count, self._full = 0, False
+        self._skip, self._count, self._full = 0, 0, False
 
     def _begin(self, now: float) -> None:
-        self._began, self._count, self._full = now, 0, False
+        """Count anew, once what was under way at another limit has come home: it tells of that limit."""
+        self._began, self._skip, self._count, self._full = now, self.limit, 0, False
 
     def answered(self, now: float, in_flight: int) -> None:
         """An answer came, while so many requests (this one included) were under way."""
         if self._began is None:
             self._begin(now)
+        if self._skip > 0:
+            self._skip, self._began = self._skip - 1, now
             return
         self._count += 1
         self._full = self._full or in_flight >= self.limit
-        if self._count >= max(2 * self.limit, 16):
+        if self._count >= max(2 * self.limit, WINDOW):
+            before = self.limit
             self._judge(self._count / max(1e-9, now - self._began))
             self._begin(now)
+            self._skip = 0 if self.limit == before else self._skip
 
     def refused(self, now: float, sent_at: float) -> None:
         """The endpoint was too busy. Requests that left before the last cut say nothing new."""
-        self._doubling, self._before = False, None
+        self._doubling, self._up, self._before = False, True, None
         if sent_at > self._cut_at:
             self.limit = max(1, int(self.limit * CUT))
             self._cut_at = now
@@ -65,14 +72,21 @@ class Climb:
         if before is not None:
             proportional = self.limit / before[0] - 1
             if rate / before[1] - 1 < WORTH_IT * proportional:
-                self.limit, self._doubling, self._hold = before[0], False, HOLD
+                self.limit, self._doubling, self._up = before[0], False, not self._up
+                self._hold = HOLD if self._up else 0
                 return
         if self._hold > 0:
             self._hold -= 1
-        elif self._full and self.limit < self.ceiling:  # where it was not full, more room would change nothing
+        elif self._full:  # where it was not full, another limit would change nothing
             self._before = (self.limit, rate)
-            step = self.limit if self._doubling else max(1, self.limit // STEP)
-            self.limit = min(self.ceiling, self.limit + step)
+            self.limit = self._next()
+            if self.limit == self._before[0]:
+                self._before, self._up = None, not self._up
+
+    def _next(self) -> int:
+        if not self._up:
+            return max(1, self.limit - max(1, self.limit // STEP))
+        return min(self.ceiling, self.limit + (self.limit if self._doubling else max(1, self.limit // STEP)))
 
 
 class Allowance:

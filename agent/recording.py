@@ -49,7 +49,7 @@ async def _record(bench: Workbench, path: Path, limit: int | None) -> Recorded:
     try:
         answers = await steps.ask_texts(bench, seat, texts)
     finally:
-        await oracle.close()
+        await seat.asker.close()
     keyed = [(seat.questions(t).key, a.answer) for t in texts if (a := answers.get(t.id)) and a.answer is not None]
     header = TapeHeader(oracle.model, seat.questions.sampling.mode, seat.questions.sampling.temperature)
     count = write_tape(path, header, [(k, a) for k, a in keyed if a is not None])

@@ -36,6 +36,7 @@ from agent.records import (
     Value,
 )
 from agent.selection import State, auto_batch, auto_cold_start, cohens_kappa, cold_start, compose, find_strategy
+from agent.selection.sizes import ROUNDS, SLOW_ROUNDS
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
 from agent.workbench import Workbench
@@ -44,6 +45,7 @@ from agent.workbench import Workbench
 SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE = range(6)
 MOST_SCORED = 500_000
 MOST_AT_ONCE = 20_000  # questions that are held in memory
+MOST_IN_BATCHES = 100_000  # a batch may take a day: what can go out at once must not wait for it
 ENOUGH_BLIND = 60
 STOP_SET_SIZE = 1000
 
@@ -84,7 +86,8 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
     else:
         size = settings.batch
         if size == "auto":
-            size = auto_batch(left, len(candidates), asked=len(bench.picks()))
+            slow = bench.job.oracle[0].in_batches
+            size = auto_batch(left, len(candidates), asked=len(bench.picks()), rounds=SLOW_ROUNDS if slow else ROUNDS)
         chosen = compose(_state(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
     texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
     picks = [_scaled(c.pick(t.id), share) for c, t in zip(chosen, texts, strict=True)]
@@ -155,8 +158,9 @@ async def ask_texts(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict
     """Put texts to an oracle, inside the budget. An answer that is no label is a failed try, and asked for again."""
     reset(seat)
     found: dict[TextId, Asked] = {}
-    for start in range(0, len(texts), MOST_AT_ONCE):
-        part = texts[start : start + MOST_AT_ONCE]
+    most = MOST_IN_BATCHES if seat.settings.in_batches else MOST_AT_ONCE
+    for start in range(0, len(texts), most):
+        part = texts[start : start + most]
         by_id = {t.id: t for t in part}
 
         def check(question: Question, answer: Answer, by_id: Mapping[TextId, Text] = by_id) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.errors import DataError
 from agent.job import Job, OracleSettings
-from agent.ledger import Ledger, PromptTokens, RunLock, Tariff
+from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
 from agent.records import Label, MicroDollars, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
@@ -44,7 +44,7 @@ class Workbench:
         self.watch: Watch = watch or Silent()
         self.halted = False
         self.trained = False  # the student has learnt something
-        self._lock: RunLock | None = None
+        self._locks: list[RunLock | JobLock] = []
         self._opened: list[Any] = []
         self._on_halt: list[Callable[[], None]] = []
         self._rows: dict[TextId, int] = {}  # where picked texts are in the pool
@@ -62,13 +62,26 @@ class Workbench:
         for thing in reversed(self._opened):
             thing.close()
         self._opened.clear()
-        if self._lock is not None:
-            self._lock.close()
+        self._let_go()
 
     def own(self) -> None:
-        """Take the job's lock, so that one run at a time spends its money. Raises JobLocked."""
-        if self._lock is None:
-            self._lock = RunLock(self.job.output_folder)
+        """Take the job, so that one run at a time spends its money: its folder, and its name in the store.
+
+        Nothing of the job is changed before both are had. Raises JobLocked, StoreError also for a damaged file.
+        """
+        if self._locks:
+            return
+        try:
+            self._locks.append(RunLock(self.job.output_folder))
+            self._locks.append(JobLock(self.existing_store, self.job.name))
+            self.existing_store.check()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        while self._locks:
+            self._locks.pop().close()
 
     def halt(self) -> None:
         """A person wants to stop: nothing new is sent. Safe to call from a signal handler."""
@@ -112,7 +125,7 @@ class Workbench:
         """The purse. Opening it calls ambiguous what a dead run left open, so the job must be owned."""
         bounds = {name: tokens.bound for name, tokens in self.tokenizers.items()}
         ledger = Ledger(self.store, self.job.name, self.job.oracle, bounds=bounds)
-        if self._lock is None:
+        if not self._locks:
             raise RuntimeError("own the job before its ledger is opened")
         ledger.recover()
         self._opened.append(ledger)

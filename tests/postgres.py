@@ -28,6 +28,8 @@ VERSIONS = ("17", "16", "15")
 READY = "database system is ready to accept connections"
 # no durability against a power cut, which no test makes; what a killed client had committed is kept all the same
 QUICK = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB", "autovacuum=off")
+# everybody is trusted, but for one who has to give a password
+WHO = "host all guarded 127.0.0.1/32 scram-sha-256\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n"
 
 WATCHER = """
 import json, os, shutil, signal, subprocess, sys, threading
@@ -88,6 +90,7 @@ class PostgresServer:
         # sorts like a dictionary, not like Python: what relies on the order of a query has to say so
         make += ["--locale=C", "--locale-provider=icu", "--icu-locale=en-US"]
         subprocess.run(make, check=True, capture_output=True, **self._as)  # type: ignore[call-overload]
+        (data / "pg_hba.conf").write_text(WHO)
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(self.port), "-k", str(self.folder)]
         command += ["-h", "127.0.0.1", *(part for setting in QUICK for part in ("-c", setting))]
         self._start(command)
@@ -185,7 +188,7 @@ def _free_port() -> int:
 
 
 def _somebody(folder: Path) -> dict[str, object]:
-    """PostgreSQL refuses to run as root; then it runs as its own user, or as nobody, and the folder is given to it."""
+    """PostgreSQL refuses to run as root; then it runs as its own user, or as nobody, who is given the folder."""
     if os.geteuid() != 0:
         return {}
     import grp
@@ -208,8 +211,7 @@ def _interrupted() -> Iterator[None]:
 
 def main() -> None:
     """A server for a person at work: in the foreground until Ctrl-C, gone afterwards."""
-    parser = argparse.ArgumentParser(description="A throw-away PostgreSQL in the foreground; Ctrl-C ends and removes it.")
-    parser.parse_args()
+    argparse.ArgumentParser(description="A throw-away PostgreSQL in the foreground, gone after Ctrl-C.").parse_args()
     try:
         server = PostgresServer(template=False)
     except NotInstalled as missing:

@@ -10,7 +10,7 @@ import pytest
 
 from agent import asking
 from agent.asking import Asker
-from agent.errors import Charge, EndpointError, OracleError, TapeMiss
+from agent.errors import AnswerInvalid, Charge, EndpointError, OracleError, TapeMiss
 from agent.job import OracleSettings, Price
 from agent.ledger import Ledger
 from agent.records import Answer, AnswerSchema, Message, MicroDollars, Question, TextId, Usage
@@ -152,7 +152,9 @@ def test_the_cap_holds_and_is_used_to_the_last_question_that_surely_fits(store: 
     worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(0))
     cost = 11 * 1_000_000
     store.open_job("job", {}, "print", MicroDollars(worst + 20 * cost))
-    found, asker = ask(store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(100)], max_concurrency=16)
+    found, asker = ask(
+        store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(100)], max_concurrency=16
+    )
     spending = store.spending("job")
     assert asker.state.exhausted
     assert spending.spent <= spending.cap
@@ -189,7 +191,9 @@ def test_a_halt_sends_nothing_more_and_settles_what_is_under_way(store: Store) -
     async def go() -> tuple[dict, FakeOracle]:
         async with Ledger(store, "job", [SETTINGS]) as ledger:
             oracle = FakeOracle(lambda *_: answer())
-            asker = Asker(oracle, ledger, store, max_concurrency=3, watch=lambda s: asker.halt() if s.done == 4 else None)
+            asker = Asker(
+                oracle, ledger, store, max_concurrency=3, watch=lambda s: asker.halt() if s.done == 4 else None
+            )
             return await asker.ask([question(i) for i in range(100)]), oracle
 
     found, oracle = asyncio.run(go())
@@ -238,3 +242,112 @@ def test_a_halt_between_two_attempts_sends_no_further_one_and_fails_no_text(stor
     oracle, asker = FakeOracle(act), None
     assert asyncio.run(go()) == {}
     assert oracle.asked == ["0"]
+
+
+# rows that fail, and rows that are alike -----------------------------------------------------------------------
+
+
+def test_a_text_that_failed_three_times_has_failed_for_good_also_for_the_next_run(store: Store) -> None:
+    failing = FakeOracle(lambda *_: OracleError("HTTP 500", charge=Charge.UNKNOWN))
+    found, _ = ask(store, failing, [question(1)], attempts=3)
+    assert found[TextId("1")].reasons == ("HTTP 500",) * 3
+    spent = store.spending("job").spent
+    again = FakeOracle(lambda *_: answer())
+    found, asker = ask(store, again, [question(1), question(2)], attempts=3)
+    assert again.asked == ["2"]
+    assert found[TextId("1")].answer is None
+    assert asker.state.failed == 1
+    assert store.spending("job").spent > spent, "the other text was not stopped by it"
+
+
+def test_a_refusal_by_a_busy_endpoint_is_no_failure_of_the_text(store: Store) -> None:
+    def busy_at_first(_: str, nth: int) -> Answer | Exception:
+        return OracleError("HTTP 429", charge=Charge.NONE, busy=True) if nth < 8 else answer()
+
+    found, _ = ask(store, FakeOracle(busy_at_first), [question(1)], attempts=2)
+    assert found[TextId("1")].answer is not None
+    assert states(store) == [AttemptState.RELEASED] * 7 + [AttemptState.SETTLED]
+
+
+def test_an_endpoint_that_stays_busy_is_given_up_and_the_text_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_S", -1.0)
+    oracle = FakeOracle(lambda *_: OracleError("HTTP 429", charge=Charge.NONE, busy=True))
+    with pytest.raises(EndpointError, match="too busy"):
+        ask(store, oracle, [question(1)])
+    assert store.spending("job").spent == 0
+
+
+def test_an_endpoint_that_asks_for_an_hour_stops_the_run_instead_of_waiting(store: Store) -> None:
+    oracle = FakeOracle(lambda *_: OracleError("HTTP 429", charge=Charge.NONE, busy=True, retry_after_s=3600))
+    with pytest.raises(EndpointError, match="60 minutes"):
+        ask(store, oracle, [question(1)])
+
+
+def checked(
+    store: Store, says: Callable[[int], str], again: bool = False
+) -> tuple[dict[TextId, asking.Asked], FakeOracle]:
+    """One question, put to an oracle that says `says(n)` the nth time; only "a" is a label."""
+
+    def check(_: Question, given: Answer) -> None:
+        if given.content != "a":
+            raise AnswerInvalid(f"no label: {given.content}")
+
+    async def go() -> tuple[dict[TextId, asking.Asked], FakeOracle]:
+        async with Ledger(store, "job", [SETTINGS]) as ledger:
+            oracle = FakeOracle(lambda _, nth: Answer(says(nth), "m", Usage(10, 1)))
+            return await Asker(oracle, ledger, store).ask([question(1)], check), oracle
+
+    return asyncio.run(go())
+
+
+def test_an_answer_that_is_no_label_is_paid_kept_and_asked_for_again(store: Store) -> None:
+    found, oracle = checked(store, lambda nth: "a" if nth == 2 else "garbage")
+    asked = found[TextId("1")]
+    assert (asked.answer and asked.answer.content, asked.reasons) == ("a", ("no label: garbage",))
+    assert len(oracle.asked) == store.spending("job").settled_count == 2
+    found, oracle = checked(store, lambda _: "never asked")
+    assert oracle.asked == []
+    assert found[TextId("1")].answer is not None
+
+
+def test_an_endpoint_that_says_the_same_wrong_thing_twice_is_not_asked_a_third_time(store: Store) -> None:
+    found, oracle = checked(store, lambda _: "garbage")
+    assert len(oracle.asked) == 2
+    assert found[TextId("1")].reasons == ("no label: garbage",) * 2
+
+
+def test_other_wrong_answers_are_tried_as_often_as_the_job_allows_over_all_runs(store: Store) -> None:
+    found, oracle = checked(store, lambda nth: f"garbage {nth}")
+    assert len(oracle.asked) == 3
+    assert found[TextId("1")].answer is None
+    _, oracle = checked(store, lambda _: "a")
+    assert oracle.asked == []
+
+
+def test_equal_questions_share_one_call(store: Store) -> None:
+    alike = [Question("same", TextId(f"t{i}"), (Message("user", "x"),), SCHEMA, "prompt") for i in range(5)]
+    found, oracle = {}, FakeOracle(lambda *_: answer())
+    found, asker = ask(store, oracle, [*alike, question(1)])
+    assert len(oracle.asked) == 2
+    assert len(found) == asker.state.total == asker.state.done == 6
+    assert [found[q.text_id].bought for q in alike] == [True, False, False, False, False]
+    assert len({found[q.text_id].answer_id for q in alike}) == 1
+
+
+def test_what_another_job_of_the_store_has_bought_is_used_and_counted_as_saved(store: Store) -> None:
+    ask(store, FakeOracle(lambda *_: answer(10)), [question(1), question(2)])
+    store.open_job("second", {}, "print", MicroDollars(10**12))
+
+    async def go(oracle: FakeOracle) -> dict[TextId, asking.Asked]:
+        async with Ledger(store, "second", [SETTINGS]) as ledger:
+            return await Asker(oracle, ledger, store).ask([question(i) for i in range(3)])
+
+    oracle = FakeOracle(lambda *_: answer(10))
+    asyncio.run(go(oracle))
+    asyncio.run(go(oracle))
+    assert oracle.asked == ["0"]
+    assert store.reused("second") == (2, 2 * 11 * 1_000_000)
+    assert store.reused("job") == (0, 0)
+    assert store.spending("second").spent == 11 * 1_000_000

@@ -1,4 +1,4 @@
-"""The money of batches: many attempts reserved in one commit with the batch that they are sent in, and ended in groups.
+"""The money of batches: attempts reserved in one commit with the batch that they are sent in, and ended in groups.
 
 What is reserved here outlives the process: a provider works on without us, and the next run asks what came of it.
 """
@@ -6,7 +6,7 @@ What is reserved here outlives the process: a provider works on without us, and 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +77,8 @@ class BatchLedger:
             ]
             if len(lines) < least:
                 raise self.store.no_room(self.job, worsts[0], tx=tx)
-            details = {"lines": len(lines), "limit_s": self._limit_s(lines)}
-            batch = self.store.move_batch(batch_id, BatchState.PREPARED, details=details, tx=tx)
+            known: dict[str, Any] = {"lines": len(lines), "limit_s": self._limit_s(lines)}
+            batch = self.store.move_batch(batch_id, BatchState.PREPARED, details=known, tx=tx)
         return Opened(batch, lines)
 
     def move(self, batch: BatchRow, state: BatchState, **what: Any) -> BatchRow:
@@ -99,9 +99,9 @@ class BatchLedger:
     def end_by_time(self, batch: BatchRow, ends: Sequence[LineEnd], seconds: float | None) -> dict[int, int]:
         """The same where the price is one for time: what the batch took is shared by the lines that were answered.
 
-        What those cannot bear is borne by lines without an answer, as many as it takes; the others cost nothing. Where
-        nobody knows how long it took, every line costs its worst case. All of it in one commit: a share depends on
-        all the others.
+        What those cannot bear is borne by lines without an answer, as many as it takes; the others cost nothing.
+        Where nobody knows how long it took, every line costs its worst case. All of it in one commit: a share depends
+        on all the others.
         """
         answered = [e for e in ends if e.answer is not None]
         failed = [e for e in ends if e.answer is None]
@@ -151,8 +151,3 @@ class BatchLedger:
             return None if command is None else command.timeout_s
         paid_s = float(sum(line.worst for _, line in lines) * 3600 / (rate * 1_000_000))
         return min(command.timeout_s, paid_s)
-
-
-def unfinished(store: Store, job: str, oracle: str) -> Mapping[int, BatchRow]:
-    """Batches of earlier runs, or of this one, that still hold money. Id to batch, oldest first."""
-    return {b.id: b for b in store.batches(job, oracle, unfinished=True)}

@@ -113,12 +113,18 @@ class Ledger:
             self._purse = Purse(sums.cap, sums.spent, sums.reserved, sums.ambiguous_count)
         return self._purse
 
+    def look_again(self) -> None:
+        """Have `purse` read the store anew: a batch moved money past this ledger's own attempts."""
+        self._purse = None
+
     def recover(self) -> int:
-        """Call ambiguous what earlier runs left open, as they may have sent it; returns how many attempts.
+        """Take the job over, and call ambiguous what earlier runs left open, as they may have sent it; how many.
 
         Call it once, at the start, while holding the job's RunLock: only then is every other owner dead.
         """
-        return self._store.abandon_reservations(self.job, self.owner)
+        with self._store.transaction() as tx:
+            self._store.take_over(self.job, self.owner, tx=tx)
+            return self._store.abandon_reservations(self.job, self.owner, tx=tx)
 
     async def reserve(self, oracle: Named | str, question: Question) -> Reservation:
         """Set the worst case aside. Raises BudgetExceeded where the cap has no room for it, StoreError.
@@ -223,10 +229,12 @@ class Ledger:
 
 
 def endpoint_of(oracle: OracleSettings) -> str:
-    """Who answers, as it is kept beside answers: the address without secrets, or the tape's file name.
+    """Who answers, as it is kept beside answers: the address without secrets, the tape's file name, or a command.
 
     The model is part of each question's key already.
     """
+    if oracle.run_batch is not None:
+        return "run-batch"
     return f"tape:{Path(oracle.tape).name}" if oracle.tape is not None else without_secrets(oracle.base_url) or ""
 
 

@@ -77,7 +77,7 @@ def gpu_time(price: Price, seconds: float) -> MicroDollars:
 
 
 def in_batch(price: Price, share: Decimal) -> Price:
-    """What a token costs in a batch: `price.batch` times its live price, by default `share`. GPU-hours cost the same."""
+    """What a token costs in a batch: `price.batch` times its live price, by default `share`. A GPU-hour is one."""
     if price.gpu_hour is not None:
         return price
     share = share if price.batch is None else price.batch
@@ -86,7 +86,7 @@ def in_batch(price: Price, share: Decimal) -> Price:
 
 
 def shares(total: MicroDollars, most: Sequence[MicroDollars]) -> list[MicroDollars]:
-    """Split a cost over attempts as evenly as their worst cases `most` allow; all of them where it is more than that."""
+    """Split a cost over attempts as evenly as their worst cases `most` allow; the whole of these where it is more."""
     left, given = int(total), [0] * len(most)
     for place, i in enumerate(sorted(range(len(most)), key=lambda i: most[i])):
         given[i] = min(int(most[i]), -(-left // (len(most) - place)))

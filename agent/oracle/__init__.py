@@ -1,15 +1,21 @@
 """The large model: questions, the chat client, the start-up probe, and tapes. It does not know that it is metered."""
 
+from agent.oracle.batch import BatchApi
 from agent.oracle.chat import ChatOracle
 from agent.oracle.probe import Capabilities, obeyed, probe_question, serves
 from agent.oracle.prompt import Questions, Sampling, Template, one_a_class
+from agent.oracle.served import served_counts
+from agent.oracle.shards import FileOracle, Shards
 from agent.oracle.tape import TapeHeader, TapeOracle, read_tape, write_tape
 
 __all__ = [
+    "BatchApi",
     "Capabilities",
     "ChatOracle",
+    "FileOracle",
     "Questions",
     "Sampling",
+    "Shards",
     "TapeHeader",
     "TapeOracle",
     "Template",
@@ -17,6 +23,7 @@ __all__ = [
     "one_a_class",
     "probe_question",
     "read_tape",
+    "served_counts",
     "serves",
     "write_tape",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -19,41 +18,17 @@ from openai.types import Batch
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, without_secrets
+from agent.oracle.carrier import Look
 from agent.oracle.completion import told, words
 from agent.oracle.lines import URL, file_of
 from agent.store import BatchRow
 
 T = TypeVar("T")
 
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+ENDED = ("completed", "failed", "expired", "cancelled")
 LEAST_TIMEOUT_S = 120.0  # a file of 200 MB takes its time
 LOOKS = 3  # how often a batch is looked for before it is taken to be absent
 TAG = "labelwright"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is seen of a batch at one moment.
-
-    Attributes:
-        status: the provider's word for it.
-        ended: nothing more will be worked on.
-        done: lines that were answered so far; `failed`: lines that were refused; `total`: 0 where not known.
-        counted: whether the provider says how many were done and failed.
-        reason: what went wrong with the whole of it, "" where nothing did.
-        seconds: how long it was worked on, None where that is not known.
-        details: what is needed to fetch what came of it.
-    """
-
-    status: str
-    ended: bool
-    done: int = 0
-    failed: int = 0
-    total: int = 0
-    counted: bool = True
-    reason: str = ""
-    seconds: float | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BatchApi:
@@ -81,8 +56,8 @@ class BatchApi:
 
     async def send(self, batch: BatchRow, file: Path) -> Mapping[str, Any]:
         """Upload the lines, which costs nothing. Returns what to remember. Raises OracleError, EndpointError."""
-        made = await self._told(self._client.files.create(file=(file.name, file.read_bytes()), purpose="batch"))
-        return {"input_file_id": _text(made, "id"), "token": token_of(batch)}
+        made = await self._told(self._client.files.create(file=file, purpose="batch"))
+        return {"input_file_id": _text(made, "id")}
 
     async def start(self, batch: BatchRow) -> str:
         """Start the batch, and return the provider's name for it.
@@ -137,7 +112,7 @@ class BatchApi:
 
     def waits_for(self, batch: BatchRow) -> str:
         """What to tell a person about a batch that is not done."""
-        return f"batch {batch.remote_id} goes on at the provider"
+        return f"batch {batch.remote_id} is at the provider"
 
     async def close(self) -> None:
         await self._client.close()
@@ -161,11 +136,11 @@ class BatchApi:
     async def _download(self, file_id: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        async with self._translated():
-            async with self._client.files.with_streaming_response.content(file_id) as response:
-                with part.open("wb") as file:  # noqa: ASYNC230 - a few hundred kilobytes at a time
-                    async for piece in response.iter_bytes(1 << 18):
-                        file.write(piece)
+        download = self._client.files.with_streaming_response.content(file_id)
+        async with self._translated(), download as response:
+            with part.open("wb") as file:
+                async for piece in response.iter_bytes(1 << 18):
+                    file.write(piece)
         part.replace(path)
 
     async def _told(self, call: Awaitable[T]) -> T:
@@ -222,9 +197,8 @@ def _look(batch: Batch) -> Look:
     status = str(getattr(batch, "status", None) or "unknown")
     counts = getattr(batch, "request_counts", None)
     done, failed, total = (_count(counts, name) for name in ("completed", "failed", "total"))
-    began, ended = getattr(batch, "in_progress_at", None), None
-    for name in ("completed_at", "expired_at", "cancelled_at", "failed_at", "finalizing_at"):
-        ended = ended if ended is not None else getattr(batch, name, None)
+    began, *ends = (getattr(batch, f"{name}_at", None) for name in ("in_progress", "finalizing", *ENDED))
+    ended = next((at for at in ends if _is_time(at)), None)
     files = {f"{w}_file_id": getattr(batch, f"{w}_file_id", None) for w in ("output", "error")}
     return Look(
         status=status,
@@ -234,7 +208,7 @@ def _look(batch: Batch) -> Look:
         total=total or 0,
         counted=done is not None and failed is not None,
         reason=_wrong(batch),
-        seconds=max(0.0, float(ended - began)) if _is_time(began) and _is_time(ended) else None,
+        seconds=max(0.0, float(ended - began)) if began is not None and ended is not None else None,
         details={name: str(i) for name, i in files.items() if i},
     )
 

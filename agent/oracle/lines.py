@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agent.errors import Charge, OracleError
 from agent.oracle.completion import answer_of, told, words
 from agent.records import Answer
 
-URL = "/v1/chat/completions"
+URL: Final = "/v1/chat/completions"
 MARK = "lw-"
 NEVER_RUN = frozenset({"batch_expired", "batch_cancelled", "batch_canceled"})
 TRY_AGAIN = (408, 409, 425, 429)
@@ -49,11 +49,16 @@ class Returned:
         """The batch ended before this line was worked on."""
         return _code(self.error) in NEVER_RUN
 
+    @property
+    def completed(self) -> bool:
+        """The line was answered, with whatever."""
+        return self.error is None and self.status in (0, 200)
+
     def answer(self, model: str) -> Answer:
         """The answer. Raises OracleError, which says whether the line may have been charged."""
         if self.never_ran:
             raise OracleError(f"not run: {_code(self.error)}", charge=Charge.NONE)
-        if self.error is None and self.status in (0, 200):
+        if self.completed:
             return answer_of(self.body, model)
         said = told(self.error if self.error is not None else self.body, "no message")
         if isinstance(self.error, str):

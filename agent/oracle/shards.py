@@ -18,14 +18,13 @@ from typing import Any
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, RunBatchSettings
-from agent.oracle.batch import Look
+from agent.oracle.carrier import ELSEWHERE, Look
 from agent.oracle.chat import request_body
 from agent.oracle.lines import file_of
 from agent.oracle.prompt import AnswerMode
 from agent.records import Answer, Question
 from agent.store import BatchRow
 
-ELSEWHERE = "elsewhere"  # nobody runs it here: a person takes the files away and brings the answers back
 NEVER_BEGAN = (2, 126, 127)  # what a command says that did not understand its arguments, or is not there
 
 
@@ -83,21 +82,22 @@ class Shards:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with self._path(batch, "log").open("wb") as log:
-                process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
+                # the person's own command, without a shell; asyncio's way ends a process with its loop
+                process = subprocess.Popen(  # noqa: ASYNC220, S603
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    cwd=self.folder,
                     start_new_session=True,  # Ctrl-C is for us
                     pass_fds=(lock,),
                 )
-            os.write(lock, str(process.pid).encode())
+            with suppress(OSError):  # the number is for a run that comes later, should this one die here
+                os.write(lock, str(process.pid).encode())
         except OSError as error:
             self._path(batch, "log").unlink(missing_ok=True)
             raise EndpointError(
-                f"oracle {self.name}: cannot run {command[0]!r}: {error.strerror}; mend `run_batch.command`, or set it "
-                "to null and answer the files elsewhere"
+                f"oracle {self.name}: cannot run {command[0]!r}: {error.strerror}; mend `run_batch.command`, or set "
+                "it to null and answer the files elsewhere"
             ) from None
         finally:
             os.close(lock)
@@ -119,13 +119,13 @@ class Shards:
         if batch.remote_id == ELSEWHERE:
             there = output.exists()
             return Look("completed" if there else ELSEWHERE, ended=there, counted=False)
-        if self._is_locked(batch):
+        if self._is_running(batch):
             seconds = time.time() - float(batch.details.get("started_at", time.time()))
             if seconds > float(batch.details.get("limit_s") or self._settings.timeout_s):
                 self._end(batch)
             return Look("running", ended=False, done=_count_lines(output), counted=False, seconds=seconds)
-        code = self._running[batch.id].wait() if batch.id in self._running else None
-        status = "completed" if output.exists() else "failed"
+        code = self._running[batch.id].returncode if batch.id in self._running else None
+        status = "completed" if output.exists() else "died"
         if code in NEVER_BEGAN and not output.exists():
             status = "not begun"
         return Look(
@@ -139,7 +139,7 @@ class Shards:
 
     async def cancel(self, batch: BatchRow) -> None:
         """End the command, if it runs."""
-        if batch.remote_id != ELSEWHERE and self._is_locked(batch):
+        if batch.remote_id != ELSEWHERE and self._is_running(batch):
             self._end(batch)
 
     async def close(self) -> None:
@@ -154,11 +154,16 @@ class Shards:
         """What to tell a person about a batch that is not done."""
         if batch.remote_id == ELSEWHERE:
             return f"{self._path(batch, 'input')} is to be answered as {self._path(batch, 'output')}"
-        return f"{self._settings.command[0] if self._settings.command else ''} goes on as process {batch.remote_id}"
+        command = self._settings.command or ["the command"]
+        return f"{command[0]} works on them as process {batch.remote_id}"
 
     def _path(self, batch: BatchRow, what: str) -> Path:
         path = file_of(self.folder, batch.oracle, batch.id, what)
         return path.with_suffix("") if what in ("lock", "log") else path
+
+    def _is_running(self, batch: BatchRow) -> bool:
+        ours = self._running.get(batch.id)
+        return self._is_locked(batch) if ours is None else ours.poll() is None
 
     def _is_locked(self, batch: BatchRow) -> bool:
         try:
@@ -171,7 +176,7 @@ class Shards:
         return False
 
     def _end(self, batch: BatchRow) -> None:
-        """Only while the lock is held: then the process number is still the command's own."""
+        """Only while it runs: then the process number is still the command's own."""
         if batch.remote_id.isdigit():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(batch.remote_id), signal.SIGKILL)

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.records import MicroDollars, Usage
+from agent.records import MicroDollars
+from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved
 
 FORMAT = 1
 UNITS = {"money": "micro-dollars", "time": "UTC", "price": "dollars per million tokens, or per GPU-hour"}
-NOTHING = MicroDollars(0)
-NO_USE = Usage(0, 0)
 # The models that every job compares, in the order in which a person reads them.
 MODELS = ("oracle", "student_random", "student_selected", "distilled")
 
@@ -120,48 +119,6 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
-    """Where the budget went. `ambiguous` is part of `spent`; `invalid` is what answers that were no label cost;
-    `elsewhere` is what was asked about texts of no round, such as the gold set."""
-
-    cap: MicroDollars = NOTHING
-    spent: MicroDollars = NOTHING
-    reserved: MicroDollars = NOTHING
-    ambiguous: MicroDollars = NOTHING
-    invalid: MicroDollars = NOTHING
-    elsewhere: MicroDollars = NOTHING
-    settled_count: int = 0
-    released_count: int = 0
-    ambiguous_count: int = 0
-    invalid_count: int = 0
-    elsewhere_count: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class OracleUse:
-    """What one oracle answered and cost. `price` is dollars per million tokens by kind, as the job file says."""
-
-    name: str
-    model: str = ""
-    price: Mapping[str, float] = field(default_factory=dict)
-    usage: Usage = NO_USE
-    spent: MicroDollars = NOTHING
-    answers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What was not paid: answers of the store used again, prompt tokens the endpoint had cached, and copies of a
-    text that received the label of their first."""
-
-    answers: int = 0
-    answers_cost: MicroDollars = NOTHING
-    cached_tokens: int = 0
-    cached_cost: MicroDollars = NOTHING
-    copies: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Tally:
     """How many texts a class received, by who decided."""
 
@@ -247,30 +204,22 @@ class WaitingText:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedText:
-    """One text with answers that failed or were no label, and what they cost."""
-
-    id: str
-    text: str
-    reasons: tuple[str, ...]
-    cost: MicroDollars = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
 class Reviews:
-    """What people did: labels given, texts skipped, seconds spent in all."""
+    """What people did: labels given, texts skipped, seconds spent in all, and the minutes they have (None: any)."""
 
     labelled: int = 0
     skipped: int = 0
     people: int = 0
     seconds: float = 0.0
+    minutes: float | None = None
 
 
 @dataclass(frozen=True)
 class Findings:
     """All that is known of a job at one moment.
 
-    `waiting` and `failed` hold the first items, `waiting_count` and `failed_count` say how many there are.
+    `waiting` and `failed` hold the first items, `waiting_count` and `failed_count` say how many there are; `failed`
+    are texts that were asked in vain and wait for a person, `failed_reasons` why, with how many texts each.
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands.
     """
 
@@ -280,9 +229,9 @@ class Findings:
     pool_texts: int | None = None
     bought: int = 0
     labelled: int = 0
-    money: Money = Money()
+    money: Money = field(default_factory=Money)
     oracles: tuple[OracleUse, ...] = ()
-    saved: Saved = Saved()
+    saved: Saved = field(default_factory=Saved)
     models: tuple[Model, ...] = tuple(Model(name) for name in MODELS)
     stop: str | None = None
     rounds: tuple[Round, ...] = ()
@@ -294,6 +243,8 @@ class Findings:
     waiting_count: int = 0
     waiting: tuple[WaitingText, ...] = ()
     failed_count: int = 0
+    failed_cost: MicroDollars = NOTHING
+    failed_reasons: tuple[tuple[str, int], ...] = ()
     failed: tuple[FailedText, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
@@ -16,7 +16,7 @@ from agent.report.books import Books
 from agent.report.comparison import gain
 from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Reviews, Round, Tally, WaitingText, known
 from agent.report.wording import plain, reason
-from agent.store import PickRow, QueueRow, RoundRow, RouteRow, Store
+from agent.store import JobRow, PickRow, QueueRow, RoundRow, RouteRow, Store
 from agent.tasks import Task
 
 Final = Mapping[str, Mapping[str, Any]]
@@ -76,9 +76,9 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         rounds=store.rounds(job),
         answered={label.text_id: label for label in given},
     )
-    books = Books.open(store, job, have.picks, given)
+    books = Books.open(store, job)
+    money = books.money()
     rounds = tuple(_round(r, books) for r in have.rounds if r.round >= 0)
-    failed = books.failed_texts(store)
     return Findings(
         job=job,
         kind=task.kind,
@@ -86,7 +86,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         pool_texts=evidence.pool_texts,
         bought=len(have.answered),
         labelled=len(have.current),
-        money=books.money(),
+        money=replace(money, per_label=money.spent / len(have.answered) if have.answered else None),
         oracles=books.oracles(row.settings),
         saved=books.saved(row.settings, evidence.copies),
         rounds=rounds,
@@ -94,11 +94,10 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         gain=evidence.gain or gain(rounds),
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds),
-        reviews=_reviews(store, job),
+        reviews=_reviews(store, row),
         waiting_count=store.queue_size(job, include_skipped=True),
         waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),
-        failed_count=len(books.failures),
-        failed=failed,
+        **books.failed(),
         settings=row.settings,
         versions=_versions(),
         prompt_hashes=tuple(sorted({x.prompt_hash for x in given if x.prompt_hash})),
@@ -253,14 +252,16 @@ def _waiting(task: Task, q: QueueRow) -> WaitingText:
     )
 
 
-def _reviews(store: Store, job: str) -> Reviews:
-    rows = store.reviews(job)
+def _reviews(store: Store, job: JobRow) -> Reviews:
+    rows = store.reviews(job.name)
+    budget = job.settings.get("budget")
     standing_rows = [r for r in rows if not r.undone]
     return Reviews(
         labelled=len({r.text_id for r in standing_rows if r.action == "label"}),
         skipped=len({r.text_id for r in standing_rows if r.action == "skip"}),
         people=len({r.person for r in rows}),
-        seconds=sum(known(r.seconds) or 0.0 for r in rows),
+        seconds=store.review_seconds(job.name),
+        minutes=known(budget.get("minutes")) if isinstance(budget, Mapping) else None,
     )
 
 

@@ -35,14 +35,17 @@ MISSING = {
     "distilled": "No model was distilled yet: labelwright distil job.yaml, with distil.enabled on.",
 }
 MEASURES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "micro_f1": "Micro F1"}
+CHARGED = {"ambiguous": "may be: counted as spent", "invalid": "yes: paid, and no label", "released": "no"}
 PRICES = {"input": "input", "cached_input": "cached", "output": "output", "gpu_hour": "a GPU-hour"}
 WRITERS: dict[str, Callable[[float], str]] = {
     "count": wording.count,
     "percent": wording.percent,
     "points": wording.points,
     "dollars": wording.dollars,
+    "dollars_each": wording.dollars_each,
     "decimal": wording.decimal,
     "seconds": wording.seconds,
+    "minutes": wording.minutes,
     "price": wording.price,
 }
 MONTHS = (
@@ -214,6 +217,7 @@ def _environment() -> Environment:
         "stopped": wording.stopped,
         "moment": _moment,
         "measure": _measure,
+        "charged": lambda state: CHARGED.get(state, wording.plain(state, 30)),
         "price_kind": lambda kind: PRICES.get(kind, wording.plain(kind, 30)),
     }
     return env

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.report import wording
-from agent.report.findings import Confusion, Money, Tally
+from agent.report.findings import Confusion, Tally
+from agent.report.sums import Money
 
 MATRIX_AT_MOST = 12  # classes: beyond that a matrix is a carpet, and the confused pairs say more
 PAIRS = 20
@@ -22,6 +23,7 @@ def meter(money: Money) -> dict[str, str]:
         "settled": f"{min(100.0, 100 * settled / cap):.2f}",
         "ambiguous": f"{min(100.0, 100 * money.ambiguous / cap):.2f}",
         "share": wording.percent(money.spent / cap),
+        "left_dollars": wording.dollars(max(0, money.cap - money.spent - money.reserved)),
         "settled_dollars": wording.dollars(settled),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import floor, log10
 
 NARROW_SPACE = "\u202f"  # between a number and its unit: never breaks the line
 MINUS = "\u2212"
@@ -70,6 +71,15 @@ def dollars(micro: float) -> str:
     return f"{sign}${size / 1e6:,.{2 if size >= 1_000_000_000 else 4}f}"
 
 
+def dollars_each(micro: float) -> str:
+    """Micro-dollars that one of many things costs, to three digits that count: `$0.0000359`, `$0.0214`, `$1.83`."""
+    size = abs(micro) / 1e6
+    if size == 0:
+        return "$0"
+    decimals = max(2, 2 - floor(log10(size)))
+    return f"{MINUS if micro < 0 else ''}${size:,.{decimals}f}"
+
+
 def price(dollars_each: float) -> str:
     """A price in dollars with all its decimals, at least two: `$0.05`, `$0.125`."""
     return f"${dollars_each:,.2f}" if round(dollars_each, 2) == dollars_each else f"${dollars_each:,.10f}".rstrip("0")
@@ -111,6 +121,11 @@ def seconds(duration: float) -> str:
     if minutes < 60:
         return f"{minutes}{NARROW_SPACE}min {rest}{NARROW_SPACE}s"
     return f"{minutes // 60}{NARROW_SPACE}h {minutes % 60}{NARROW_SPACE}min"
+
+
+def minutes(duration: float) -> str:
+    """Seconds as minutes, without a unit: `12`, and below ten `3.4`."""
+    return f"{duration / 60:.1f}" if 0 < duration < 600 else f"{duration / 60:,.0f}"
 
 
 def plain(text: object, limit: int | None = None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.records import Label, Value
-from agent.store import QueueRow
+from agent.store import QueueRow, Trouble
 from agent.tasks import Task
 
 OPENING = 6000
@@ -36,8 +36,8 @@ SLICES = {
 BADGES = {"cold": "Typical", "unsure": "Unsure", "uncovered": "New ground", "random": "Random", "again": "Doubtful"}
 
 
-def card(row: QueueRow, task: Task) -> dict[str, Any]:
-    """One item as the page gets it: plain JSON."""
+def card(row: QueueRow, task: Task, trouble: Trouble | None = None) -> dict[str, Any]:
+    """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
@@ -49,16 +49,25 @@ def card(row: QueueRow, task: Task) -> dict[str, Any]:
         return item | {"badge": "Blind", "reason": why_here(row), "picked": "", "suggestion": None}
     return item | {
         "badge": BADGES.get(row.slice, row.slice.capitalize() or "For you"),
-        "reason": why_here(row),
+        "reason": why_here(row, trouble),
         "picked": _picked(row),
         "suggestion": None if row.suggestion is None else _suggestion(row.suggestion, task),
     }
 
 
-def why_here(row: QueueRow) -> str:
+def failed(row: QueueRow) -> bool:
+    """Whether a text waits because it was asked in vain."""
+    return not row.blind and row.reason.partition(":")[0].strip() == "failed"
+
+
+def why_here(row: QueueRow, trouble: Trouble | None = None) -> str:
     """Why a text waits for a person, as a sentence; nothing of the machine where it is blind."""
     if row.blind:
         return BLIND
+    if trouble is not None and failed(row):
+        times = "once" if trouble.times == 1 else f"{trouble.times} times"
+        reasons = "; ".join(f"{why}{f' ({n} times)' if n > 1 else ''}" for why, n in trouble.reasons)
+        return f"The oracle failed {times}, for {_dollars(trouble.cost)}: {_sentence(reasons)}"
     kind, colon, more = row.reason.partition(":")
     words = REASONS.get(kind.strip(), kind) + colon + more
     return _sentence(words) or "It waits for a person."
@@ -104,6 +113,11 @@ def _picked(row: QueueRow) -> str:
     figures = _figures(row)
     because = f" because {cause}" if cause else ""
     return f"Picked in round {row.round}{because}{f' ({figures})' if figures else ''}."
+
+
+def _dollars(micro: int) -> str:
+    """Micro-dollars to the last one, without zeros that say nothing."""
+    return f"${micro / 1e6:.6f}".rstrip("0").rstrip(".")
 
 
 def _figures(row: QueueRow) -> str:

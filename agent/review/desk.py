@@ -6,6 +6,7 @@ The database holds everything; a `Desk` may be thrown away and made again at any
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,8 +14,8 @@ from typing import Any
 
 from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
-from agent.review.card import card, plain, said
-from agent.store import ReviewRow, Store
+from agent.review.card import card, failed, plain, said
+from agent.store import QueueRow, ReviewRow, Store
 from agent.tasks import Task
 
 LABEL, SKIP = "label", "skip"
@@ -45,9 +46,20 @@ class Desk:
         return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def items(self, limit: int, *, again: bool) -> list[dict[str, Any]]:
-        """The next items, most urgent first; with `again` those that were skipped too, at the end."""
+        """The next items, most urgent first; with `again` those that were skipped too, at the end.
+
+        None once the people's minutes are used up: what a person is at then is still saved, but nothing is added.
+        """
+        minutes = self.minutes()
+        if minutes is not None and minutes["used"] >= minutes["of"]:
+            return []
         rows = self.store.queue(self.job.name, include_skipped=again, limit=limit)
-        return [card(row, self.task) for row in rows]
+        return self._cards(rows)
+
+    def minutes(self) -> dict[str, float] | None:
+        """Minutes that people spent on this job, and how many they have; None where there is no end to them."""
+        most = self.job.budget.minutes
+        return None if most is None else {"used": self.store.review_seconds(self.job.name) / 60, "of": most}
 
     def figures(self) -> dict[str, Any]:
         """How much is left (without what was skipped), skipped and done by this person, and their newest act."""
@@ -58,6 +70,7 @@ class Desk:
             "skipped": self.store.queue_size(self.job.name, include_skipped=True) - left,
             "done": sum(act.action == LABEL for act in mine),
             "newest": mine[-1].id if mine else None,
+            "minutes": self.minutes(),
         }
 
     def text(self, text_id: TextId) -> str:
@@ -121,9 +134,14 @@ class Desk:
         words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."
         return {
             "said": words if row else f"{words} The text no longer waits for a person.",
-            "item": None if row is None else card(row, self.task),
+            "item": None if row is None else self._cards([row])[0],
             "was": None if value is None else plain(value, self.task),
         }
+
+    def _cards(self, rows: Sequence[QueueRow]) -> list[dict[str, Any]]:
+        wrong = [row.text_id for row in rows if failed(row)]
+        troubles = self.store.troubles(self.job.name, wrong) if wrong else {}
+        return [card(row, self.task, troubles.get(row.text_id)) for row in rows]
 
     def _acts(self) -> list[ReviewRow]:
         """What this person did and did not take back, oldest first."""

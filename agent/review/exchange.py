@@ -1,13 +1,15 @@
 """The queue as a CSV table, for people who would rather fill in a column than use the page.
 
 Columns: id, text, suggestion, confidence, reason, label. Only `label` is to be filled in; `id` and `label` are all
-that is read back. An empty label leaves the text in the queue. Where no label is a label too (multilabel), write [].
+that is read back, and `seconds` where somebody added such a column: it counts towards the people's minutes. An empty
+label leaves the text in the queue. Where no label is a label too (multilabel), write [].
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +19,10 @@ from pathlib import Path
 from agent.errors import DataError
 from agent.job import Job
 from agent.records import Source, Text, TextId, Value
-from agent.review.card import finite, why_here
+from agent.review.card import failed, finite, why_here
 from agent.review.cells import guarded, unguarded
-from agent.review.desk import LABEL, person_label, same
-from agent.store import QueueRow, Store
+from agent.review.desk import LABEL, LONGEST_S, person_label, same
+from agent.store import QueueRow, Store, Trouble
 from agent.tasks import Task
 
 COLUMNS = ("id", "text", "suggestion", "confidence", "reason", "label")
@@ -45,11 +47,12 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """One row with a label: the line it begins on (1-based), and its two cells."""
+    """One row with a label: the line it begins on (1-based), its two cells, and the seconds it took, 0 if unknown."""
 
     line: int
     text_id: TextId
     cell: str
+    seconds: float = 0.0
 
 
 # Out -------------------------------------------------------------------------------------------------------------
@@ -61,10 +64,11 @@ def export_queue(store: Store, job: Job, task: Task, path: str | Path) -> int:
     The file is whole or not there at all. Raises DataError where it cannot be written.
     """
     rows = store.queue(job.name, include_skipped=True)
+    troubles = store.troubles(job.name, [row.text_id for row in rows if failed(row)])
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
-    writer.writerows(_cells(row, task) for row in rows)
+    writer.writerows(_cells(row, task, troubles.get(row.text_id)) for row in rows)
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
@@ -77,7 +81,7 @@ def export_queue(store: Store, job: Job, task: Task, path: str | Path) -> int:
     return len(rows)
 
 
-def _cells(row: QueueRow, task: Task) -> list[str]:
+def _cells(row: QueueRow, task: Task, trouble: Trouble | None) -> list[str]:
     machine = None if row.blind else row.suggestion
     sure = None if machine is None else finite(machine.confidence)
     return [
@@ -85,7 +89,7 @@ def _cells(row: QueueRow, task: Task) -> list[str]:
         guarded(row.text),
         "" if machine is None else guarded(task.show(machine.value)),
         "" if sure is None else f"{sure:.4f}",
-        guarded(why_here(row)),
+        guarded(why_here(row, trouble)),
         "",
     ]
 
@@ -104,6 +108,7 @@ def import_queue(store: Store, job: Job, task: Task, path: str | Path, person: s
     path = Path(path)
     filled, empty = read_filled(path)
     values = _values(store, job, task, path, filled)
+    spent = {row.text_id: row.seconds for row in filled}
     with store.transaction(job.name) as tx:
         mine = {
             text_id: label
@@ -113,7 +118,7 @@ def import_queue(store: Store, job: Job, task: Task, path: str | Path, person: s
         new = [i for i, value in values.items() if i not in mine or not same(mine[i].value, value, task)]
         for text_id in new:
             label = person_label(text_id, values[text_id], person)
-            store.review(job.name, text_id, person, LABEL, label, tx=tx)
+            store.review(job.name, text_id, person, LABEL, label, spent.get(text_id, 0.0), tx=tx)
     replaced = sum(text_id in mine for text_id in new)
     return ImportReport(len(new) - replaced, replaced, len(values) - len(new), empty)
 
@@ -145,17 +150,18 @@ def _values(store: Store, job: Job, task: Task, path: Path, filled: Sequence[Fil
 def read_filled(path: Path) -> tuple[list[Filled], int]:
     """The rows of a table whose label is filled in, and how many are not. Raises DataError."""
     text = _read(path)
-    delimiter, id_at, label_at = _columns(text, path)
+    delimiter, id_at, label_at, seconds_at = _columns(text, path)
     filled: list[Filled] = []
     empty = 0
     for line, cells in _records(text, delimiter, path):
-        if len(cells) <= max(id_at, label_at):
+        if len(cells) <= max(id_at, label_at, seconds_at or 0):
             if any(cells):
                 raise DataError(f"{path}:{line}: only {len(cells)} cells; a row needs an id and a label, even empty")
             continue
         cell = unguarded(cells[label_at])
         if cell.strip():
-            filled.append(Filled(line, TextId(unguarded(cells[id_at])), cell))
+            seconds = _seconds(cells[seconds_at], path, line) if seconds_at is not None else 0.0
+            filled.append(Filled(line, TextId(unguarded(cells[id_at])), cell, seconds))
         else:
             empty += 1
     return filled, empty
@@ -173,12 +179,25 @@ def _read(path: Path) -> str:
         raise DataError(f"{path}:{line}: not UTF-8; in Excel, save it as `CSV UTF-8 (Comma delimited)`") from None
 
 
-def _columns(text: str, path: Path) -> tuple[str, int, int]:
-    """The delimiter that the first row makes sense with, and where its id and label columns are."""
+def _seconds(cell: str, path: Path, line: int) -> float:
+    """How long a person took; an empty cell is not known. Raises DataError."""
+    said = unguarded(cell).strip()
+    try:
+        found = float(said.replace(",", ".") or 0)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise DataError(f"{path}:{line}: seconds {said[:40]!r} is no time; give a number, or leave the cell empty")
+    return min(found, LONGEST_S)
+
+
+def _columns(text: str, path: Path) -> tuple[str, int, int, int | None]:
+    """The delimiter that the first row makes sense with, and where its id, label and seconds columns are."""
     heads = {mark: _head(text, mark) for mark in DELIMITERS}
     for mark, head in heads.items():
         if head.count("id") == 1 and head.count("label") == 1:
-            return mark, head.index("id"), head.index("label")
+            seconds = head.index("seconds") if head.count("seconds") == 1 else None
+            return mark, head.index("id"), head.index("label"), seconds
     found = ", ".join(sorted(heads.values(), key=len)[-1])[:200]
     raise DataError(f"{path}:1: needs one column `id` and one column `label`; found: {found or 'nothing'}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import BudgetExceeded, StoreError
@@ -119,6 +119,7 @@ class Attempts(Answers):
         if any(e.charged < 0 for e in ends):
             raise ValueError("a charge below zero")
         with self._write(tx) as sql:
+            self._lock_purses(sql, [e.attempt_id for e in ends])
             held = self._still_reserved(sql, [e.attempt_id for e in ends])
             if len(held) < len(ends):
                 raise self._ended_before(sql, ends, held)
@@ -145,7 +146,7 @@ class Attempts(Answers):
         a = t.attempts.c
         left = (a.job == job, a.state == AttemptState.RESERVED, a.owner != owner, a.batch_id.is_(None))
         ended = {"state": AttemptState.AMBIGUOUS, "charged": t.attempts.c.worst, "reason": reason, "ended_at": now()}
-        with self._write(tx) as sql:
+        with self._write(tx, job) as sql:
             worsts = sql.execute(update(t.attempts).where(*left).values(**ended).returning(t.attempts.c.worst))
             amounts = worsts.scalars().all()
             _pay(sql, job, reserved=sum(amounts), charged=sum(amounts))
@@ -171,19 +172,34 @@ class Attempts(Answers):
     def _take(self, tx: Connection, job: str, owner: str, worst: int) -> bool:
         """The guard of law 1, in one statement: set `worst` aside where it fits."""
         room = t.jobs.c.spent + t.jobs.c.reserved + worst <= t.jobs.c.cap
-        taken = update(t.jobs).where(t.jobs.c.name == job, room).values(reserved=t.jobs.c.reserved + worst)
+        ours = or_(t.jobs.c.owner.is_(None), t.jobs.c.owner == owner)
+        taken = update(t.jobs).where(t.jobs.c.name == job, ours, room).values(reserved=t.jobs.c.reserved + worst)
         return tx.execute(taken).rowcount == 1
 
     def _room(self, tx: Connection, job: str, owner: str) -> int:
         row = self._purse(tx, job)
+        if row.owner not in (None, owner):
+            raise StoreError(
+                f"store {self.name}: another run ({row.owner.rpartition('/')[0]}) took job {job!r} over, as this one's "
+                "lock was lost; nothing more is sent from here"
+            )
         return int(row.cap - row.spent - row.reserved)
 
     def _purse(self, tx: Connection, job: str) -> Any:
-        purse = select(t.jobs.c.spent, t.jobs.c.reserved, t.jobs.c.cap).where(t.jobs.c.name == job)
+        j = t.jobs.c
+        purse = select(j.spent, j.reserved, j.cap, j.owner).where(j.name == job)
         row = tx.execute(purse.with_for_update()).one_or_none()
         if row is None:
             raise StoreError(f"store {self.name}: no job {job!r}: open it before anything is reserved")
         return row
+
+    def _lock_purses(self, tx: Connection, ids: Sequence[int]) -> None:
+        """Everybody locks a job before its attempts: whoever takes it over would else wait for us, and we for them."""
+        if tx.dialect.name == "postgresql":
+            for part in in_parts(dict.fromkeys(ids)):
+                jobs = select(t.attempts.c.job).where(t.attempts.c.id.in_(part))
+                query = select(t.jobs.c.name).where(t.jobs.c.name.in_(jobs)).order_by(t.jobs.c.name)
+                tx.execute(query.with_for_update(key_share=True))
 
     def _still_reserved(self, tx: Connection, ids: Sequence[int]) -> dict[int, tuple[str, int]]:
         """Attempt to (job, worst), for those that are reserved; held until the transaction ends."""

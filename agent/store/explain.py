@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import NoReturn
 
@@ -29,7 +30,7 @@ HINTS = {
     "read-only transaction": ": that server takes no writes; give `store` the address of the one that does",
     "too many clients": ": end what is connected to it, or ask who runs the server to raise max_connections",
     "connection slots are reserved": ": end what is connected, or ask who runs the server to raise max_connections",
-    "btree version": ": an id or name is longer than PostgreSQL can index (2,600 bytes); shorten it, or keep the "
+    "index row": ": an id or name is longer than PostgreSQL can index (2,600 bytes); shorten it, or keep the "
     "store in SQLite",
     "deadlock detected": ": two writers got into each other's way; run the command again: it goes on where it was",
     "could not serialize": ": two writers got into each other's way; run the command again: it goes on where it was",
@@ -45,7 +46,7 @@ FIXABLE = {"3D000", "3F000", "42501", "25006"}
 
 def explain(error: DBAPIError, name: str) -> NoReturn:
     """Raise what a person can fix as StoreError, and a bug (a wrong statement, a broken constraint) as it is."""
-    said = " ".join(str(error.orig).split())
+    said = re.sub(r" Is the server running[^?]*\?", "", " ".join(str(error.orig).split()))
     if isinstance(error.orig, sqlite3.Error):
         ours = type(error.orig) is sqlite3.DatabaseError or _is_about_the_file(said)
     else:
@@ -63,7 +64,7 @@ def _hint(error: DBAPIError, said: str) -> str:
         return ""
     if "does not exist" in said and ("database" in said or "role" in said):
         return MISSING
-    if said.startswith(("connection failed", "connection timeout", "[Errno", "failed to resolve", "could not")):
+    if said.startswith(("connection failed", "connection is bad", "connection timeout", "failed to resolve")):
         return UNREACHABLE
     return LOST if error.connection_invalidated or isinstance(error, InterfaceError) else ""
 

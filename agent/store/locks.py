@@ -13,19 +13,22 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import NullPool, column, create_engine, func, select, table, text
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from agent.errors import JobLocked, StoreError
 from agent.store.engine import Database, let_go_in_child
 from agent.store.explain import explain
 
 NAME_BYTES = 63  # of an application's name, as PostgreSQL keeps it
+PATIENCE = "500ms"
+LOCK_NOT_AVAILABLE = "55P03"
 # Without these a machine that lost its power would hold its lock for two hours
 NOTICED = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 NEVER = {"idle_session_timeout": "0", "statement_timeout": "0"}
@@ -62,14 +65,19 @@ class FileLock:
         _files.add(self._file)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         said = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, said.encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, said.encode(), 0)
+        except OSError as error:  # a full disk
+            self.close()
+            raise StoreError(f"{path}: cannot be written ({error.strerror}); make room, or {way_out}") from None
 
     def close(self) -> None:
         """Let go. The file stays: removing it would let two runs hold one name. Closing twice is fine."""
         if self._file in _files:
             _files.discard(self._file)
-            os.ftruncate(self._file, 0)
+            with suppress(OSError):  # a disk that has become read-only
+                os.ftruncate(self._file, 0)
             os.close(self._file)
 
     def __enter__(self) -> Self:
@@ -92,8 +100,7 @@ class JobLock:
     Raises JobLocked at once, naming pid and host, where another run holds it; StoreError.
     """
 
-    def __init__(self, store: Database, job: str) -> None:
-        way_out = "give this one another `name` or `store`"
+    def __init__(self, store: Database, job: str, way_out: str = "give this one another `name` or `store`") -> None:
         self._close: Callable[[], None]
         if store.file is not None:
             path = store.file.with_name(f"{store.file.name}.{_file_name(job)}.lock")
@@ -122,8 +129,12 @@ class _ServerLock:
         )  # fmt: skip
         try:
             self._connection = self._engine.connect()
+        except DBAPIError as error:
+            explain(error, store.name)
+        try:
             holder = self._take(job)
         except DBAPIError as error:
+            self.close()
             explain(error, store.name)
         if holder is not None:
             self.close()
@@ -146,9 +157,15 @@ class _ServerLock:
             self._connection.execute(select(func.set_config(name, value, False)))
         schema = self._connection.execute(select(func.current_schema())).scalar_one()
         key = _number(f"{schema}\0{job}")
-        if self._connection.execute(select(func.pg_try_advisory_lock(key))).scalar_one():
-            return None
-        return _who_has(self._connection, key)
+        try:
+            # not at once: a server takes a moment to see that the one before was killed
+            self._connection.execute(select(func.set_config("lock_timeout", PATIENCE, False)))
+            self._connection.execute(select(func.pg_advisory_lock(key)))
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            return _who_has(self._connection, key)
+        return None
 
 
 def _signed(url: URL) -> URL:
@@ -158,12 +175,10 @@ def _signed(url: URL) -> URL:
 
 
 def _who_has(connection: Connection, key: int) -> str:
-    locks = table(
-        "pg_locks", column("pid"), column("locktype"), column("classid"), column("objid"), column("database")
-    )
-    people = table("pg_stat_activity", column("pid"), column("application_name"), column("backend_start"))
+    locks = table("pg_locks", *map(column, ("pid", "locktype", "classid", "objid")))
+    people = table("pg_stat_activity", *map(column, ("pid", "application_name", "backend_start")))
     halves = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
-    here = text("database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+    here = text("granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
     query = (
         select(people.c.pid, people.c.application_name, people.c.backend_start)
         .join(locks, locks.c.pid == people.c.pid)
@@ -172,10 +187,12 @@ def _who_has(connection: Connection, key: int) -> str:
     row = connection.execute(query).first()
     if row is None:
         return "it has just ended; run the command again"
-    who = re.fullmatch(r"labelwright (\d+)@(.*)", row.application_name or "")  # null: another user's session
+    who = re.fullmatch(r"labelwright (\d+)@(.*)", row.application_name or "")
     if who is None:
         return f"it has not said who it is (the server calls it process {row.pid})"
-    return f"pid {who[1]} on host {who[2]}, since {row.backend_start.astimezone(UTC).isoformat(timespec='seconds')}"
+    began = row.backend_start  # null where the session is another user's
+    since = f", since {began.astimezone(UTC).isoformat(timespec='seconds')}" if began else ""
+    return f"pid {who[1]} on host {who[2]}{since}"
 
 
 def _number(name: str) -> int:

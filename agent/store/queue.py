@@ -78,7 +78,7 @@ class Queue(Database):
 
     def queue_size(self, job: str, *, include_skipped: bool = False) -> int:
         """How many texts `queue` would give."""
-        query = _waiting(job, func.count())
+        query = waiting_rows(job, func.count())
         if not include_skipped:
             query = query.where(~_skipped())
         with self._read(None) as tx:
@@ -106,7 +106,8 @@ def _newest(job: str) -> FromClause:
     return select(func.max(routes.c.id).label("id")).where(routes.c.job == job).group_by(routes.c.text_id).subquery()
 
 
-def _waiting(job: str, *what: Any) -> Select[Any]:
+def waiting_rows(job: str, *what: Any) -> Select[Any]:
+    """A query about what waits for a person: routes, with the label that counts where there is one."""
     newest = _newest(job)
     return (
         select(*what)
@@ -122,7 +123,7 @@ def _waiting(job: str, *what: Any) -> Select[Any]:
 def _items(job: str) -> Select[Any]:
     skipped = _skipped().label("skipped")
     return (
-        _waiting(job, t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, *_LABEL)
+        waiting_rows(job, t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, *_LABEL)
         .join(t.texts, _same_text(t.texts))
         .outerjoin(t.picks, _same_text(t.picks))
         .order_by(skipped, t.routes.c.priority.desc(), InCodePoints(t.routes.c.text_id))

@@ -233,3 +233,54 @@ class ReviewRow:
     blind: bool
     created_at: datetime
     undoes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """How many of something, and what they cost together."""
+
+    count: int
+    cost: MicroDollars
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why attempts gave no label. `state` is released, ambiguous, or `invalid` for a paid answer."""
+
+    state: str
+    reason: str
+    count: int
+    cost: MicroDollars
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCost:
+    """What attempts about the texts of one round and slice cost that are in one state."""
+
+    round: int
+    slice: str
+    state: AttemptState
+    cost: MicroDollars
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What went wrong with one text, oldest first as (reason, how often), and what all its attempts cost."""
+
+    reasons: tuple[tuple[str, int], ...]
+    cost: MicroDollars
+
+    @property
+    def times(self) -> int:
+        return sum(count for _, count in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class TextCost:
+    """What asking about one text came to, in micro-dollars: `plain` for answers whose tokens are known, `unclear` for
+    all that was charged at its worst case. `good`: an answer came that is not known to be no label."""
+
+    text_id: TextId
+    plain: float
+    unclear: float
+    good: bool

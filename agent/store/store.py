@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.store.accounts import Accounts
 from agent.store.attempts import Attempts
 from agent.store.batches import Batches
 from agent.store.jobs import Jobs
@@ -10,9 +11,10 @@ from agent.store.picks import Picks
 from agent.store.queue import Queue
 from agent.store.reviews import Reviews
 from agent.store.spending import Spending
+from agent.store.tallies import Tallies
 
 
-class Store(Jobs, Picks, Attempts, Batches, Spending, Reviews, Queue):
+class Store(Jobs, Picks, Attempts, Batches, Spending, Accounts, Tallies, Reviews, Queue):
     """Every query as a named method; the classes it is made of say what each is about.
 
     Every method is its own transaction unless it is given one:

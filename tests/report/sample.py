@@ -11,18 +11,15 @@ from agent.report.comparison import confusion, gain
 from agent.report.findings import (
     Calibration,
     Estimate,
-    FailedText,
     Findings,
     Model,
-    Money,
-    OracleUse,
     Reviews,
     Round,
-    Saved,
     Tally,
     WaitingText,
 )
 from agent.report.reliability import reliability
+from agent.report.sums import FailedText, Money, OracleUse, Saved, Why
 from agent.tasks.intervals import wilson
 
 NEWS = ("business", "entertainment", "politics", "sport", "tech")
@@ -138,6 +135,13 @@ def news() -> Findings:
         ambiguous_count=2,
         invalid_count=6,
         elsewhere_count=8,
+        per_label=spent / 526,
+        reasons=(
+            Why("ambiguous", "http://127.0.0.1:8000/v1: timed out after sending", 2, MicroDollars(820)),
+            Why("invalid", "unknown label 'economy'; did you mean 'business'?", 4, MicroDollars(131)),
+            Why("invalid", "cut off before its end: 'The article is about a comp'", 2, MicroDollars(65)),
+            Why("released", "HTTP 429: rate_limit_exceeded: Rate limit reached.", 9),
+        ),
     )
     truth = [(a, b) for a, b, n in MATRIX for _ in range(n)]
     return Findings(
@@ -158,7 +162,7 @@ def news() -> Findings:
                 548,
             ),
         ),
-        saved=Saved(14, MicroDollars(512), 301_006, 12_040, 27),
+        saved=Saved(14, MicroDollars(512), 3, MicroDollars(96), 120, MicroDollars(2_210), 301_006, 12_040, 27),
         models=(
             Model("oracle", estimate(0.8775, 400), {"macro_f1": 0.871}),
             Model("student_random", estimate(0.781, 400), {"macro_f1": 0.772}, 108),
@@ -177,7 +181,7 @@ def news() -> Findings:
         ),
         confusion=confusion(truth, NEWS, "gold"),
         calibration=calibration(),
-        reviews=Reviews(16, 2, 1, 143.0),
+        reviews=Reviews(16, 2, 1, 743.0, 60.0),
         waiting_count=57,
         waiting=tuple(
             WaitingText(
@@ -193,7 +197,9 @@ def news() -> Findings:
             )
             for i, (text, reason, label, confidence, blind) in enumerate(WAITING)
         ),
-        failed_count=8,
+        failed_count=2,
+        failed_cost=MicroDollars(443),
+        failed_reasons=(("unknown label 'economy'; did you mean 'business'?", 1), ("HTTP 503", 1)),
         failed=(
             FailedText(
                 "f1",

@@ -64,9 +64,14 @@ def test_what_waits_says_why_and_hides_the_blind_ones_suggestion(found: Findings
 
 
 def test_failures_come_with_their_cost_the_dearest_first(found: Findings) -> None:
-    assert [(f.id, f.cost) for f in found.failed] == [("lost", 200), ("bad", 70)]
-    assert found.failed[0].reasons == ("timed out",)
-    assert found.failed_count == 2
+    assert [(f.id, f.cost, f.reasons) for f in found.failed] == [("bad", 70, ("unknown label 'savings'",))]
+    assert (found.failed_count, found.failed_cost) == (1, 70)
+    assert found.failed_reasons == (("unknown label 'savings'", 1),)
+
+
+def test_every_attempt_that_gave_no_label_is_told_by_its_reason(found: Findings) -> None:
+    told = [(r.state, r.reason, r.count, r.cost) for r in found.money.reasons]
+    assert told == [("ambiguous", "timed out", 1, 200), ("invalid", "unknown label 'savings'", 1, 70)]
 
 
 def test_the_oracle_is_held_against_people_where_there_is_no_gold(found: Findings) -> None:

@@ -118,7 +118,7 @@ def test_an_empty_job_says_why_each_section_is_empty_and_what_to_do() -> None:
         "No label has been bought yet", "No stop reason fired", "not measured", "Not compared with chance yet",
         "No learning curve", "No cost by round", "No oracle has been asked", "No labels yet",
         "Nothing to compare the oracle with", "No reliability diagram", "Nothing waits for a person",
-        "No answer failed", "No round has finished", "No settings on record",
+        "No text failed", "No round has finished", "No settings on record",
     ):  # fmt: skip
         assert why in said
     assert "data.gold" in said

@@ -76,10 +76,15 @@ def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: An
     )
 
 
+def open_store(folder: Path) -> Store:
+    """Where scenes keep their state, unless a fixture says otherwise."""
+    return Store.open(f"sqlite:///{folder / 'review.db'}")
+
+
 def scene(folder: Path, waiting: Sequence[Waiting], **settings: Any) -> Scene:
     """A new store in `folder` with these texts in the queue, in this order."""
     job = job_of(folder, **settings)
-    store = Store.open(f"sqlite:///{folder / 'review.db'}")
+    store = open_store(folder)
     store.open_job(job.name, job.settings(), job.fingerprint(), MicroDollars(1_000_000))
     made = Scene(store, job, build(job.task))
     ids = [TextId(w.id or f"t{number:03d}") for number, w in enumerate(waiting)]

@@ -13,6 +13,8 @@ from agent.records import Source, TextId
 from agent.review.desk import Desk, NotALabel, Stale
 from tests.review.scenes import Scene, Waiting, news, scene, spans
 
+pytestmark = pytest.mark.usefixtures("each_kind_of_store")
+
 
 def desk(made: Scene, person: str = "ada") -> Desk:
     return Desk(*made.parts, person)

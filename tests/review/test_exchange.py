@@ -17,6 +17,8 @@ from agent.review.desk import Desk
 from agent.review.exchange import ImportReport, export_queue, import_queue, read_filled
 from tests.review.scenes import Scene, Waiting, news, scene, spans
 
+pytestmark = pytest.mark.usefixtures("each_kind_of_store")
+
 
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", errors="surrogatepass", newline="") as file:

@@ -17,6 +17,7 @@ from agent.review.guard import HEADERS, Door
 from tests.review.scenes import SECTIONS, Scene, Waiting, job_of, news, scene, spans
 
 HOME = "http://127.0.0.1:8765"
+pytestmark = pytest.mark.usefixtures("each_kind_of_store")
 
 
 class Page(TestClient):

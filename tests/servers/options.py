@@ -24,6 +24,7 @@ class Options:
     faults: Faults
     batch_faults: BatchFaults
     prices: Prices
+    until_stdin_ends: bool = False
 
 
 def arguments(words: Sequence[str]) -> Options:
@@ -43,6 +44,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--log", type=Path, help="one JSON line a request, appended")
     parser.add_argument("--model", default="scripted", help="the one model it serves")
+    parser.add_argument("--until-stdin-ends", action="store_true", help="stop when who started it is gone")
     parser.add_argument("--no-logprobs", action="store_true")
     parser.add_argument("--ignore", action="append", default=[], choices=["structured_outputs", "response_format"])
 
@@ -132,6 +134,7 @@ def _read(found: argparse.Namespace) -> Options:
             most_lines=found.batch_most_lines,
         ),
         prices=Prices(found.input_price, found.output_price, found.cached_price, found.batch_factor),
+        until_stdin_ends=found.until_stdin_ends,
     )
 
 

@@ -20,8 +20,9 @@ def served(folder: Path, gold: Mapping[str, Any], *flags: object) -> Iterator[tu
     with truth.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps({"text": t, "label": v}) + "\n" for t, v in gold.items())
     command = [sys.executable, "-m", "tests.servers.scripted", "--gold", str(truth), "--log", str(log)]
+    command.append("--until-stdin-ends")  # it does not outlive a caller that is killed
     command += [str(flag) for flag in flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said, "the server did not start"

@@ -174,7 +174,10 @@ def main() -> None:
     )
     print(f"serving {server.url}", flush=True)
     with server, contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        if options.until_stdin_ends:
+            sys.stdin.read()
+        else:
+            threading.Event().wait()
 
 
 if __name__ == "__main__":

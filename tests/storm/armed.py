@@ -47,7 +47,7 @@ def go(words: list[str]) -> None:
 
 
 def stable() -> None:
-    """Serve orders `{words, log, point, nth, after_s, witness}` with `{status}`, minus the signal where one killed."""
+    """Serve orders `{words, log, point, nth, after_s, witness}` with `{status}`: minus the signal that killed it."""
     for name in HEAVY:
         import_module(name)
     _keep_encoder()

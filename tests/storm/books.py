@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, inspect, make_url, text
+
 
 @dataclass(frozen=True)
 class Books:
@@ -53,11 +54,13 @@ def read(url: str, job: str) -> Books | None:
 
 
 def _read(url: str, job: str) -> Books | None:
-    engine = create_engine(url)
+    address = make_url(url)
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    engine = create_engine(address)
     try:
         with engine.connect() as sql:
-            tables = engine.dialect.get_table_names(sql)
-            if "jobs" not in tables:
+            if not inspect(sql).has_table("jobs"):
                 return None
             problems = _sound(sql) if engine.dialect.name == "sqlite" else ()
             purse = sql.execute(text("SELECT spent, reserved, cap FROM jobs WHERE name = :job"), {"job": job}).first()
@@ -70,7 +73,8 @@ def _read(url: str, job: str) -> Books | None:
         return None
     mine = {a["id"]: dict(a) for a in attempts}
     kept = {i: f"{attempt} {raw}" for i, attempt, raw in answers if attempt in mine}
-    return Books(mine, kept, {row[0]: repr(tuple(row)) for row in labels}, *purse, problems=problems)
+    given = {row[0]: repr(tuple(row)) for row in labels}
+    return Books(mine, kept, given, purse.spent, purse.reserved, purse.cap, problems)
 
 
 def _sound(sql: Connection) -> tuple[str, ...]:
@@ -130,7 +134,8 @@ def _purse(books: Books, found: Found, sent: set[int]) -> None:
     answered = {int(kept.split()[0]) for kept in books.answers.values()}
     for number, attempt in books.attempts.items():
         if (attempt["state"] == "settled") != (number in answered):
-            say(f"attempt {number} is {attempt['state']}, and its answer is {'' if number in answered else 'not '}kept")
+            kept = "kept" if number in answered else "not kept"
+            say(f"attempt {number} is {attempt['state']}, and its answer is {kept}")
         if attempt["state"] == "settled" and number not in sent:
             say(f"attempt {number} is settled, and the provider knows of no such request")
 
@@ -139,6 +144,8 @@ def lost(before: Books | None, now: Books | None, said_to_be_kept: set[int]) -> 
     """Answers and labels that were there and are gone or changed; and answers a run was told were on disk."""
     known = now or Books({}, {}, {}, 0, 0, 0)
     old = before or Books({}, {}, {}, 0, 0, 0)
-    gone = [f"answer {i} was committed and is gone" for i, kept in old.answers.items() if known.answers.get(i) != kept]
+    gone = [
+        f"answer {i} was committed and is gone" for i, kept in old.answers.items() if known.answers.get(i) != kept
+    ]
     gone += [f"label {i} was given and is gone" for i, kept in old.labels.items() if known.labels.get(i) != kept]
     return gone + [f"answer {i} was said to be on disk" for i in sorted(said_to_be_kept - set(known.answers))]

@@ -1,276 +1,39 @@
-"""`kill -9` of real runs at named points and at random times; after each, the store is held against the provider's log.
+"""`kill -9` of real runs at named points and at random times; then the store is held against the provider's log.
 
     python -m tests.storm kills --count 300 --seed 0
 
-A life is one job: killed ten times or so, gone on with after each, and run to its end. What is checked after each kill
-and at the end: nothing above the cap, every charge of the provider in the ledger, nothing that was charged called
-released, no attempt sent twice, no answer or label that was committed (or said to be) gone, a database that passes its
-own checks. At the end the job finishes, and run once more it sends nothing and writes the same bytes.
+A life is one job: killed ten times or so, gone on with after each, and run to its end. What is checked after each
+kill and at the end: nothing above the cap, every charge of the provider in the ledger, nothing that was charged
+called released, no attempt sent twice, no answer or label that was committed (or said to be) gone, a database that
+passes its own checks. At the end the job finishes, and run once more it sends nothing and writes the same bytes.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from itertools import count as numbers
 from pathlib import Path
-from random import Random
-from typing import Any, Self
 
-from tests.servers.charges import read_log
-from tests.storm import books
-from tests.storm.aging import age
-from tests.storm.points import DISTIL, EARLY, LATE, MONEY, ROUND
-from tests.whole.jobs import truth, write_job
+from tests.postgres import NotInstalled, PostgresServer
+from tests.storm.lives import Life, Stable, Tally
+from tests.storm.points import POINTS
 
-POOL, BATCH = 150, 12
-KILLS_A_LIFE = 10
-LONGEST_RUN_S = 120
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "120"}
-LAUNCHER = [sys.executable, "-m", "tests.storm.armed"]
-TIME = "random time"
+Stores = Callable[[int], str | None]
 
 
-@dataclass(frozen=True)
-class Shot:
-    """Where a run is to die: at the n-th time of a point, or so many seconds after its start.
-
-    `aged` first makes of the store one of version 0001, so that there is something to migrate.
-    """
-
-    point: str
-    nth: int = 1
-    after_s: float | None = None
-    aged: bool = False
-
-    def order(self) -> dict[str, Any]:
-        return {"after_s": self.after_s} if self.after_s is not None else {"point": self.point, "nth": self.nth}
-
-
-class Stable:
-    """Runs of the command, forked from one process that has everything imported. For one thread."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [*LAUNCHER, "--stable"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-        )
-
-    def run(self, order: dict[str, Any]) -> int:
-        """The exit code, below zero where a signal ended it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(json.loads(self._process.stdout.readline())["status"])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
-
-
-@contextmanager
-def provider(folder: Path, *options: str) -> Iterator[str]:
-    """A scripted server in a process of its own; its log is `folder/provider.jsonl`. Yields its address."""
-    gold = folder / "gold.jsonl"
-    gold.write_text("".join(json.dumps({"text": t, "label": y}) + "\n" for t, y in truth(POOL).items()))
-    command = [sys.executable, "-m", "tests.servers.scripted", "--gold", str(gold), "--errors", "0.1",
-               "--log", str(folder / "provider.jsonl"), *options]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
-@dataclass
-class Tally:
-    """What the storm came to so far; shared by all workers."""
-
-    wanted: int
-    kills: Counter[str] = field(default_factory=Counter)
-    missed: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    lives: int = 0
-    requests: int = 0
-    charged: int = 0
-    cap: int = 0
-    settled: int = 0
-    ambiguous: int = 0
-    began: float = field(default_factory=time.monotonic)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def enough(self) -> bool:
-        return self.kills.total() >= self.wanted
-
-    def lines(self) -> Iterator[str]:
-        """What a person reads."""
-        yield f"{self.kills.total()} kills in {self.lives} jobs, {time.monotonic() - self.began:.0f} s"
-        for point, times in sorted(self.kills.items()):
-            yield f"  {point:<24}{times:>5}"
-        yield (f"the provider logged {self.requests:,} requests and charged {self.charged:,} micro-dollars of "
-               f"{self.cap:,} allowed; {self.settled:,} attempts settled, {self.ambiguous:,} ambiguous")  # fmt: skip
-        yield f"{len(self.problems)} problems"
-        yield from self.problems[:20]
-
-
-class Life:
-    """One job from its first run to its last.
-
-    Args:
-        number: with the seed, says everything about it that is chosen.
-        url: of its store; None for the file in its output folder.
-    """
-
-    def __init__(self, folder: Path, seed: int, number: int, stable: Stable, tally: Tally, url: str | None) -> None:
-        self.folder, self.number, self.tally = folder, number, tally
-        self._stable, self._rng = stable, Random(f"{seed}/{number}")
-        self._url = url
-        self._before: books.Books | None = None
-
-    def live(self) -> None:
-        """Kill and go on until the shots are used up, then finish."""
-        self.folder.mkdir(parents=True)
-        with provider(self.folder, *self._faults()) as address:
-            self._write_job(address)
-            for shot in self._shots():
-                if self.tally.enough:
-                    break
-                if shot.aged:
-                    age(self.folder / "out" / "labelwright.db")
-                status = self._run(shot)
-                with self.tally.lock:
-                    (self.tally.kills if status == -9 else self.tally.missed)[shot.point] += 1
-                self._check(f"killed at {shot.point}" if status == -9 else f"after {shot.point} was not reached")
-                if status not in (-9, 0):
-                    self._say(f"ended with {status} on its way to {shot.point}: {self._last_words()}")
-                if status != -9 and shot.after_s is None and shot.point not in LATE | DISTIL | EARLY:
-                    break  # it finished before it came there
-            self._finish()
-
-    def _finish(self) -> None:
-        """Run to the end, and once more."""
-        for what in ("run again", "run once more"):
-            asked, made = len(self._log()), self._exports()
-            if status := self._run(None):
-                self._say(f"{what}: ended with {status}: {self._last_words()}")
-            self._check(what)
-        if len(self._log()) != asked:
-            self._say(f"run once more, it sent {len(self._log()) - asked} requests")
-        if not made or self._exports() != made:
-            self._say("run once more, it wrote other exports")
-        self._count()
-
-    def _count(self) -> None:
-        now = self._books()
-        if now is None:
-            return
-        found = books.compare(now, self._log())
-        with self.tally.lock:
-            self.tally.lives += 1
-            self.tally.requests += len(self._log())
-            self.tally.charged += found.charged
-            self.tally.cap += now.cap
-            self.tally.settled += found.settled
-            self.tally.ambiguous += found.ambiguous
-
-    # What is chosen -----------------------------------------------------------------------------------------------
-
-    @property
-    def _distils(self) -> bool:
-        return self.number % 3 == 0
-
-    def _faults(self) -> list[str]:
-        """Every other provider also misbehaves in small ways."""
-        latency = ["--latency-ms", str(self._rng.choice((0, 5, 20)))]
-        if self.number % 2:
-            return [*latency, "--fail-503", "0.05", "--fail-429", "0.03"]
-        return latency
-
-    def _write_job(self, address: str) -> None:
-        changes: dict[str, Any] = {"oracle__base_url": address, "selection__batch": BATCH, "selection__cold_start": 16}
-        changes |= {"data__gold": None, "stop__max_rounds": None, "distil__enabled": self._distils}
-        changes["student__cache"] = str(self.folder / "cache")
-        changes["budget__dollars"] = self._rng.choice((1, 0.02))  # for every text, or for about a hundred
-        if self._url is not None:
-            changes["store"] = self._url
-        write_job(self.folder, pool=POOL, **changes)
-
-    def _shots(self) -> Iterator[Shot]:
-        """Early ones, then the middle of life, then what comes when everything was asked."""
-        yield self._shot(list(EARLY)[self.number % len(EARLY)])
-        late = [*(DISTIL if self._distils else ()), list(LATE)[self.number % len(LATE)]]
-        middle = [*MONEY, TIME, *ROUND, TIME, TIME]
-        first = self.number * (KILLS_A_LIFE - 2)
-        for i in range(KILLS_A_LIFE - 1 - len(late)):
-            if i == 3 and self.number % 2 and self._url is None:
-                yield Shot("in-migration", self._rng.randint(1, 12), aged=True)
-            else:
-                yield self._shot(middle[(first + i) % len(middle)])
-        for point in late:
-            yield self._shot(point)
-
-    def _shot(self, point: str) -> Shot:
-        if point == TIME:
-            return Shot(TIME, after_s=self._rng.uniform(0.02, 1.5))
-        most = {"in-migration": 30, "in-embedding": 4, "in-export": 12, "in-distilling": 4, "after-commit": 40,
-                "before-commit": 40}.get(point, 10 if point in MONEY else 1)  # fmt: skip
-        return Shot(point, self._rng.randint(1, most))
-
-    # What is seen -------------------------------------------------------------------------------------------------
-
-    def _run(self, shot: Shot | None) -> int:
-        order = {"words": ["run", str(self.folder / "job.yaml")], "log": str(self.folder / "run.log")}
-        order |= {"witness": str(self.folder / "witness")}
-        return self._stable.run(order | (shot.order() if shot else {}))
-
-    def _books(self) -> books.Books | None:
-        return books.read(self._url or f"sqlite:///{self.folder / 'out' / 'labelwright.db'}", "small")
-
-    def _log(self) -> list[dict[str, Any]]:
-        with suppress(FileNotFoundError):
-            return read_log(self.folder / "provider.jsonl")
-        return []
-
-    def _exports(self) -> dict[str, bytes]:
-        folder = self.folder / "out" / "labels"
-        return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-    def _check(self, when: str) -> None:
-        now = self._books()
-        witness = self.folder / "witness"
-        told = {int(line) for line in witness.read_text().split()} if witness.exists() else set()
-        for problem in books.lost(self._before, now, told):
-            self._say(f"{when}: {problem}")
-        if now is not None:
-            for problem in books.compare(now, self._log()).problems:
-                self._say(f"{when}: {problem}")
-        elif self._log():
-            self._say(f"{when}: requests were sent, and there is no store")
-        self._before = now
-
-    def _last_words(self) -> str:
-        return (self.folder / "run.log").read_text(encoding="utf-8", errors="replace")[-600:]
-
-    def _say(self, problem: str) -> None:
-        with self.tally.lock:
-            self.tally.problems.append(f"job {self.number} ({self.folder}): {problem}")
-
-
-def storm(folder: Path, wanted: int, seed: int = 0, workers: int = 2, stores: Callable[[int], str | None] = lambda _: None) -> Tally:
-    """Kill runs `wanted` times. `stores` gives the URL of a job's store by the job's number."""
+def storm(
+    folder: Path,
+    wanted: int,
+    seed: int = 0,
+    workers: int = 2,
+    stores: Stores = lambda number: None,
+) -> Tally:
+    """Kill runs `wanted` times. `stores` gives the address of a job's store by the job's number, None for a file."""
     tally, life = Tally(wanted), numbers()
 
     def work() -> None:
@@ -278,9 +41,44 @@ def storm(folder: Path, wanted: int, seed: int = 0, workers: int = 2, stores: Ca
             while not tally.enough:
                 with tally.lock:
                     number = next(life)
-                Life(folder / f"job{number}", seed, number, stable, tally, stores(number)).live()
+                Life(folder, number, seed, stable, tally).live(stores(number))
 
     with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(work) for _ in range(workers)]:
             done.result()
     return tally
+
+
+def main(words: Sequence[str]) -> int:
+    """The command; 1 where anything was found, or a point was never reached."""
+    parser = argparse.ArgumentParser(prog="python -m tests.storm kills", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--count", type=int, default=300, help="kills")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="jobs at a time")
+    options = parser.parse_args(words)
+    folder = tempfile.mkdtemp(prefix="storm-kills-")
+    with _databases() as stores:
+        tally = storm(Path(folder), options.count, options.seed, options.workers, stores)
+    print("\n".join(tally.lines()))
+    never = set(POINTS) - set(tally.kills) if options.count >= 10 * len(POINTS) else set()
+    if never:
+        print(f"never reached: {', '.join(sorted(never))}")
+    if tally.problems or never:
+        print(f"the jobs are kept in {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+@contextmanager
+def _databases() -> Iterator[Stores]:
+    """Every fourth job keeps its state in a PostgreSQL of our own, where that is installed."""
+    try:
+        server = PostgresServer()
+    except NotInstalled as missing:
+        print(f"SQLite only: {missing}")
+        yield lambda number: None
+        return
+    with server:
+        yield lambda number: server.new_database(empty=True) if number % 4 == 3 else None

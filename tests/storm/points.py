@@ -1,7 +1,7 @@
-"""Named moments of a run at which its process can be made to kill itself, wrapped from outside: the product has no hooks.
+"""Named moments of a run at which its process can be made to kill itself. The product has no hooks: it is wrapped.
 
 A moment is a product function (or one of aiohttp or SQLAlchemy that the product goes through) about to be called, or
-having returned. A name that is gone raises `Disarmed`: a rename cannot quietly turn a test of dying into one of living.
+having returned. A name that is gone raises `Disarmed`, so that a rename cannot quietly disarm a test.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def around(path: str, *, before: Act | None = None, after: Act | None = None) ->
     setattr(owner, name, waiting if inspect.iscoroutinefunction(original) else plain)
 
 
-def _before(*paths: str) -> Callable[[Fuse], None]:
-    return lambda fuse: [around(path, before=fuse) for path in paths] and None
+def _before(path: str) -> Callable[[Fuse], None]:
+    return lambda fuse: around(path, before=fuse)
 
 
-def _after(*paths: str) -> Callable[[Fuse], None]:
-    return lambda fuse: [around(path, after=fuse) for path in paths] and None
+def _after(path: str) -> Callable[[Fuse], None]:
+    return lambda fuse: around(path, after=fuse)
 
 
 def _in_migration(fuse: Fuse) -> None:
@@ -183,4 +183,8 @@ def arm(point: str, nth: int) -> None:
 def witness(path: str) -> None:
     """Write down, outside the store, the number of every answer that a run was told is on disk."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    around("agent.ledger.ledger:Ledger.settle", after=lambda number: os.write(file, b"%d\n" % number) and None)
+
+    def note(number: int) -> None:
+        os.write(file, b"%d\n" % number)
+
+    around("agent.ledger.ledger:Ledger.settle", after=note)

@@ -9,6 +9,7 @@ class Figures {
     this.left = null; // as the server counted last; what is on its way comes on top
     this.done = 0;
     this.skipped = 0;
+    this.minutes = null; // used, and of how many; null where there is no end to them
     this.newest = null; // the id of the newest thing done, which undo takes back
     this.acts = [];
     this.laps = [];
@@ -39,10 +40,29 @@ class Figures {
     $("skipped-figure").hidden = this.skipped === 0;
     const all = done + left + this.skipped;
     const share = all > 0 ? Math.round((100 * done) / all) : 0;
+    this.sayMinutes();
     $("progress").setAttribute("aria-valuenow", String(share));
     $("progress").firstElementChild.style.width = `${share}%`;
     document.title = document.title.replace(/^(\(\d+\) )?/, left > 0 ? `(${left}) ` : "");
     this.sayPace(left);
+  }
+
+  /** The people's minutes are used up: nothing more is offered. */
+  get isOver() {
+    return this.minutes !== null && this.minutes.used >= this.minutes.of;
+  }
+
+  /** "12 of 60 minutes used", or nothing where there is no end to them. */
+  get minutesUsed() {
+    if (this.minutes === null) return "";
+    const used = this.minutes.used < 10 ? Math.floor(10 * this.minutes.used) / 10 : Math.floor(this.minutes.used);
+    return `${used.toLocaleString("en")} of ${this.minutes.of.toLocaleString("en")} minutes used`;
+  }
+
+  sayMinutes() {
+    $("minutes").hidden = this.minutes === null;
+    $("minutes").textContent = this.minutesUsed;
+    $("minutes").classList.toggle("over", this.isOver);
   }
 
   sayPace(left) {

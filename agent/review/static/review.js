@@ -56,8 +56,16 @@ async function fetchAhead() {
   const fresh = got.items.filter((item) => !have.has(item.id) && !handled.has(item.id));
   ahead.push(...fresh);
   dry = fresh.length === 0;
-  if (writes === wire.writes) figures.heard(got.figures, outbox.acts);
+  if (writes === wire.writes) heard(got.figures);
   next();
+}
+
+/** The server's figures. Once the people's minutes are used up, the item on the screen is the last. */
+function heard(counted) {
+  figures.heard(counted, outbox.acts);
+  if (!figures.isOver) return;
+  ahead = ahead.slice(0, shown === null ? 0 : 1);
+  dry = true;
 }
 
 /** Show ahead[0]. `was` is what had been given before an undo, `problem` why the item is back. */
@@ -89,7 +97,7 @@ function finish() {
   $("finished").hidden = !dry && $("trouble").hidden;
   $("finished-title").textContent = title;
   $("finished-words").textContent = words;
-  $("again").hidden = figures.skipped === 0 || !dry;
+  $("again").hidden = figures.skipped === 0 || !dry || figures.isOver;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
 }
@@ -97,6 +105,10 @@ function finish() {
 function whyFinished() {
   const { done, skipped } = figures;
   if (!dry) return ["Waiting for the server", "What you answered is kept on this page meanwhile."];
+  if (figures.isOver) {
+    const way = "Raise budget.minutes in the job file and start the review again to go on.";
+    return ["The minutes are used up", `${figures.minutesUsed}. All your answers are saved. ${way}`];
+  }
   const title = done > 0 ? "Nothing left to review" : "Nothing waits for review";
   if (skipped > 0) return [title, `${skipped} skipped ${skipped === 1 ? "text is" : "texts are"} still open.`];
   return [
@@ -198,7 +210,7 @@ function saved(going, reply) {
     wait(false);
     leave(going);
   }
-  figures.heard(reply.figures, outbox.acts);
+  heard(reply.figures);
   if (shown === null) fill();
 }
 

@@ -1,0 +1,375 @@
+"""Metered asks in batches: reserve many, send them together, come back later, end each by what came of it.
+
+The same law as in `agent.asking`: what is sent is reserved first, what is reserved ends once, an answer is kept with
+its cost before it is read. How far a batch is, is in the store after every step, so a run may die at any of them, and
+the next one goes on: what may have been started is looked for, never started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+from agent.asking import FAILED_IN_A_ROW, Asked, Asker, Asking, Check, shared
+from agent.errors import BudgetExceeded, Charge, EndpointError, OracleError, StoreError, UserError
+from agent.harvest import SENT_TWICE, Harvest, Work
+from agent.ledger import BatchLedger, Ledger, LineEnd, Opened
+from agent.ledger.batches import GROUP
+from agent.oracle.carrier import ELSEWHERE, Carrier, Look, Writer
+from agent.oracle.lines import file_of, write_lines, written
+from agent.records import Question, TextId
+from agent.store import BatchRow, BatchState, Store
+from agent.store.engine import in_parts
+
+LOST = 10  # looks in a row that brought nothing, before the endpoint is given up for now
+GROWTH, LONGEST = 1.3, 12  # of the time between two looks: each is so much longer, up to so many times the first
+LINE_BYTES = 120  # what a line is beside its body
+FORGOTTEN = timedelta(hours=48)  # no batch lives longer than a day
+
+
+class BulkAsker(Asker):
+    """Asks one oracle in batches. To whoever asks it is an `Asker` that takes its time.
+
+    Args:
+        oracle: writes the requests.
+        ledger: of the job.
+        store: where bought answers are.
+        carrier: who takes batches away and brings them back.
+        books: the oracle's batches in the job's purse.
+        attempts: failures of one question, after which it has failed for good.
+        poll_s: seconds between the first two looks at a batch.
+        watch: called with the live figures.
+        note: told what is worth a line.
+    """
+
+    def __init__(
+        self,
+        oracle: Writer,
+        ledger: Ledger,
+        store: Store,
+        *,
+        carrier: Carrier,
+        books: BatchLedger,
+        attempts: int = 3,
+        poll_s: float = 5.0,
+        watch: Callable[[Asking], None] = lambda _: None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        super().__init__(oracle, ledger, store, attempts=attempts, watch=watch)
+        self._writer, self.carrier, self._books = oracle, carrier, books
+        self._poll_s, self._say = poll_s, note
+        self._woken = asyncio.Event()
+        self._looks: dict[int, Look] = {}  # the last one at each open batch
+        self._refused = self._lost = self._fruitless = (
+            0  # batches not taken, looks in vain, batches in vain; in a row
+        )
+
+    def halt(self) -> None:
+        """Wait no longer. Batches that are under way stay so. Safe to call from a signal handler."""
+        self.state.halted = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def close(self) -> None:
+        """Let go of the oracle and the carrier. Batches that are under way stay so."""
+        await self.carrier.close()
+        await super().close()
+
+    async def ask(
+        self, questions: Sequence[Question], check: Check = lambda _question, _answer: None
+    ) -> dict[TextId, Asked]:
+        """Ask them all, and wait for what comes. See `Asker.ask`.
+
+        A question that is in a batch of an earlier run is not sent again. What came of a batch without an answer is
+        sent once more, in another one.
+
+        Raises EndpointError where batches cannot be sent or fetched; what is under way stays so.
+        """
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        self.state.total += len(questions)
+        alike: dict[str, list[Question]] = {}
+        for question in questions:
+            alike.setdefault(question.key, []).append(question)
+        found, tries = self._known(alike, check)
+        self._note(found, known=True)
+        work = Work(self._store, alike, tries, check, self._attempts)
+        for batch in self._open():
+            work.sent.update(line.question_key for line in self._store.open_lines(batch.id))
+        new = [same[0] for key, same in alike.items() if same[0].text_id not in found and not work.sent[key]]
+        work.todo.extend(new)
+        await self._run(work)
+        for key, asked in work.answered.items():
+            found |= shared(alike[key], asked)
+        return found
+
+    async def collect(self, *, cancel: bool = False) -> int:
+        """See earlier batches to their end, and send nothing; returns how many there were.
+
+        Args:
+            cancel: have the provider stop working on them; what it did until then is paid and kept.
+        """
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        batches = self._open()
+        for batch in batches if cancel else ():
+            if batch.state is BatchState.SUBMITTED:
+                try:
+                    await self.carrier.cancel(batch)
+                except OracleError as error:  # one that has just ended cannot be cancelled
+                    self._say(f"batch {batch.remote_id} was not cancelled: {error}")
+        await self._run(Work(self._store, {}, {}, lambda _question, _answer: None))
+        return len(batches)
+
+    def _open(self) -> list[BatchRow]:
+        return self._store.batches(self._ledger.job, self.oracle.name, unfinished=True)
+
+    async def _run(self, work: Work) -> None:
+        """Send what can be paid, look at what is under way, take home what is done, until nothing is left to do."""
+        wait_s = self._poll_s
+        while not self.state.halted:
+            await self._send_batches(work)
+            batches = self._open()
+            if not batches:
+                return
+            moved = [await self._advance(batch, work) for batch in batches if not self.state.halted]
+            self._show(batches)
+            if any(moved):
+                wait_s = self._poll_s
+                continue
+            if all(b.remote_id == ELSEWHERE for b in batches):
+                said = "; ".join(self.carrier.waits_for(b) for b in batches)
+                raise EndpointError(f"oracle {self.oracle.name}: {said}; then run the same command again")
+            await self._pause(wait_s)
+            wait_s = min(wait_s * GROWTH, self._poll_s * LONGEST)
+        for batch in self._open():
+            self._say(f"{self.carrier.waits_for(batch)}: run the same command again to collect it")
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _show(self, batches: Sequence[BatchRow]) -> None:
+        """The live figures, with what is done but not fetched yet."""
+        there = sum(self._looks[b.id].done for b in batches if b.id in self._looks)
+        there = min(there, self.state.total - self.state.done)
+        self.state.done += there
+        self._watch(self.state)
+        self.state.done -= there
+
+    # Sending --------------------------------------------------------------------------------------------------------
+
+    async def _send_batches(self, work: Work) -> None:
+        """As many batches as the purse allows. While some are under way, a part of one more is not worth it: what
+        comes back pays for a whole one."""
+        while work.todo and not (self.state.exhausted or self.state.halted):
+            under_way = len(self._open())
+            if under_way >= self.carrier.most_open:
+                return
+            part = self._part(work.todo)
+            try:
+                opened = await asyncio.to_thread(self._books.open, part, len(part) if under_way else 1)
+            except BudgetExceeded:
+                self.state.exhausted = not under_way
+                return
+            sent = {question.key for question, _ in opened.lines}
+            work.sent.update(sent)
+            work.todo = deque(q for q in work.todo if q.key not in sent)
+            await self._dispatch(opened, work)
+
+    def _part(self, todo: Sequence[Question]) -> list[Question]:
+        """The first questions, as many as one batch holds."""
+        part: list[Question] = []
+        size = 0
+        for question in todo:
+            size += LINE_BYTES + len(written(0, self._writer.body(question)))
+            full = len(part) >= self.carrier.most_lines or size > self.carrier.most_bytes
+            if part and (full or question.prompt_hash != part[0].prompt_hash):
+                break
+            part.append(question)
+        return part
+
+    async def _dispatch(self, opened: Opened, work: Work) -> None:
+        """Write a batch's file, send it, start it: each step on disk before the next."""
+        batch = opened.batch
+        path = file_of(self.carrier.folder, batch.oracle, batch.id, "input")
+        lines = (written(line.attempt_id, self._writer.body(question)) for question, line in opened.lines)
+        try:
+            await asyncio.to_thread(write_lines, path, lines)
+            details = await self.carrier.send(batch, path)
+        except OSError as error:
+            self._give_back(batch, work, f"not sent: {error.strerror}")
+            raise StoreError(f"{path}: cannot write the batch: {error.strerror}; make room, then run again") from None
+        except UserError as error:
+            self._give_back(batch, work, f"not sent: {error}")
+            raise
+        except OracleError as error:  # a file that is up there twice costs nothing
+            self._give_back(batch, work, f"not sent: {error}")
+            await self._refusal(error)
+            return
+        batch = self._books.move(batch, BatchState.UPLOADED, details={**details, "started_at": time.time()})
+        await self._start(batch, work)
+
+    async def _start(self, batch: BatchRow, work: Work) -> None:
+        """Start a batch that was never started before; whether it was, where the answer got lost, is found out."""
+        try:
+            remote_id = await self.carrier.start(batch)
+        except UserError as error:
+            self._give_back(batch, work, f"not started: {error}")
+            raise
+        except OracleError as error:
+            if error.charge is Charge.NONE:
+                self._give_back(batch, work, f"not started: {error}")
+                await self._refusal(error)
+            return  # or it stays as it is: the next look finds out
+        self._submitted(batch, remote_id)
+
+    def _submitted(self, batch: BatchRow, remote_id: str) -> None:
+        self._refused = 0
+        batch = self._books.move(batch, BatchState.SUBMITTED, remote_id=remote_id)
+        lines, where = batch.details.get("lines"), self.carrier.waits_for(batch)
+        self._say(f"{self.oracle.name}: {lines} questions are under way: {where}")
+
+    async def _refusal(self, error: OracleError) -> None:
+        """Raise EndpointError where it makes no sense to try once more."""
+        self._refused += 1
+        if error.unreachable or not error.retryable or self._refused >= LOST:
+            raise EndpointError(
+                f"oracle {self.oracle.name}: the endpoint takes no batch: {error}; set `mode: live`, or look at the "
+                "endpoint, then run again: everything answered so far is kept"
+            )
+        await self._pause(self._poll_s * self._refused)
+
+    def _give_back(self, batch: BatchRow, work: Work, reason: str) -> None:
+        """Release a batch that was certainly never started; its questions are to be sent yet."""
+        lines = self._store.open_lines(batch.id)
+        self._books.end(batch, [LineEnd(line, None, reason) for line in lines])
+        self._books.move(batch, BatchState.HARVESTED, reason=reason)
+        for line in lines:
+            work.again(line.question_key)
+        self._ledger.look_again()
+        self.carrier.tidy(batch)
+
+    # Coming back ----------------------------------------------------------------------------------------------------
+
+    async def _advance(self, batch: BatchRow, work: Work) -> bool:
+        """Take one batch one step further, if there is a step; whether there was."""
+        try:
+            if batch.state is BatchState.PREPARED:
+                self._give_back(batch, work, "the run ended before it was sent")
+            elif batch.state is BatchState.UPLOADED:
+                await self._look_for(batch, work)
+            elif batch.state is BatchState.SUBMITTED:
+                if not await self._look(batch):
+                    return False
+            else:
+                await self._harvest(batch, work)
+        except OracleError as error:
+            self._missed(batch, error)
+            return False
+        self._lost = 0
+        return True
+
+    async def _look_for(self, batch: BatchRow, work: Work) -> None:
+        remote_id = await self.carrier.find(batch)
+        if remote_id is None:
+            self._give_back(batch, work, "the run ended before it was started")
+        else:
+            self._submitted(batch, remote_id)
+
+    async def _look(self, batch: BatchRow) -> bool:
+        look = self._looks[batch.id] = await self.carrier.look(batch)
+        if look.ended:
+            counts = {"done": look.done, "failed": look.failed, "counted": look.counted, "seconds": look.seconds}
+            details = {**look.details, **counts, "status": look.status}
+            self._books.move(batch, BatchState.FINISHED, details=details, reason=look.reason)
+        return look.ended
+
+    def _missed(self, batch: BatchRow, error: OracleError) -> None:
+        """A look that brought nothing: once more later, unless the provider has forgotten the batch."""
+        self._lost += 1
+        old = datetime.now(UTC) - batch.created_at > FORGOTTEN
+        if error.charge is Charge.NONE and not error.retryable and old:
+            reason = f"the provider does not know it any more: {error}"
+            lines = self._store.open_lines(batch.id)
+            self._books.end(batch, [LineEnd(line, None, reason, Charge.UNKNOWN) for line in lines])
+            self._books.move(batch, BatchState.HARVESTED, reason=reason)
+            self._say(f"batch {batch.remote_id}: {reason}; its {len(lines)} questions count as spent")
+        elif error.unreachable or not error.retryable or self._lost >= LOST:
+            raise EndpointError(
+                f"oracle {self.oracle.name}: batch {batch.remote_id or batch.id} cannot be looked at: {error}; look "
+                "at the endpoint (the `base_url` and key it was sent with), then run again to collect it"
+            )
+
+    async def _harvest(self, batch: BatchRow, work: Work) -> None:
+        """Fetch what came, end every attempt by it, and only then call the batch harvested."""
+        paths = await self.carrier.fetch(batch)
+        details = batch.details
+        lines = {line.attempt_id: line for line in self._store.open_lines(batch.id)}
+        harvest = Harvest(lines, self._store.ended_lines(batch.id), self.oracle.model)
+        counts = [int(details["done"]), int(details["failed"])] if details.get("counted") else [None, None]
+        none_ran = details.get("status") in ("failed", "not begun") and not paths
+        if self._books.by_time:
+            ends = [*harvest.read(paths), *harvest.missing(none_ran=False, completed=None, failed=None)]
+            seconds = 0.0 if details.get("status") == "not begun" else details.get("seconds")
+            ids = await asyncio.to_thread(self._books.end_by_time, batch, ends, seconds)
+            self._take(work, ends, ids)
+        else:
+            for part in in_parts(harvest.read(paths), GROUP):
+                self._take(work, part, await asyncio.to_thread(self._books.end, batch, part))
+            part = list(harvest.missing(none_ran=none_ran, completed=counts[0], failed=counts[1]))
+            self._take(work, part, await asyncio.to_thread(self._books.end, batch, part))
+        remarks = harvest.remarks()
+        reason = "; ".join(said for said in (batch.reason, remarks) if said)
+        batch = self._books.move(batch, BatchState.HARVESTED, reason=reason)
+        self._looks.pop(batch.id, None)
+        self._tell(batch, harvest.answered, len(lines), remarks)
+        if not remarks:
+            self.carrier.tidy(batch)
+        self._judge_batch(batch, harvest.answered, len(lines))
+
+    def _tell(self, batch: BatchRow, answered: int, of: int, remarks: str) -> None:
+        minutes = (datetime.now(UTC) - batch.created_at).total_seconds() / 60
+        odd = f"; {remarks}, see {self.carrier.folder}" if remarks else ""
+        self._say(f"batch {batch.remote_id} {batch.details.get('status')}: {answered} of {of} answered "
+                  f"after {minutes:.0f} min{odd}")  # fmt: skip
+
+    def _judge_batch(self, batch: BatchRow, answered: int, of: int) -> None:
+        """Raise EndpointError where it is not the texts that fail: sending them again would only burn money."""
+        if answered or not of:
+            self._fruitless = 0
+            return
+        self._fruitless += 1
+        status = str(batch.details.get("status"))
+        last = self._last_reason(batch)
+        if status in ("not begun", "died"):
+            self._give_up(batch, last)
+        if self._fruitless >= SENT_TWICE or (status == "completed" and of >= FAILED_IN_A_ROW):
+            self._give_up(batch, last)
+
+    def _give_up(self, batch: BatchRow, reason: str) -> NoReturn:
+        raise EndpointError(
+            f"oracle {self.oracle.name}: batch {batch.remote_id} came back without a single answer: {reason}; look "
+            "at the job file and the endpoint, then run again: everything answered so far is kept"
+        )
+
+    def _last_reason(self, batch: BatchRow) -> str:
+        if batch.reason:
+            return batch.reason
+        mine = [a.reason for a in self._store.attempts(self._ledger.job) if a.reason]
+        return mine[-1] if mine else str(batch.details.get("status"))
+
+    def _take(self, work: Work, ends: Sequence[LineEnd], ids: Mapping[int, int]) -> None:
+        """Tell the work what its attempts came to."""
+        done = len(work.answered)
+        for end in ends:
+            work.take(end, ids.get(end.line.attempt_id))
+        new = list(work.answered.values())[done:]
+        self.state.done += len(new)
+        self.state.failed += sum(asked.answer is None for asked in new)
+        self._ledger.look_again()
+        self._watch(self.state)
