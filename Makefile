@@ -5,7 +5,7 @@ READY := .venv/.ready
 BENCHMARKS := $(patsubst evals/%.py,%,$(wildcard evals/[a-z]*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test postgres storm check bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -15,6 +15,13 @@ demo: $(READY)  ## label 1,000 news articles for a few cents of recorded answers
 
 test: $(READY)  ## every test; ARGS='-k word' narrows them
 	$(BIN)/pytest $(ARGS)
+
+postgres: $(READY)  ## a throw-away PostgreSQL in the foreground, and the `store:` address to use; Ctrl-C ends it
+	$(BIN)/python -m tests.postgres
+
+storm: $(READY)  ## money and answers against a provider and a machine that misbehave, at full size: about half an hour
+	@failed=; for name in race faults kills batches; do $(BIN)/python -m tests.storm $$name || failed="$$failed $$name"; done; \
+	test -z "$$failed" || { echo "does not hold:$$failed"; exit 1; }
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

@@ -11,12 +11,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from datetime import UTC, datetime
 
-from agent.asking import FAILED_IN_A_ROW, Asked, Asker, Asking, Check, shared
+from agent.asking import Asked, Asker, Asking, Check, shared
 from agent.errors import BudgetExceeded, Charge, EndpointError, OracleError, StoreError, UserError
-from agent.harvest import SENT_TWICE, Harvest, Work
+from agent.harvest import Harvest, Patience, Work
 from agent.ledger import BatchLedger, Ledger, LineEnd, Opened
 from agent.ledger.batches import GROUP
 from agent.oracle.carrier import ELSEWHERE, Carrier, Look, Writer
@@ -25,10 +24,8 @@ from agent.records import Question, TextId
 from agent.store import BatchRow, BatchState, Store
 from agent.store.engine import in_parts
 
-LOST = 10  # looks in a row that brought nothing, before the endpoint is given up for now
 GROWTH, LONGEST = 1.3, 12  # of the time between two looks: each is so much longer, up to so many times the first
 LINE_BYTES = 120  # what a line is beside its body
-FORGOTTEN = timedelta(hours=48)  # no batch lives longer than a day
 
 
 class BulkAsker(Asker):
@@ -64,9 +61,7 @@ class BulkAsker(Asker):
         self._poll_s, self._say = poll_s, note
         self._woken = asyncio.Event()
         self._looks: dict[int, Look] = {}  # the last one at each open batch
-        self._refused = self._lost = self._fruitless = (
-            0  # batches not taken, looks in vain, batches in vain; in a row
-        )
+        self._patience = Patience(oracle.name)
 
     def halt(self) -> None:
         """Wait no longer. Batches that are under way stay so. Safe to call from a signal handler."""
@@ -140,7 +135,8 @@ class BulkAsker(Asker):
                 wait_s = self._poll_s
                 continue
             if all(b.remote_id == ELSEWHERE for b in batches):
-                said = "; ".join(self.carrier.waits_for(b) for b in batches)
+                more = f", and so are {len(batches) - 1} more in its folder" if len(batches) > 1 else ""
+                said = f"{self.carrier.waits_for(batches[0])}{more}"
                 raise EndpointError(f"oracle {self.oracle.name}: {said}; then run the same command again")
             await self._pause(wait_s)
             wait_s = min(wait_s * GROWTH, self._poll_s * LONGEST)
@@ -164,18 +160,19 @@ class BulkAsker(Asker):
     # Sending --------------------------------------------------------------------------------------------------------
 
     async def _send_batches(self, work: Work) -> None:
-        """As many batches as the purse allows. While some are under way, a part of one more is not worth it: what
-        comes back pays for a whole one."""
+        """As many batches as the purse allows. While some are under way, less than half of one more is not worth it:
+        what comes back pays for a whole one."""
         while work.todo and not (self.state.exhausted or self.state.halted):
             under_way = len(self._open())
             if under_way >= self.carrier.most_open:
                 return
             part = self._part(work.todo)
             try:
-                opened = await asyncio.to_thread(self._books.open, part, len(part) if under_way else 1)
+                opened = await asyncio.to_thread(self._books.open, part, len(part) // 2 if under_way else 1)
             except BudgetExceeded:
                 self.state.exhausted = not under_way
                 return
+            self._ledger.look_again()
             sent = {question.key for question, _ in opened.lines}
             work.sent.update(sent)
             work.todo = deque(q for q in work.todo if q.key not in sent)
@@ -229,20 +226,16 @@ class BulkAsker(Asker):
         self._submitted(batch, remote_id)
 
     def _submitted(self, batch: BatchRow, remote_id: str) -> None:
-        self._refused = 0
+        self._patience.taken()
         batch = self._books.move(batch, BatchState.SUBMITTED, remote_id=remote_id)
         lines, where = batch.details.get("lines"), self.carrier.waits_for(batch)
         self._say(f"{self.oracle.name}: {lines} questions are under way: {where}")
 
     async def _refusal(self, error: OracleError) -> None:
-        """Raise EndpointError where it makes no sense to try once more."""
-        self._refused += 1
-        if error.unreachable or not error.retryable or self._refused >= LOST:
-            raise EndpointError(
-                f"oracle {self.oracle.name}: the endpoint takes no batch: {error}; set `mode: live`, or look at the "
-                "endpoint, then run again: everything answered so far is kept"
-            )
-        await self._pause(self._poll_s * self._refused)
+        """Wait a little before a batch is sent once more, or raise EndpointError."""
+        times = self._patience.refused(error)
+        self._say(f"{self.oracle.name}: a batch was not taken, trying again: {error}")
+        await self._pause(self._poll_s * times)
 
     def _give_back(self, batch: BatchRow, work: Work, reason: str) -> None:
         """Release a batch that was certainly never started; its questions are to be sent yet."""
@@ -271,18 +264,19 @@ class BulkAsker(Asker):
         except OracleError as error:
             self._missed(batch, error)
             return False
-        self._lost = 0
         return True
 
     async def _look_for(self, batch: BatchRow, work: Work) -> None:
         remote_id = await self.carrier.find(batch)
         if remote_id is None:
-            self._give_back(batch, work, "the run ended before it was started")
+            self._give_back(batch, work, "it was never started")
+            await self._refusal(OracleError("a batch was sent and never started", charge=Charge.NONE))
         else:
             self._submitted(batch, remote_id)
 
     async def _look(self, batch: BatchRow) -> bool:
         look = self._looks[batch.id] = await self.carrier.look(batch)
+        self._patience.seen(batch)
         if look.ended:
             counts = {"done": look.done, "failed": look.failed, "counted": look.counted, "seconds": look.seconds}
             details = {**look.details, **counts, "status": look.status}
@@ -291,19 +285,14 @@ class BulkAsker(Asker):
 
     def _missed(self, batch: BatchRow, error: OracleError) -> None:
         """A look that brought nothing: once more later, unless the provider has forgotten the batch."""
-        self._lost += 1
-        old = datetime.now(UTC) - batch.created_at > FORGOTTEN
-        if error.charge is Charge.NONE and not error.retryable and old:
-            reason = f"the provider does not know it any more: {error}"
-            lines = self._store.open_lines(batch.id)
-            self._books.end(batch, [LineEnd(line, None, reason, Charge.UNKNOWN) for line in lines])
-            self._books.move(batch, BatchState.HARVESTED, reason=reason)
-            self._say(f"batch {batch.remote_id}: {reason}; its {len(lines)} questions count as spent")
-        elif error.unreachable or not error.retryable or self._lost >= LOST:
-            raise EndpointError(
-                f"oracle {self.oracle.name}: batch {batch.remote_id or batch.id} cannot be looked at: {error}; look "
-                "at the endpoint (the `base_url` and key it was sent with), then run again to collect it"
-            )
+        if not self._patience.is_forgotten(batch, error):
+            return
+        reason = f"the provider does not know it any more: {error}"
+        lines = self._store.open_lines(batch.id)
+        self._books.end(batch, [LineEnd(line, None, reason, Charge.UNKNOWN) for line in lines])
+        self._books.move(batch, BatchState.HARVESTED, reason=reason)
+        self._ledger.look_again()
+        self._say(f"batch {batch.remote_id}: {reason}; its {len(lines)} questions count as spent")
 
     async def _harvest(self, batch: BatchRow, work: Work) -> None:
         """Fetch what came, end every attempt by it, and only then call the batch harvested."""
@@ -315,7 +304,7 @@ class BulkAsker(Asker):
         none_ran = details.get("status") in ("failed", "not begun") and not paths
         if self._books.by_time:
             ends = [*harvest.read(paths), *harvest.missing(none_ran=False, completed=None, failed=None)]
-            seconds = 0.0 if details.get("status") == "not begun" else details.get("seconds")
+            seconds = 0.0 if none_ran else details.get("seconds")
             ids = await asyncio.to_thread(self._books.end_by_time, batch, ends, seconds)
             self._take(work, ends, ids)
         else:
@@ -330,38 +319,14 @@ class BulkAsker(Asker):
         self._tell(batch, harvest.answered, len(lines), remarks)
         if not remarks:
             self.carrier.tidy(batch)
-        self._judge_batch(batch, harvest.answered, len(lines))
+        answered = harvest.answered + len(harvest.ended)
+        self._patience.harvested(batch, answered, len(lines), batch.reason or harvest.last)
 
     def _tell(self, batch: BatchRow, answered: int, of: int, remarks: str) -> None:
         minutes = (datetime.now(UTC) - batch.created_at).total_seconds() / 60
         odd = f"; {remarks}, see {self.carrier.folder}" if remarks else ""
         self._say(f"batch {batch.remote_id} {batch.details.get('status')}: {answered} of {of} answered "
                   f"after {minutes:.0f} min{odd}")  # fmt: skip
-
-    def _judge_batch(self, batch: BatchRow, answered: int, of: int) -> None:
-        """Raise EndpointError where it is not the texts that fail: sending them again would only burn money."""
-        if answered or not of:
-            self._fruitless = 0
-            return
-        self._fruitless += 1
-        status = str(batch.details.get("status"))
-        last = self._last_reason(batch)
-        if status in ("not begun", "died"):
-            self._give_up(batch, last)
-        if self._fruitless >= SENT_TWICE or (status == "completed" and of >= FAILED_IN_A_ROW):
-            self._give_up(batch, last)
-
-    def _give_up(self, batch: BatchRow, reason: str) -> NoReturn:
-        raise EndpointError(
-            f"oracle {self.oracle.name}: batch {batch.remote_id} came back without a single answer: {reason}; look "
-            "at the job file and the endpoint, then run again: everything answered so far is kept"
-        )
-
-    def _last_reason(self, batch: BatchRow) -> str:
-        if batch.reason:
-            return batch.reason
-        mine = [a.reason for a in self._store.attempts(self._ledger.job) if a.reason]
-        return mine[-1] if mine else str(batch.details.get("status"))
 
     def _take(self, work: Work, ends: Sequence[LineEnd], ids: Mapping[int, int]) -> None:
         """Tell the work what its attempts came to."""

@@ -18,9 +18,10 @@ from rich.padding import Padding
 from rich.table import Table
 
 import agent
-from agent.console import Lines, dollars
+from agent.console import Lines
 from agent.errors import UserError
 from agent.job import Job
+from agent.report.wording import dollars
 from agent.watch import Watch
 from agent.workbench import Workbench
 
@@ -184,17 +185,15 @@ def run(path: JobFile, as_json: AsJson = False) -> None:
 @app.command(epilog=example("labelwright status job.yaml"))
 def status(path: JobFile, as_json: AsJson = False) -> None:
     """Where a job stands: labels, money, rounds, and what waits for a person."""
-    from agent.standing import standing
+    from agent.standing import standing, told
 
     with Workbench(Job.load(path)) as bench:
         found = standing(bench)
     if as_json:
         out(found)
         return
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in found.items():
-        table.add_row(name.replace("_", " "), escape(str(value)))
-    Console(highlight=False).print(table)
+    say(f"[bold]{escape(found['job'])}[/bold]")
+    show(told(found))
 
 
 @app.command(epilog=example("labelwright record job.yaml --output tape.jsonl.gz"))

@@ -13,15 +13,10 @@ from rich.text import Text
 from agent.asking import Asking
 from agent.ledger import Purse
 from agent.report import terminal
-from agent.report.wording import plain
-
-
-def dollars(micro: float, digits: int = 4) -> str:
-    """Micro-dollars as `$1.8342`."""
-    return f"${micro / 1e6:.{digits}f}"
-
+from agent.report.wording import dollars, plain
 
 REDRAW_S = 0.1
+HEAD = 10  # characters of the word that a line begins with
 
 
 class Lines:
@@ -40,11 +35,18 @@ class Lines:
         self._asked: tuple[str, Asking, Purse] | None = None
 
     def _say(self, line: Text) -> None:
-        self.console.print(line, soft_wrap=True)
+        """A line; on a terminal a long one goes on under its own beginning, in a file it stays one line."""
+        if not self.console.is_terminal:
+            self.console.print(line, soft_wrap=True)
+            return
+        head, said = line.divide([HEAD])
+        for part in said.wrap(self.console, max(20, self.console.width - HEAD)):
+            self.console.print(Text.assemble(head, part), soft_wrap=True)
+            head = Text(" " * HEAD)
 
     def note(self, message: str) -> None:
         self._end()
-        self.console.print(Text(f"{'':<10}{plain(message)}", style="dim"), soft_wrap=True)
+        self._say(Text(f"{'':<{HEAD}}{plain(message)}", style="dim"))
 
     def progress(self, what: str, done: int, total: int) -> None:
         task = self._bar(what, total)
@@ -79,17 +81,17 @@ class Lines:
         self.console.print()
         self._say(terminal.line("stop", message))
 
-    def _money(self, state: Asking, purse: Purse) -> str:
+    def _money(self, state: Asking, purse: Purse, unit: str = "/s") -> str:
         seconds = max(1e-3, time.monotonic() - self._began)
         rate = (state.done - state.known) / seconds
-        said = f"{rate:,.1f} labels/s · spent {dollars(purse.spent)} of {dollars(purse.cap)}"
-        return said + f" · {purse.ambiguous_count} ambiguous"
+        said = f"{rate:,.1f}{unit} · {dollars(purse.spent)} of {dollars(purse.cap)}"
+        return said + (f" · {purse.ambiguous_count} ambiguous" if purse.ambiguous_count else "")
 
     def _live(self) -> Progress:
         if self._progress is None:
             self._progress = Progress(
                 TextColumn("[bold cyan]{task.description:<9}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=12),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[said]}"),
                 TimeRemainingColumn(compact=True),
@@ -114,6 +116,8 @@ class Lines:
             oracle, state, purse = self._asked
             known = f" ({state.known} known already)" if state.known else ""
             self._say(
-                terminal.line("asked", f"{oracle} {state.done}/{state.total}{known} · {self._money(state, purse)}")
+                terminal.line(
+                    "asked", f"{oracle} {state.done}/{state.total}{known} · {self._money(state, purse, ' labels/s')}"
+                )
             )
             self._asked = None

@@ -15,7 +15,7 @@ import numpy as np
 
 from agent import steps
 from agent import triage as triaging
-from agent.errors import DataError
+from agent.errors import DataError, StoreError
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
 from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
@@ -203,7 +203,14 @@ def _texts_in_pool(bench: Workbench) -> Any:
 
 
 def write_report(bench: Workbench) -> dict[str, Path]:
-    """The report made again from the labels as they are now, with the final figures of the last run."""
+    """The report made again from the labels as they are now, with the final figures of the last run.
+
+    Raises StoreError where the job was never run: there is nothing to report.
+    """
+    if not bench.store.count_picks(bench.job.name) and not bench.store.spending(bench.job.name).by_oracle:
+        raise StoreError(
+            f"job {bench.job.name} has not been run, so there is nothing to report yet; `labelwright run` runs it"
+        )
     return written(bench, findings(bench))
 
 

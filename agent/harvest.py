@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.asking import Asked, Check, Tries, problem_of
-from agent.errors import Charge, OracleError
+from agent.asking import FAILED_IN_A_ROW, Asked, Check, Tries, problem_of
+from agent.errors import Charge, EndpointError, OracleError
 from agent.ledger import LineEnd
 from agent.oracle.lines import Returned, read_lines
 from agent.records import Answer, Question
-from agent.store import OpenLine, Store
+from agent.store import BatchRow, OpenLine, Store
 
 SENT_TWICE = 2  # batches that a question goes out in, before it counts as failed for now
+REFUSED = 10  # batches in a row that were not taken, before the endpoint is given up for now
+LOST = 30  # looks at one batch in a row that brought nothing: about half an hour
+FORGOTTEN = timedelta(hours=48)  # no batch lives longer than a day
 TWICE, UNKNOWN, UNREADABLE = "came twice", "were not of this batch", "could not be read"
 
 
@@ -35,6 +39,7 @@ class Harvest:
     ended: set[int]
     model: str
     answered: int = 0
+    last: str = ""  # why the last one that has no answer has none
     odd: Counter[str] = field(default_factory=Counter)
     _seen: set[int] = field(default_factory=set)
     _completed: int = 0
@@ -66,6 +71,7 @@ class Harvest:
         reason = "the batch ended before it was run" if certain else "it came back in no file"
         for attempt_id, line in self.lines.items():
             if attempt_id not in self._seen:
+                self.last = self.last or reason
                 yield LineEnd(line, None, reason, Charge.NONE if certain else Charge.UNKNOWN)
 
     def remarks(self) -> str:
@@ -90,9 +96,70 @@ class Harvest:
         try:
             answer = returned.answer(self.model)
         except OracleError as error:
+            self.last = str(error)
             return LineEnd(line, None, str(error), error.charge, error.retryable)
         self.answered += 1
         return LineEnd(line, answer)
+
+
+@dataclass
+class Patience:
+    """How often in a row something went wrong that no single text is to blame for. Names the oracle in what it raises.
+
+    Every method raises EndpointError where it makes no sense to go on: what was answered and what is under way is kept.
+    """
+
+    oracle: str
+    _refused: int = 0
+    _lost: Counter[int] = field(default_factory=Counter)
+    _fruitless: int = 0
+    _fruitless_lines: int = 0
+
+    def refused(self, error: OracleError) -> int:
+        """A batch was not taken, and cost nothing; how often that was so in a row."""
+        self._refused += 1
+        if not error.retryable or self._refused >= REFUSED:
+            raise EndpointError(
+                f"oracle {self.oracle}: the endpoint takes no batch: {error}; set `mode: live`, or look at the endpoint, "
+                "then run again: everything answered so far is kept"
+            )
+        return self._refused
+
+    def taken(self) -> None:
+        """A batch was taken."""
+        self._refused = 0
+
+    def is_forgotten(self, batch: BatchRow, error: OracleError) -> bool:
+        """A look brought nothing: whether that is because the provider has thrown the batch away."""
+        self._lost[batch.id] += 1
+        unknown = error.charge is Charge.NONE and not error.retryable
+        if unknown and datetime.now(UTC) - batch.created_at > FORGOTTEN:
+            return True
+        if not error.retryable or self._lost[batch.id] >= LOST:
+            raise EndpointError(
+                f"oracle {self.oracle}: batch {batch.remote_id or batch.id} cannot be looked at: {error}; look at the "
+                "endpoint (the `base_url` and key it was sent with), then run again to collect it"
+            )
+        return False
+
+    def seen(self, batch: BatchRow) -> None:
+        """A look at the batch brought something."""
+        del self._lost[batch.id]
+
+    def harvested(self, batch: BatchRow, answered: int, of: int, why: str) -> None:
+        """A batch is home, with so many answers: where there is none, sending more would only burn money."""
+        if answered or not of:
+            self._fruitless = self._fruitless_lines = 0
+            return
+        self._fruitless, self._fruitless_lines = self._fruitless + 1, self._fruitless_lines + of
+        status = batch.details.get("status")
+        twice, many = self._fruitless >= SENT_TWICE, self._fruitless_lines >= FAILED_IN_A_ROW
+        broken = status in ("not begun", "died")
+        if broken or (twice and (many or status == "failed")) or (many and status == "completed"):
+            raise EndpointError(
+                f"oracle {self.oracle}: batch {batch.remote_id} came back without a single answer: {why or status}; "
+                "look at the job file and the endpoint, then run again: everything answered so far is kept"
+            )
 
 
 @dataclass

@@ -37,8 +37,7 @@ class Climb:
         self._hold = 0
         self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step up
         self._cut_at = float("-inf")
-        self._began: float | None = None
-        self._skip, self._count, self._full = 0, 0, False
+        self._began, self._skip, self._count, self._full = 0.0, 1, 0, False
 
     def _begin(self, now: float) -> None:
         """Count anew, once what was under way at another limit has come home: it tells of that limit."""
@@ -46,8 +45,6 @@ class Climb:
 
     def answered(self, now: float, in_flight: int) -> None:
         """An answer came, while so many requests (this one included) were under way."""
-        if self._began is None:
-            self._begin(now)
         if self._skip > 0:
             self._skip, self._began = self._skip - 1, now
             return

@@ -91,7 +91,7 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
         chosen = compose(_state(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
     texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
     picks = [_scaled(c.pick(t.id), share) for c, t in zip(chosen, texts, strict=True)]
-    bench.store.add_picks(bench.job.name, number, picks, {t.id: t.text for t in texts})
+    bench.pick(number, picks, {t.id: t.text for t in texts})
     bench.watch.picked(number, Counter(p.slice for p in picks))
     return [p for p in bench.picks().values() if p.round == number]
 

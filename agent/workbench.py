@@ -6,7 +6,7 @@ it reads the store, does its work, and writes the store, so a run may die anywhe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from agent.errors import DataError
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
-from agent.records import Label, MicroDollars, Source, Student, Text, TextId, Value
+from agent.records import Label, MicroDollars, Pick, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
 from agent.tasks import Task, build
 from agent.watch import Silent, Watch
@@ -48,6 +48,7 @@ class Workbench:
         self._opened: list[Any] = []
         self._on_halt: list[Callable[[], None]] = []
         self._rows: dict[TextId, int] = {}  # where picked texts are in the pool
+        self._picked: dict[TextId, PickRow] | None = None  # as they were last read
         self.gold_answers: dict[TextId, Value] = {}  # what the oracle said of gold texts, where it was asked
         self.gold_confidences: dict[TextId, float] = {}
 
@@ -215,9 +216,17 @@ class Workbench:
 
         Raises DataError where the pool has another text under the id of a picked one.
         """
-        found = {p.text_id: p for p in self.store.picks(self.job.name)}
-        self._place([p for i, p in found.items() if i not in self._rows])
-        return {i: replace(p, row=self._rows[i]) for i, p in found.items()}
+        if self._picked is None:
+            found = {p.text_id: p for p in self.store.picks(self.job.name)}
+            self._place([p for i, p in found.items() if i not in self._rows])
+            moved = {i: replace(p, row=self._rows[i]) for i, p in found.items() if p.row != self._rows[i]}
+            self._picked = found | moved
+        return self._picked
+
+    def pick(self, number: int, picks: Sequence[Pick], texts: Mapping[TextId, str]) -> None:
+        """Keep the choice of round `number`. Only the run that owns the job picks: what was read before is whole."""
+        self.store.add_picks(self.job.name, number, picks, texts)
+        self._picked = None
 
     def _place(self, picks: Sequence[PickRow]) -> None:
         """Find picked texts in the pool: its file may have grown, shrunk or been sorted since they were picked."""

@@ -1,4 +1,4 @@
-"""A job whose pool and ledger have a million rows, and how much memory working with it takes. Used by evals.throughput.
+"""A job whose pool and ledger have a million rows, and how much memory working with it takes: for evals.throughput.
 
 python -m evals._million FOLDER ROWS [again]  makes the job, then prints one line a figure: what, tab, megabytes
 python -m evals._million FOLDER ROWS do PHASE one phase, in a process of its own: its peak is nobody else's

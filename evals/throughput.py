@@ -3,8 +3,8 @@
     python -m evals.throughput [--quick]
 
 The provider is a process of its own on this machine, with 50 ms latency; up to 256 requests are in flight. The rivals
-send the very same requests: the openai client's default transport, its aiohttp transport, and aiohttp alone. Arms take
-turns, so that a busy machine slows all of them; what is compared is a ratio.
+send the very same requests: the openai client's default transport, its aiohttp transport, and aiohttp alone. Arms
+take turns, so that a busy machine slows all of them; what is compared is a ratio.
 """
 
 from __future__ import annotations

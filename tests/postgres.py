@@ -14,17 +14,19 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 PLACES = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
-VERSIONS = ("17", "16", "15")
+VERSIONS = ("18", "17", "16", "15")
 READY = "database system is ready to accept connections"
 # no durability against a power cut, which no test makes; what a killed client had committed is kept all the same
 QUICK = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB", "autovacuum=off")
@@ -43,9 +45,15 @@ def listen():
             log.write(line)
             log.flush()
             if told["ready"] in line:
-                print("ready", flush=True)
+                say("ready")
+    server.wait()
+    say("ended")
+def say(word):
+    try:
+        os.write(1, word.encode() + b"\\n")
+    except OSError:
+        pass  # nobody is there any more
 threading.Thread(target=listen, daemon=True).start()
-threading.Thread(target=lambda: (server.wait(), print("ended", flush=True)), daemon=True).start()
 sys.stdin.read()
 if server.poll() is None:
     server.send_signal(signal.SIGINT)
@@ -123,6 +131,22 @@ class PostgresServer:
         """End every connection to a database, as a restart of the server does; returns how many there were."""
         name = url.rsplit("/", 1)[1]
         return len(self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"))
+
+    def crash(self) -> None:
+        """Kill one of its processes: it throws everybody out, recovers, and is back when this returns."""
+        import psycopg
+
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url()) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            connection.execute("SELECT 1")
+        until = time.monotonic() + 60
+        while True:  # it tells nobody when it is back
+            try:
+                self.run("SELECT 1")
+            except psycopg.OperationalError:
+                assert time.monotonic() < until
+            else:
+                return
 
     def stop(self) -> None:
         """End the server and remove everything. Stopping twice is fine."""

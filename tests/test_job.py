@@ -273,7 +273,9 @@ def test_no_secret_is_in_the_repr_of_a_job(write: Write, monkeypatch: pytest.Mon
 
 def test_no_secret_is_in_an_error_about_the_line_that_holds_it(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", SECRET)
-    bad = "  model: m\n  api_key: ${THE_KEY}\n  api_kye: ${THE_KEY}\n  max_concurrency: ${THE_KEY}\n  answers: ${THE_KEY}"
+    bad = "  model: m\n" + "".join(
+        f"  {name}: ${{THE_KEY}}\n" for name in ("api_key", "api_kye", "max_concurrency", "answers")
+    )
     found = problems(write(GOOD.replace("  model: m", bad)))
     assert len(found) == 3
     assert SECRET not in str(found)

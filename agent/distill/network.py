@@ -83,10 +83,15 @@ class Network:
         return cls(model, tokenizer, min(int(tokenizer.model_max_length), positions(model.config)), batch_tokens)
 
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors), configuration and tokenizer as `transformers` does."""
-        with _quietly():
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+        """Write weights (safetensors), configuration and tokenizer as `transformers` does. Raises OSError."""
+        from safetensors import SafetensorError
+
+        try:
+            with _quietly():
+                self.model.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from error
 
     # Texts to numbers ----------------------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ def replacing(folder: Path) -> Iterator[Path]:
         _put(partial, folder)
         flush(folder.parent)
     except OSError as error:
-        raise ModelError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        said = error.strerror or str(error)
+        raise ModelError(f"{folder}: cannot be written: {said}; make room, or name another folder") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

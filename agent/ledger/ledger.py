@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from agent.errors import BudgetExceeded
 from agent.job import OracleSettings, without_secrets
 from agent.ledger.commits import GroupCommits, Lane
 from agent.ledger.gpu import GpuClock
@@ -210,9 +211,12 @@ class Ledger:
 
     def _reserved(self, tx: Connection, wanted: Sequence[Wanted]) -> list[int | Exception]:
         ids = self._store.reserve_many(self.job, wanted, owner=self.owner, tx=tx)
+        if None not in ids:
+            return [i for i in ids if i is not None]
+        full = self._store.no_room(self.job, 0, tx=tx)
         return [
-            self._store.no_room(self.job, w.worst, tx=tx) if attempt_id is None else attempt_id
-            for w, attempt_id in zip(wanted, ids, strict=True)
+            BudgetExceeded(spent=full.spent, reserved=full.reserved, wanted=w.worst, cap=full.cap) if i is None else i
+            for w, i in zip(wanted, ids, strict=True)
         ]
 
     def _give_back(self, attempt_id: int) -> None:

@@ -1,4 +1,4 @@
-"""A chat completion, as a server sent it, into our record. Servers send odd things: none of them may pass for a label.
+"""A chat completion, as a server sent it, into our record. Servers send odd things: none may pass for a label.
 
 The same for a live answer and for a line of a batch's output file.
 """

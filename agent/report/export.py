@@ -66,7 +66,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
     except OSError as error:
         _discard(writers)
         raise DataError(
-            f"cannot write labels to {folder}: {error.strerror or error}; choose another folder"
+            f"cannot write labels to {folder}: {error.strerror or error}; make room, or choose another folder"
         ) from None
     except BaseException:
         _discard(writers)

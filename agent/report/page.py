@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -98,7 +99,12 @@ def write(findings: Findings, folder: Path) -> tuple[Path, Path]:
             part.write_bytes(text.encode("utf-8", "replace"))
             part.replace(path)
     except OSError as error:
-        raise DataError(f"cannot write the report to {folder}: {error.strerror}; choose another `output`") from None
+        for path, _ in wanted:
+            with suppress(OSError):
+                path.with_name(f".{path.name}.part").unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write the report to {folder}: {error.strerror or error}; make room, or choose another `output`"
+        ) from None
     return wanted[0][0], wanted[1][0]
 
 

@@ -32,7 +32,7 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    to_measure = f", {count(money.elsewhere_count)} of them to probe and to measure" if money.elsewhere_count else ""
+    to_measure = f", {count(money.elsewhere_count)} of them outside the rounds" if money.elsewhere_count else ""
     answers = f"{count(money.settled_count)} paid answers{to_measure}"
     _row(table, "bought", f"{count(findings.bought)} labels", answers)
     share = percent(money.spent / money.cap) if money.cap else "no cap"

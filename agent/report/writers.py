@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,7 +74,8 @@ class _File:
         self._part.replace(self.path)
 
     def discard(self) -> None:
-        self._close()
+        with suppress(OSError):  # a full disk refuses the last bytes as well
+            self._close()
         self._part.unlink(missing_ok=True)
 
 
@@ -83,7 +85,11 @@ class ParquetFile(_File):
     def __init__(self, folder: Path, columns: pa.Schema) -> None:
         super().__init__(folder, "labels.parquet")
         self._columns = columns
-        self._writer = pq.ParquetWriter(self._part, columns, compression="zstd")
+        try:
+            self._writer = pq.ParquetWriter(self._part, columns, compression="zstd")
+        except OSError:
+            self._part.unlink(missing_ok=True)
+            raise
 
     def write(self, rows: Sequence[Row]) -> None:
         self._writer.write_table(_table(rows, self._columns))
@@ -134,7 +140,11 @@ class DatasetFolder:
         shutil.rmtree(self._part, ignore_errors=True)
         self._part.mkdir()
         self._columns, self._raw = columns, self._part / "rows.arrow"
-        self._writer = pa.ipc.new_stream(str(self._raw), columns)
+        try:
+            self._writer = pa.ipc.new_stream(str(self._raw), columns)
+        except OSError:
+            shutil.rmtree(self._part, ignore_errors=True)
+            raise
         self._digest = hashlib.sha256(str(columns).encode())
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -158,7 +168,8 @@ class DatasetFolder:
         self.discard()
 
     def discard(self) -> None:
-        self._writer.close()
+        with suppress(OSError):
+            self._writer.close()
         shutil.rmtree(self._part, ignore_errors=True)
 
 

@@ -180,8 +180,8 @@ class Attempts(Answers):
         row = self._purse(tx, job)
         if row.owner not in (None, owner):
             raise StoreError(
-                f"store {self.name}: another run ({row.owner.rpartition('/')[0]}) took job {job!r} over, as this one's "
-                "lock was lost; nothing more is sent from here"
+                f"store {self.name}: another run ({row.owner.rpartition('/')[0]}) took job {job!r} over, as this run "
+                "lost its lock; nothing more is sent from here"
             )
         return int(row.cap - row.spent - row.reserved)
 
@@ -194,7 +194,7 @@ class Attempts(Answers):
         return row
 
     def _lock_purses(self, tx: Connection, ids: Sequence[int]) -> None:
-        """Everybody locks a job before its attempts: whoever takes it over would else wait for us, and we for them."""
+        """Everybody locks a job before its attempts: else whoever takes it over waits for us, and we for them."""
         if tx.dialect.name == "postgresql":
             for part in in_parts(dict.fromkeys(ids)):
                 jobs = select(t.attempts.c.job).where(t.attempts.c.id.in_(part))

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,9 @@ def _marked(value: Any) -> Any:
 
 
 def _unmarked(value: dict[str, Any]) -> Any:
-    return tuple(value[TUPLE]) if value.keys() == {TUPLE} and isinstance(value[TUPLE], list) else value
+    if value.keys() == {TUPLE} and isinstance(value[TUPLE], list):
+        return tuple(value[TUPLE])
+    return {intern(name): v for name, v in value.items()}  # a class has one name, in a million labels too
 
 
 _decode = json.JSONDecoder(object_hook=_unmarked).decode  # made once: making it costs more than decoding

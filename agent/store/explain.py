@@ -32,6 +32,8 @@ HINTS = {
     "connection slots are reserved": ": end what is connected, or ask who runs the server to raise max_connections",
     "index row": ": an id or name is longer than PostgreSQL can index (2,600 bytes); shorten it, or keep the "
     "store in SQLite",
+    "the database system is": ": it is restarting; what was committed is kept. Run the command again when the server "
+    "is back",
     "deadlock detected": ": two writers got into each other's way; run the command again: it goes on where it was",
     "could not serialize": ": two writers got into each other's way; run the command again: it goes on where it was",
 }

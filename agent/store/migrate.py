@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, func, inspect, select
@@ -12,6 +13,8 @@ from agent.store.engine import Database
 HEAD = "0002"  # the newest file in migrations/versions
 MIGRATING = int.from_bytes(b"lblwmigr", "big")  # the number of an advisory lock
 VERSION_TABLE = "labelwright_schema"  # not Alembic's usual name: another program's may be in the same database
+
+_one_at_a_time = threading.Lock()  # Alembic keeps what it works on in globals of the process
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
@@ -74,4 +77,5 @@ def _upgrade(tx: Connection, found: str | None, name: str) -> None:
             "upgrade with: pip install --upgrade labelwright"
         )
     config.attributes["connection"] = tx
-    command.upgrade(config, "head")
+    with _one_at_a_time:
+        command.upgrade(config, "head")

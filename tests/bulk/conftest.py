@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from agent.store import Store
-from tests.bulk.making import opened
+from tests.bulk.making import RICH
+from tests.stores import NewStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path) as made:
+def store(new_store: NewStore) -> Iterator[Store]:
+    with Store.open(new_store()) as made:
+        made.open_job("job", {}, "print", RICH)
         yield made

@@ -21,8 +21,9 @@ import openai._response
 from agent.errors import UserError
 from agent.ledger import BatchLedger, batches
 from agent.oracle import BatchApi
+from agent.records import MicroDollars
 from agent.store import BatchState
-from tests.bulk.making import ask, at, opened, questions
+from tests.bulk.making import RICH, ask, at, opened, questions
 
 POINTS = (
     "before the upload",
@@ -124,7 +125,8 @@ def arm(point: str) -> None:
 def main() -> int:
     folder, url, count, point = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
     arm(point)
-    with opened(folder) as store:
+    cap = folder / "cap"
+    with opened(folder, MicroDollars(int(cap.read_text())) if cap.exists() else RICH) as store:
         try:
             found = asyncio.run(ask(store, at(url, batch={"lines": 20}), questions(count), folder=folder))
         except UserError as error:

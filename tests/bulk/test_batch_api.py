@@ -6,6 +6,7 @@ The evidence is the provider's own log of what it ran and charged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 
 from agent.asking import Asked
 from agent.bulk import BulkAsker
-from agent.errors import AnswerInvalid, EndpointError
+from agent.errors import AnswerInvalid, Charge, EndpointError, OracleError
+from agent.ledger import BatchLedger, Ledger
+from agent.oracle import BatchApi
+from agent.oracle.lines import write_lines, written
 from agent.records import MicroDollars, Question
 from agent.store import AttemptState, BatchState, Store
-from tests.bulk.making import Told, ask, at, attempts, batches, ended, labels, line_ids, questions, texts
+from tests.bulk.making import Told, ask, asker_of, at, attempts, batches, ended, labels, line_ids, questions, texts
 from tests.servers.scripted import BatchFaults, Faults, Prices, ScriptedServer
 
 Serve = Callable[..., ScriptedServer]
@@ -186,6 +190,23 @@ async def test_a_batch_whose_submission_was_cut_off_is_found_and_not_sent_again(
     assert store.job("job").spent == charged(server)
 
 
+async def test_a_batch_that_was_looked_for_in_vain_can_never_start(
+    store: Store, serve_gold: Serve, tmp_path: Path
+) -> None:
+    server = serve_gold(texts(3))
+    settings = at(server.url)
+    api = BatchApi(settings, tmp_path)
+    opened = BatchLedger(store, "job", settings, owner="me").open(questions(3))
+    path = tmp_path / "input.jsonl"
+    write_lines(path, [written(line.attempt_id, {"model": "scripted"}) for _, line in opened.lines])
+    batch = store.move_batch(opened.batch.id, BatchState.UPLOADED, details=await api.send(opened.batch, path))
+    assert await api.find(batch) is None
+    with pytest.raises(OracleError, match="No such File") as late:
+        await api.start(batch)
+    assert late.value.charge is Charge.NONE
+    await api.close()
+
+
 async def test_a_provider_that_stumbles_is_asked_again_and_nothing_is_bought_twice(
     store: Store, serve_gold: Serve, tmp_path: Path
 ) -> None:
@@ -251,9 +272,6 @@ async def test_what_is_in_a_batch_is_waited_for_and_only_what_is_new_is_sent(
 async def test_batches_of_a_job_that_is_live_now_are_ended_and_their_part_is_kept(
     store: Store, serve_gold: Serve, tmp_path: Path
 ) -> None:
-    from agent.ledger import Ledger
-    from tests.bulk.making import asker_of
-
     server = serve_gold(texts(40), batch_faults=BatchFaults(phase_s=0.4))
     settings = at(server.url)
     await ask(store, settings, questions(40), folder=tmp_path, each=_when_some_are_done(server))
@@ -288,8 +306,6 @@ async def test_an_answer_that_is_no_label_is_asked_once_more_and_then_fails(
 
 
 async def test_equal_questions_share_one_line(store: Store, serve_gold: Serve, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     server = serve_gold(texts(4))
     twins = [replace(q, text_id="twin of " + q.text_id) for q in questions(4)]
     found: Mapping[Any, Asked] = await ask(store, at(server.url), [*questions(4), *twins], folder=tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,14 @@ def test_an_oracle_has_the_jobs_mode_unless_it_names_its_own(tmp_path: Path) -> 
     assert [o.in_batches for o in made.oracle] == [False, True, False, True]
     assert not job(tmp_path).oracle[0].in_batches
     assert Job.of(made.settings(), tmp_path) == made
+
+
+def test_the_examples_of_the_documentation_are_jobs(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(part.split("```")[0]) for part in page.split("```yaml")[1:]]
+    assert len(examples) == 2
+    for example in examples:
+        assert job(tmp_path, **example).oracle[0].in_batches
 
 
 @pytest.mark.parametrize(

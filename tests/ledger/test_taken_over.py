@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from agent.errors import JobLocked, StoreError
 from agent.ledger import JobLock, Ledger
+from agent.records import MicroDollars, TextId
 from agent.store import AttemptState, Store
 from tests.ledger.making import LOCAL, answer, question
 from tests.postgres import PostgresServer
@@ -81,6 +84,25 @@ async def test_one_that_is_writing_all_the_time_is_taken_over_without_a_fight(
     assert job.reserved == 0
     assert job.spent == sum(a.charged for a in attempts)
     assert left == sum(a.state is AttemptState.AMBIGUOUS for a in attempts)
+
+
+@on_postgresql
+def test_an_attempt_that_ends_while_the_job_is_taken_over_is_no_deadlock(
+    postgres: PostgresServer, store: Store, url: str
+) -> None:
+    sent = store.reserve("job", "local", "key", TextId("text"), MicroDollars(5), owner="old")
+    waiting = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{url.rsplit('/', 1)[1]}' AND wait_event_type = 'Lock'"
+    with Store.open(url) as other, ThreadPoolExecutor(1) as threads:
+        with other.transaction() as tx:
+            other.take_over("job", "new", tx=tx)
+            ending = threads.submit(store.release, sent, "refused")
+            until = time.monotonic() + 10
+            while not postgres.run(waiting):
+                assert time.monotonic() < until
+            assert other.abandon_reservations("job", "new", tx=tx) == 1
+        with pytest.raises(StoreError, match="is ambiguous already"):
+            ending.result()
+    assert (store.job("job").spent, store.job("job").reserved) == (5, 0)
 
 
 @on_postgresql

@@ -104,7 +104,9 @@ def test_a_tokenizer_sets_much_less_aside_than_bytes(tmp_path: Path) -> None:
     if not (QWEN / "tokenizer.json").is_file():
         pytest.skip(f"no tokenizer at {QWEN}")
     tokens = PromptTokens.load(str(QWEN))
-    question = asked(Message("system", "Choose the label that fits best. " * 20), Message("user", "where is it " * 50))
+    question = asked(
+        Message("system", "Choose the label that fits best. " * 20), Message("user", "where is it " * 50)
+    )
     assert tokens.count(question) <= tokens.bound(question) < prompt_bound(question) / 2
 
 

@@ -116,6 +116,13 @@ def news(folder: Path, size: int = 5, **settings: Any) -> Scene:
     return scene(folder, items, **settings)
 
 
+def timed(folder: Path, minutes: float, size: int = 4) -> Scene:
+    """News whose people have so many minutes."""
+    made = news(folder, size)
+    budget = made.job.budget.model_copy(update={"minutes": minutes})
+    return Scene(made.store, made.job.model_copy(update={"budget": budget}), made.task)
+
+
 class Spans:
     """A task that is not classification: parts of the text, as JSON."""
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.records import Source, TextId
+from agent.records import MicroDollars, Source, TextId
 from agent.review.desk import Desk, NotALabel, Stale
-from tests.review.scenes import Scene, Waiting, news, scene, spans
+from tests.review.scenes import Scene, Waiting, news, scene, spans, timed
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
 
@@ -207,3 +207,44 @@ def test_time_on_an_item_is_never_negative_or_endless(tmp_path: Path) -> None:
 def test_the_session_is_the_same_after_a_restart_and_another_for_another_person(tmp_path: Path) -> None:
     made = news(tmp_path, 1)
     assert desk(made).session == desk(made).session != desk(made, "grace").session
+
+
+# People's minutes ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_more_is_offered_once_the_minutes_are_used_up_and_what_is_in_flight_is_saved(tmp_path: Path) -> None:
+    made = timed(tmp_path, 2)
+    ada, bob = desk(made), desk(made, "bob")
+    ada.label(TextId("t000"), "tech", 70)
+    assert ada.figures()["minutes"] == {"used": pytest.approx(70 / 60), "of": 2}
+    assert [i["id"] for i in bob.items(8, again=False)] == ["t001", "t002", "t003"]
+    bob.skip(TextId("t001"), 60)
+    assert bob.items(8, again=False) == ada.items(8, again=True) == []
+    ada.label(TextId("t002"), "sport", 5)  # was on the screen
+    assert made.given() == {"t000": "tech", "t002": "sport"}
+    assert ada.undo(ada.figures()["newest"])["item"]["id"] == "t002"  # a slip can still be mended
+    assert ada.figures()["minutes"]["used"] == pytest.approx(135 / 60)
+
+
+def test_a_job_without_minutes_has_no_end_to_them(tmp_path: Path) -> None:
+    made = news(tmp_path, 2)
+    ada = desk(made)
+    ada.label(TextId("t000"), "tech", 3600)
+    assert ada.figures()["minutes"] is None
+    assert len(ada.items(8, again=False)) == 1
+
+
+# Texts that failed --------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_text_comes_with_what_went_wrong_and_what_it_cost(tmp_path: Path) -> None:
+    made = scene(tmp_path, [Waiting("Anything.", None, reason="failed: HTTP 503: busy"), Waiting("Else.", "sport")])
+    for why in ("timed out after sending", "timed out after sending", "HTTP 503: busy"):
+        wanted = MicroDollars(40)
+        attempt = made.store.reserve("news", "local", "key", TextId("t000"), wanted, owner="run")
+        made.store.mark_ambiguous(attempt, why)
+    first, second = desk(made).items(8, again=False)
+    assert first["reason"] == (
+        "The oracle failed 3 times, for $0.00012: Timed out after sending (2 times); HTTP 503: busy."
+    )
+    assert "failed" not in second["reason"]

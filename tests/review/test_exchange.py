@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import DataError
-from agent.records import Source, TextId
+from agent.records import MicroDollars, Source, TextId
 from agent.review.cells import guarded, unguarded
 from agent.review.desk import Desk
 from agent.review.exchange import ImportReport, export_queue, import_queue, read_filled
@@ -271,3 +271,41 @@ def test_an_earlier_label_of_another_person_is_superseded_not_counted_as_ones_ow
     Desk(*made.parts, "grace").label(TextId("t000"), "tech", 1)
     assert import_queue(*made.parts, fill(path, {"t000": "sport"}), "ada").added == 1
     assert made.given() == {"t000": "sport"}
+
+
+# Seconds and failures -----------------------------------------------------------------------------------------------
+
+
+def with_seconds(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    lines = ["id,label,seconds", *(",".join(row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_seconds_that_somebody_noted_count_towards_the_peoples_minutes(made: Scene, tmp_path: Path) -> None:
+    path = with_seconds(tmp_path / "filled.csv", [("t000", "tech", "12.5"), ("t001", "sport", ""), ("t002", "", "9")])
+    import_queue(*made.parts, path, "ada")
+    assert made.store.review_seconds("news") == 12.5
+
+
+def test_a_table_without_seconds_counts_none(made: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "queue.csv"
+    export_queue(*made.parts, path)
+    import_queue(*made.parts, fill(path, {"t000": "tech"}), "ada")
+    assert made.store.review_seconds("news") == 0.0
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-3", "nan", "inf"])
+def test_seconds_that_are_no_time_are_refused_with_their_line(made: Scene, tmp_path: Path, seconds: str) -> None:
+    path = with_seconds(tmp_path / "filled.csv", [("t000", "tech", seconds)])
+    with pytest.raises(DataError, match=rf":2: seconds '{seconds}' is no time"):
+        import_queue(*made.parts, path, "ada")
+    assert made.given() == {}
+
+
+def test_the_table_says_what_went_wrong_with_a_failed_text(tmp_path: Path) -> None:
+    failed = scene(tmp_path, [Waiting("Anything.", None, reason="failed: HTTP 503: busy")])
+    attempt = failed.store.reserve("news", "local", "key", TextId("t000"), MicroDollars(40), owner="run")
+    failed.store.mark_ambiguous(attempt, "HTTP 503: busy")
+    export_queue(*failed.parts, tmp_path / "queue.csv")
+    assert "The oracle failed once, for $0.00004: HTTP 503: busy." in (tmp_path / "queue.csv").read_text("utf-8")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from agent.records import TextId
 from agent.review.desk import Desk
 from tests.review.browsers import DESKTOP, PHONE, Reviewer, Served, chromium
-from tests.review.scenes import Scene, Waiting, news, scene, spans
+from tests.review.scenes import Scene, Waiting, news, scene, spans, timed
 
 Open = Callable[..., Reviewer]
 
@@ -622,3 +622,32 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
+
+
+# People's minutes ---------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_when_the_minutes_are_used_up_and_what_to_change(review: Open, tmp_path: Path) -> None:
+    ada = review(timed(tmp_path, 1, size=12))
+    ada.sees("#minutes", "0 of 1 minutes used")
+    Desk(*ada.made.parts, "bob").skip(TextId("t011"), 59.99)
+    ada.press("5")
+    ada.sees("#minutes", "1 of 1 minutes used")
+    ada.reads(1)  # was on the screen by then: it can still be answered
+    ada.press("s")
+    ada.sees("#finished-title", "The minutes are used up")
+    ada.sees("#finished-words", "All your answers are saved. Raise budget.minutes in the job file")
+    ada.sees("#skipped", "2")  # as the server counts: nothing is on its way any more
+    ada.page.reload()
+    ada.sees("#finished-title", "The minutes are used up")
+    expect(ada.page.locator("#again")).to_be_hidden()
+    ada.press("u")
+    ada.reads(1)  # a slip can still be mended
+    ada.press("5")
+    ada.has_given({"t000": "tech", "t001": "tech"})
+
+
+def test_a_page_without_a_limit_of_minutes_does_not_speak_of_them(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 2))
+    ada.reads(0)
+    expect(ada.page.locator("#minutes")).to_be_hidden()

@@ -99,7 +99,7 @@ class Batches:
             response.how = "reset"
         return response
 
-    def list(self, request: Request) -> Response:
+    def listed(self, request: Request) -> Response:
         """GET /v1/batches, newest first"""
         return page([b.described() for b in self.batches.values()], request.query, most=100, newest_first=True)
 
@@ -206,7 +206,12 @@ class Batches:
     def _answer(self, batch: Batch, line: Line) -> list[Row]:
         """Answer one line, into the output or into the error file; the rows of the log to be written."""
         desk, body = self._desk, line["body"]
-        row = desk.row("batch", body) | {"custom_id": line["custom_id"], "batch": batch.id}
+        try:
+            row = desk.row("batch", body) | {"custom_id": line["custom_id"], "batch": batch.id}
+        except (ValueError, TypeError, AttributeError):
+            said = error("the body is no chat request", "invalid_request_error")
+            batch.failures.append(_result(line, 400, said))
+            return []
         if body.get("model") != desk.name:
             row |= {"status": 404}
             said = error(f"The model `{body.get('model')}` does not exist.", "model_not_found")

@@ -56,8 +56,10 @@ class Desk:
             self.log.append([row], lambda: send(refused))
 
     def row(self, kind: str, body: Mapping[str, Any]) -> Row:
-        """The log's row for a request that was not charged yet."""
-        messages = body.get("messages", [])
+        """The log's row for a request that was not charged yet. Raises ValueError where it has no messages."""
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise ValueError("no messages")
         shape = json.dumps(messages, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
         sha = hashlib.sha256(shape).hexdigest()
         self.seen[sha] += 1
@@ -111,7 +113,8 @@ class Desk:
 
     def _limits(self) -> dict[str, str]:
         """What is left of the minute, as OpenAI says it."""
-        now, found = time.monotonic(), {}
+        now = time.monotonic()
+        found: dict[str, str] = {}
         for name, window in self._windows.items():
             reset_s = window.wait_s(window.limit, now)
             found |= {

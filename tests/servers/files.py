@@ -61,7 +61,7 @@ class Shelf:
             return Response.of(400, error("a file and its purpose are needed", "invalid_request_error"))
         return Response.of(200, self.put(content, filename, purpose).described())
 
-    def list(self, request: Request) -> Response:
+    def listed(self, request: Request) -> Response:
         """GET /v1/files, newest first unless `order` says asc"""
         wanted = request.query.get("purpose")
         rows = [f.described() for f in self.files.values() if wanted in (None, f.purpose)]

@@ -59,12 +59,12 @@ class Service:
         kind, *named = request.path.split("/")[2:] or [""]
         known: dict[tuple[str, str, int], Callable[..., Response]] = {
             ("POST", "files", 0): self._shelf.upload,
-            ("GET", "files", 0): self._shelf.list,
+            ("GET", "files", 0): self._shelf.listed,
             ("GET", "files", 1): self._shelf.one,
             ("DELETE", "files", 1): self._shelf.one,
             ("GET", "files", 2): self._content,
             ("POST", "batches", 0): self.batches.submit,
-            ("GET", "batches", 0): self.batches.list,
+            ("GET", "batches", 0): self.batches.listed,
             ("GET", "batches", 1): self.batches.one,
             ("POST", "batches", 2): self.batches.cancel,
         }

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -18,7 +18,7 @@ from tests.servers.scripted import BatchFaults, Faults, ScriptedServer
 
 LABELS = ("red", "green", "blue")
 GOLD = {f"text {i}": LABELS[i % 3] for i in range(40)}
-ENDPOINT = "/v1/chat/completions"
+ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 OVER = ("completed", "failed", "expired", "cancelled")
 Serve = Callable[..., ScriptedServer]
 
@@ -134,6 +134,16 @@ def test_a_bad_input_file_fails_its_batch_and_costs_nothing(
     assert not server.asked
 
 
+def test_a_line_that_is_no_chat_request_fails_alone(serve_gold: Serve) -> None:
+    server = serve_gold(GOLD)
+    lines = [line(1), line(2, body={"model": "scripted"}), line(3, body={"model": "other", "messages": [{}]})]
+    with client(server) as asking:
+        batch, _ = finished(asking, submit(asking, lines).id)
+        failed = rows(asking, batch.error_file_id)
+    assert {r["custom_id"]: r["response"]["status_code"] for r in failed} == {"q2": 400, "q3": 404}
+    assert [r["custom_id"] for r in server.asked if r["charged"]] == ["q1"]
+
+
 def test_a_batch_whose_submission_was_cut_off_is_found_in_the_list(serve_gold: Serve) -> None:
     server = serve_gold(GOLD, batch_faults=BatchFaults(share_submit_reset=1.0))
     with client(server) as asking:
@@ -148,7 +158,7 @@ def test_a_batch_whose_submission_was_cut_off_is_found_in_the_list(serve_gold: S
 def test_looking_may_fail_and_a_download_may_break_off(serve_gold: Serve) -> None:
     script = BatchFaults(share_503=0.5, share_truncated=1.0)
     server = serve_gold(GOLD, batch_faults=script)
-    statuses = Counter()
+    statuses: Counter[int] = Counter()
     with client(server) as asking:
         for _ in range(40):
             try:

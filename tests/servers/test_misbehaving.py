@@ -24,6 +24,13 @@ GOLD = {f"text {i}": LABELS[i % 3] for i in range(300)}
 Serve = Callable[..., ScriptedServer]
 
 
+def always(fault: str) -> Faults:
+    share: dict[str, Any] = {f"share_{fault}": 1.0}
+    found = Faults(**share)
+    assert found.drawn(0.5) == fault
+    return found
+
+
 class Client:
     """One connection that is kept alive."""
 
@@ -41,7 +48,8 @@ class Client:
     def ask(self, text: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
         with self.send(text, headers) as reply:
             assert reply.status == 200
-            return json.loads(reply.read())
+            found: dict[str, Any] = json.loads(reply.read())
+            return found
 
     def close(self) -> None:
         self.connection.close()
@@ -82,7 +90,7 @@ def test_the_charge_is_the_tokens_at_the_prices_it_was_told(serve_gold: Serve, d
 def test_what_is_charged_and_never_arrives_is_in_the_log(
     fault: str, serve_gold: Serve, dial: Any, tmp_path: Path
 ) -> None:
-    server = serve_gold(GOLD, faults=Faults(**{f"share_{fault}": 1.0}), log=tmp_path / "log")
+    server = serve_gold(GOLD, faults=always(fault), log=tmp_path / "log")
     client = dial(server, timeout_s=0.3)
     missing = {"hang": TimeoutError, "reset": ConnectionResetError, "truncated": http.client.IncompleteRead}
     with pytest.raises(missing[fault]):
@@ -94,7 +102,7 @@ def test_what_is_charged_and_never_arrives_is_in_the_log(
 
 @pytest.mark.parametrize("fault", ["bad_json", "garbage", "no_usage", "charged_503"])
 def test_what_is_charged_and_no_good_is_in_the_log(fault: str, serve_gold: Serve, dial: Any) -> None:
-    server = serve_gold(GOLD, faults=Faults(**{f"share_{fault}": 1.0}))
+    server = serve_gold(GOLD, faults=always(fault))
     with dial(server).send("text 1") as reply:
         raw = reply.read()
     assert server.asked[0]["charged"] > 0
@@ -187,6 +195,16 @@ def test_a_request_may_come_in_pieces_and_chunks(serve_gold: Serve) -> None:
         for i in range(0, len(raw), 25):
             connection.sendall(raw[i : i + 25])
         assert b"HTTP/1.1 200 OK" in connection.recv(65536)
+
+
+@pytest.mark.parametrize("body", ["[]", "{", '{"model": "scripted"}', '{"messages": "hello"}'])
+def test_what_is_no_chat_request_is_refused_and_not_charged(body: str, serve_gold: Serve, dial: Any) -> None:
+    server = serve_gold(GOLD)
+    connection = dial(server).connection
+    connection.request("POST", "/v1/chat/completions", body)
+    with connection.getresponse() as reply:
+        assert reply.status == 400
+    assert not server.asked
 
 
 def test_it_serves_hundreds_at_once_and_logs_each(serve_gold: Serve, dial: Any, tmp_path: Path) -> None:

@@ -6,19 +6,25 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import Table, TableClause, column, insert, inspect
+from sqlalchemy import table as sql_table
 
 import agent.store
 from agent.errors import ExtraMissing, StoreError
 from agent.records import MicroDollars
-from agent.store import Store, migrate, tables
+from agent.store import Store, engine, migrate, tables
 from tests.stores import NewStore, on_sqlite
 
 
@@ -46,6 +52,38 @@ def test_opening_again_keeps_everything_and_needs_no_alembic(store: Store, url: 
     )
     said = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "['job'] False"
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_that_it_holds(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_store(empty=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "HEAD", "0001")
+        patch.setattr(command, "upgrade", partial(_upgrade_to_the_first, command.upgrade))
+        Store.open(url).close()
+    job = {"name": "job", "settings": "{}", "fingerprint": "print", "cap": 9, "spent": 2, "reserved": 1}
+    attempt = {"id": 7, "job": "job", "oracle": "o", "question_key": "k", "text_id": "t", "worst": 1, "charged": 0}
+    attempt |= {"state": "reserved", "reason": "", "owner": "me"}
+    at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    with closing(Store(url)) as old, old.transaction() as tx:
+        assert migrate.revision(tx) == "0001"
+        tx.execute(insert(_of(tables.jobs, [*job, "created_at"])).values(**job, created_at=at))
+        tx.execute(insert(_of(tables.attempts, [*attempt, "created_at"])).values(**attempt, created_at=at))
+    with Store.open(url) as opened:
+        (kept,) = opened.attempts("job")
+        assert (kept.id, kept.created_at, kept.state) == (7, at, "reserved")
+        assert (opened.job("job").spent, opened.job("job").reserved) == (2, 1)
+        assert opened.abandon_reservations("job", "new") == 1
+
+
+def _upgrade_to_the_first(upgrade: Callable[..., None], config: Config, _: str) -> None:
+    upgrade(config, "0001")
+
+
+def _of(table: Table, names: list[str]) -> TableClause:
+    """The table with no more columns than it had."""
+    return sql_table(table.name, *(column(name, table.c[name].type) for name in names))
 
 
 def test_a_newer_schema_is_refused(store: Store, url: str) -> None:
@@ -139,6 +177,16 @@ def test_processes_that_open_a_new_store_at_once_all_get_it(new_store: NewStore)
     for process in opening:
         _, problems = process.communicate()
         assert (process.returncode, problems) == (0, b"")
+
+
+@pytest.mark.parametrize(("safe_from", "journal"), [((0,), "wal"), ((999,), "truncate")])
+def test_sqlite_keeps_a_write_ahead_log_only_where_it_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, safe_from: tuple[int, ...], journal: str
+) -> None:
+    monkeypatch.setattr(engine, "WAL_IS_SAFE", safe_from)
+    with Store.open(f"sqlite:///{tmp_path}/jobs.db") as opened, opened.transaction() as tx:
+        assert tx.exec_driver_sql("PRAGMA journal_mode").scalar() == journal
+    assert safe_from == engine.WAL_IS_SAFE
 
 
 @on_sqlite

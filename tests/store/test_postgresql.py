@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agent.errors import BudgetExceeded, StoreError
+from agent.errors import BudgetExceeded, JobLocked, StoreError
 from agent.records import MicroDollars, TextId
 from agent.store import Store
+from agent.store.locks import JobLock
 from tests.postgres import PostgresServer
 from tests.store.making import USAGE, for_person, pick, stored
 from tests.stores import on_postgresql
@@ -144,6 +145,13 @@ def test_a_transaction_sees_what_others_commit_whatever_the_servers_default_is(
         assert tx.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
         two.finish_round("job", 1, {})
         assert tx.exec_driver_sql("SELECT count(*) FROM rounds").scalar_one() == 1
+
+
+@on_postgresql
+def test_a_server_behind_a_socket_file_is_a_store_too(postgres: PostgresServer, url: str) -> None:
+    by_file = f"postgresql:///{name_of(url)}?host={postgres.folder}&port={postgres.port}&user=postgres"
+    with Store.open(by_file) as store, JobLock(store, "job"), pytest.raises(JobLocked, match="owns job 'job'"):
+        JobLock(store, "job")
 
 
 # The same on both --------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
-"""`python -m tests.storm race|faults|kills`: prints its figures, and ends with 1 where one does not hold."""
+"""`python -m tests.storm race|faults|kills|batches`: prints its figures, and ends with 1 where one does not hold."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-STORMS = ("race", "faults", "kills")
+STORMS = ("race", "faults", "kills", "batches")
 
 
 def main() -> int:

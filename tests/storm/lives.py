@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,9 @@ LONGEST_RUN_S = 120
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "120"}
 LAUNCHER = [sys.executable, "-m", "tests.storm.armed"]
 TIME = "random time"
+BUSY = ("--fail-503", "0.05", "--fail-429", "0.03")
+BAD = ("--fail-503", "0.05", "--fail-429", "0.03", "--hang", "0.01", "--reset", "0.03", "--truncated", "0.02",
+          "--bad-json", "0.02", "--garbage", "0.02", "--omit-usage", "0.02", "--charged-503", "0.02")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Tally:
     missed: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     lives: int = 0
+    on_servers: int = 0
     requests: int = 0
     charged: int = 0
     cap: int = 0
@@ -107,7 +111,8 @@ class Tally:
 
     def lines(self) -> Iterator[str]:
         """What a person reads."""
-        yield f"{self.kills.total()} kills in {self.lives} jobs, {time.monotonic() - self.began:.0f} s"
+        where = f"{self.lives} jobs ({self.on_servers} on PostgreSQL)"
+        yield f"{self.kills.total()} kills in {where}, {time.monotonic() - self.began:.0f} s"
         for point, times in sorted(self.kills.items()):
             yield f"  {point:<24}{times:>5}"
         yield (f"the provider logged {self.requests:,} requests and charged {self.charged:,} micro-dollars of "
@@ -121,7 +126,7 @@ class Life:
 
     Args:
         folder: holds one for each job.
-        number, seed: say everything about it that is chosen.
+        number, seed: of the provider's faults, the budget, and the times.
     """
 
     def __init__(self, folder: Path, number: int, seed: int, stable: Stable, tally: Tally) -> None:
@@ -171,6 +176,7 @@ class Life:
         found = books.compare(now, self._log())
         with self.tally.lock:
             self.tally.lives += 1
+            self.tally.on_servers += self._url is not None
             self.tally.requests += len(self._log())
             self.tally.charged += found.charged
             self.tally.cap += now.cap
@@ -184,11 +190,9 @@ class Life:
         return self.number % 3 == 0
 
     def _faults(self) -> list[str]:
-        """Every other provider also misbehaves in small ways."""
+        """Every other provider misbehaves as well, every fourth one badly."""
         latency = ["--latency-ms", str(self._rng.choice((0, 5, 20)))]
-        if self.number % 2:
-            return [*latency, "--fail-503", "0.05", "--fail-429", "0.03"]
-        return latency
+        return [*latency, *((), BAD, (), BUSY)[self.number % 4]]
 
     def _write_job(self, address: str) -> None:
         changes: dict[str, Any] = {
@@ -197,7 +201,7 @@ class Life:
             "selection__cold_start": 16,
         }
         changes |= {"data__gold": None, "stop__max_rounds": None, "distil__enabled": self._distils}
-        changes["student__cache"] = str(self.folder / "cache")
+        changes |= {"student__cache": str(self.folder / "cache"), "oracle__timeout_s": 1.5}
         changes["budget__dollars"] = self._rng.choice((1, 0.02))  # for every text, or for about a hundred
         if self._url is not None:
             changes["store"] = self._url
@@ -205,23 +209,28 @@ class Life:
 
     def _shots(self) -> Iterator[Shot]:
         """Early ones, then the middle of life, then what comes when everything was asked."""
-        yield self._shot(list(EARLY)[self.number % len(EARLY)])
-        late = [*(DISTIL if self._distils else ()), list(LATE)[self.number % len(LATE)]]
-        middle = [*MONEY, TIME, *ROUND, TIME, TIME]
-        first = self.number * (KILLS_A_LIFE - 2)
-        for i in range(KILLS_A_LIFE - 1 - len(late)):
+        yield self._shot(self._rarest(EARLY))
+        for i in range(KILLS_A_LIFE - 2 - len(DISTIL) * self._distils):
             if i == 3 and self.number % 2 and self._url is None:
-                yield Shot("in-migration", self._rng.randint(1, 12), aged=True)
+                yield Shot("in-migration", self._rng.randint(1, 9), aged=True)
+            elif i % 4 == 2:
+                yield self._shot(TIME)
             else:
-                yield self._shot(middle[(first + i) % len(middle)])
-        for point in late:
+                yield self._shot(self._rarest({**MONEY, **ROUND}))
+        for point in DISTIL if self._distils else ():
             yield self._shot(point)
+        yield self._shot(self._rarest(LATE))
+
+    def _rarest(self, points: Iterable[str]) -> str:
+        """The point at which the fewest runs have died so far."""
+        with self.tally.lock:
+            return min(points, key=lambda p: (self.tally.kills[p] + self.tally.missed[p], self._rng.random()))
 
     def _shot(self, point: str) -> Shot:
         if point == TIME:
             return Shot(TIME, after_s=self._rng.uniform(0.02, 1.5))
         most = {"in-migration": 30, "in-embedding": 4, "in-export": 12, "in-distilling": 4, "after-commit": 40,
-                "before-commit": 40}.get(point, 10 if point in MONEY else 1)  # fmt: skip
+                "before-commit": 40}.get(point, 8 if point in MONEY else 1)  # fmt: skip
         return Shot(point, self._rng.randint(1, most))
 
     # What is seen -------------------------------------------------------------------------------------------------

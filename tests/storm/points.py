@@ -160,7 +160,11 @@ ROUND: dict[str, Callable[[Fuse], None]] = {
 }
 """Reached once a round."""
 
-EARLY: dict[str, Callable[[Fuse], None]] = {"in-migration": _in_migration, "in-embedding": _in_embedding}
+EARLY: dict[str, Callable[[Fuse], None]] = {
+    "in-migration": _in_migration,
+    "in-embedding": _in_embedding,
+    "in-pool": _before("agent.pool.build:_sync"),
+}
 """Reached at the start of a job's life only."""
 
 LATE: dict[str, Callable[[Fuse], None]] = {"in-export": _in_export, "in-report": _before("agent.delivery:write")}

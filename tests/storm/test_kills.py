@@ -17,6 +17,9 @@ from tests.storm.lives import ENVIRONMENT, LAUNCHER
 from tests.storm.points import Disarmed, Fuse
 from tests.whole.jobs import truth, write_job
 
+NAMED = {"before-reserve", "after-reserve", "after-send", "after-body", "before-settle", "after-settle",
+         "in-migration", "in-distilling"}  # fmt: skip
+
 
 @pytest.mark.slow
 def test_thirty_kills_lose_no_answer_no_charge_and_no_cent(tmp_path: Path) -> None:
@@ -24,7 +27,7 @@ def test_thirty_kills_lose_no_answer_no_charge_and_no_cent(tmp_path: Path) -> No
     print("\n".join(tally.lines()))
     assert tally.problems == []
     assert tally.kills.total() >= 30
-    assert len(tally.kills) >= 15, "of the points, most were reached"
+    assert set(tally.kills) >= NAMED
     assert tally.charged <= tally.cap
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -15,12 +16,15 @@ import pytest
 
 from agent.job import Job
 from agent.loop import HALTED, run
+from agent.standing import standing, told
 from agent.store import AttemptState, BatchState, Store
 from agent.watch import Silent
+from agent.workbench import Workbench
 from tests.servers.charges import read_log
 from tests.servers.scripted import BatchFaults, Faults, ScriptedServer
 from tests.whole.jobs import truth, write_job
 
+ANSWERING = Path(__file__).parents[1] / "bulk" / "answering.py"
 Serve = Callable[..., ScriptedServer]
 BATCH = {"mode": "batch", "oracle__batch": {"poll_s": 0.02}, "distil__enabled": False}
 
@@ -99,6 +103,10 @@ def test_ctrl_c_leaves_the_batch_at_the_provider_and_the_next_run_collects_it(
     watch = PressesWhileWaiting()
     assert run(job, watch).reason == HALTED
     assert any("run the same command again to collect it" in note for note in watch.notes)
+    with Workbench(job) as bench:
+        found = standing(bench)
+    assert [(b["state"], b["texts"]) for b in found["batches"]] == [("submitted", 20)]
+    assert any(what == "under way" and "20 texts in batch 1 of local (batch_" in said for what, said in told(found))
     assert run(job).labels == 60
     check(job, tmp_path / "log", texts=60)
 
@@ -115,6 +123,23 @@ def test_a_job_that_becomes_live_ends_its_batches_and_keeps_what_they_brought(
     with Store.open(job.store_url) as store:
         assert [b.state for b in store.batches("small")] == [BatchState.HARVESTED]
         assert store.job("small").reserved == 0
+
+
+def test_a_job_whose_model_nobody_serves_is_answered_by_a_command(tmp_path: Path) -> None:
+    gold = tmp_path / "gold.json"
+    gold.write_text(json.dumps(dict(truth())), encoding="utf-8")
+    command = [sys.executable, str(ANSWERING), "--gold", str(gold), "-i", "{input}", "-o", "{output}", "--model", "m"]
+    own = {"oracle__run_batch": {"command": command, "shard": 15}, "distil__enabled": False}
+    job = Job.load(write_job(tmp_path, **(BATCH | own | {"mode": "live"})))
+    outcome = run(job)
+    assert outcome.labels == 60
+    assert outcome.spending.spent == 60 * 24
+    runs = (tmp_path / "out" / "batches" / "runs").read_text().splitlines()
+    assert len(runs) == 6, "three rounds of twenty questions, in files of fifteen"
+    with Store.open(job.store_url) as store:
+        assert {truth()[p.text] == store.current("small")[p.text_id].value for p in store.picks("small")} == {True}
+    run(job)
+    assert len((tmp_path / "out" / "batches" / "runs").read_text().splitlines()) == 6
 
 
 def _seen(job: Job, state: BatchState) -> bool:

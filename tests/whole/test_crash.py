@@ -12,6 +12,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,14 +163,48 @@ def _money_adds_up(job_file: Path, server: ScriptedServer) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(
-    job_file: Path, server: ScriptedServer, run: Callable[[], Run]
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_ends_cleanly_and_says_how_to_go_on(
+    job_file: Path, server: ScriptedServer, run: Callable[[], Run], how: signal.Signals
 ) -> None:
     one = run()
     assert server.log.wait_for(20, timeout_s=240), (job_file.parent / "run.log").read_text()
-    assert one.stop(signal.SIGINT) == 130
+    assert one.stop(how) == 130
     said = (job_file.parent / "run.log").read_text()
     assert "run the same command again to go on" in said
     assert "Traceback" not in said
     known = answered(job_file)
     assert known == set(bought(server.asked)) & set(texts()), "what was under way came home and was kept"
+
+
+@pytest.mark.slow
+def test_the_second_ctrl_c_leaves_at_once_and_says_so(
+    job_file: Path, serve_gold: Callable[..., ScriptedServer]
+) -> None:
+    server = serve_gold(texts(), faults=Faults(latency_s=600))  # nothing that is under way comes home
+    settings = yaml.safe_load(job_file.read_text())
+    settings["oracle"] |= {"base_url": server.url, "timeout_s": 900, "answers": "plain"}
+    job_file.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "agent.cli", "run", str(job_file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        assert _store_says(job_file, "reserved")
+        process.send_signal(signal.SIGINT)
+        told = next(line for line in process.stderr if "stopping" in line)
+        assert "press Ctrl-C again" in told
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().strip().splitlines()[-1].startswith("stopped; what was answered is kept")
+        assert process.wait(30) == 130
+
+
+def _store_says(job_file: Path, state: str) -> bool:
+    """Wait until an attempt of that state is in the store; there is no event to wait on, so it is looked at."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with contextlib.suppress(sqlite3.OperationalError):
+            url = f"file:{job_file.parent / 'out' / 'labelwright.db'}?mode=ro"
+            with contextlib.closing(sqlite3.connect(url, uri=True)) as sql:
+                if sql.execute("SELECT 1 FROM attempts WHERE state = ?", (state,)).fetchone():
+                    return True
+        threading.Event().wait(0.05)
+    return False

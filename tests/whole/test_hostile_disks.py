@@ -30,6 +30,8 @@ from tests.whole.jobs import truth, write_job
 
 pytestmark = pytest.mark.slow
 
+CHANGES: dict[str, Any] = {"distil__enabled": False, "stop__max_rounds": 4, "student__cache": "../cache"}
+
 
 @pytest.fixture(scope="module")
 def stable() -> Iterator[Stable]:
@@ -87,8 +89,7 @@ class Desk:
 def desk(tmp_path: Path, serve_gold: Callable[..., ScriptedServer], stable: Stable) -> Desk:
     server = serve_gold(dict(truth()), faults=Faults(latency_s=0.01))
     folder = tmp_path / "job"
-    changes = {"distil__enabled": False, "stop__max_rounds": 4, "student__cache": str(tmp_path / "cache")}
-    write_job(folder, oracle__base_url=server.url, **changes)
+    write_job(folder, oracle__base_url=server.url, **CHANGES)
     return Desk(folder, server, stable)
 
 
@@ -152,6 +153,39 @@ def test_a_disk_that_fills_up_half_way_stops_the_run_and_loses_nothing(desk: Des
     assert len(before.answers) > 10
     desk.finishes()
     assert books.lost(before, books.read(desk.url, "small"), set()) == []
+
+
+def test_a_disk_too_small_for_the_model_is_told_and_what_was_bought_stays(desk: Desk, small_disk: Path) -> None:
+    write_job(desk.folder, **CHANGES | {"oracle__base_url": desk.server.url, "distil__enabled": True})
+    code, told = desk.run()
+    assert code == 2, told
+    assert "model: cannot be written" in told
+    assert "No space left" in told
+    assert "make room" in told
+    asked = len(desk.server.asked)
+    mount("-o", "remount,size=400m", small_disk)
+    desk.finishes()
+    assert len(desk.server.asked) == asked, "nothing was left to ask"
+    assert (small_disk / "model" / "model.safetensors").exists()
+
+
+def test_a_disk_that_is_full_when_labels_are_written_leaves_the_old_files_whole(desk: Desk, small_disk: Path) -> None:
+    desk.finishes()
+    before = exported(small_disk)
+    ballast = fill(small_disk, 8192)
+    code, told = desk.run("export")
+    assert code == 2, told
+    assert "cannot write labels" in told
+    assert "make room" in told
+    assert exported(small_disk) == before
+    ballast.unlink()
+    assert desk.run("export")[0] == 0
+    assert exported(small_disk) == before
+
+
+def exported(output: Path) -> dict[str, bytes]:
+    """Every file of the labels that a job wrote."""
+    return {str(p.relative_to(output)): p.read_bytes() for p in (output / "labels").rglob("*") if p.is_file()}
 
 
 # Read-only --------------------------------------------------------------------------------------------------------

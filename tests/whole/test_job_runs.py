@@ -12,9 +12,9 @@ import pytest
 
 from agent.asking import Asking
 from agent.job import Job
+from agent.ledger import Purse
 from agent.loop import HALTED, run
 from agent.records import Label, Source
-from agent.ledger import Purse
 from agent.store import Store
 from agent.watch import Silent
 from agent.workbench import Workbench

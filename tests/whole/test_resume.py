@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +16,12 @@ import pytest
 from agent.asking import Asking
 from agent.errors import DataError
 from agent.job import Job
-from agent.loop import HALTED, run
 from agent.ledger import Purse
+from agent.loop import HALTED, run
 from agent.store import Store
 from agent.watch import Silent
 from tests.servers.scripted import Faults, ScriptedServer
+from tests.storm.lives import Stable
 from tests.whole.jobs import truth, write_job
 
 Serve = Callable[..., ScriptedServer]
@@ -124,3 +128,53 @@ def test_an_id_that_got_another_text_is_refused_and_keeps_its_label_to_itself(
     write(texts[::-1])
     with pytest.raises(DataError, match="another text than when it was labelled"):
         run(small)
+
+
+# Run again, and exported again ------------------------------------------------------------------------------------
+
+
+def labels_of(small: Job) -> dict[str, bytes]:
+    """Every file that the export of a job's labels consists of."""
+    folder = small.output_folder / "labels"
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def command(*words: object) -> None:
+    """The command in a process of its own: another hash seed, another clock, other names of temporary files."""
+    done = subprocess.run([sys.executable, "-m", "agent.cli", *map(str, words)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.slow
+def test_a_finished_job_run_again_sends_nothing_and_writes_the_same_bytes(tmp_path: Path, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=2)
+    command("run", tmp_path / "job.yaml")
+    first, sent = labels_of(small), len(server.asked)
+    kinds = {Path(name).name for name in first}
+    assert {"labels.parquet", "labels.csv", "labels.jsonl", "dataset_info.json", "state.json", "README.md"} <= kinds
+    command("run", tmp_path / "job.yaml")
+    assert labels_of(small) == first
+    shutil.rmtree(small.output_folder / "labels")
+    command("run", tmp_path / "job.yaml")
+    assert labels_of(small) == first
+    command("export", tmp_path / "job.yaml")
+    assert labels_of(small) == first
+    assert len(server.asked) == sent
+
+
+@pytest.mark.slow
+def test_an_export_that_was_killed_is_written_again_as_it_would_have_been(tmp_path: Path, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=2)
+    run(small)
+    whole = labels_of(small)
+    with Stable() as stable:
+        words = {"words": ["export", str(tmp_path / "job.yaml")], "log": str(tmp_path / "log")}
+        for nth in range(1, 13):  # four formats: each with a batch written, about to be named, and named
+            if nth % 2:
+                shutil.rmtree(small.output_folder / "labels", ignore_errors=True)
+            assert stable.run(words | {"point": "in-export", "nth": nth}) == -signal.SIGKILL
+            assert stable.run(words) == 0, (tmp_path / "log").read_text()
+            assert labels_of(small) == whole
+    assert len(set(bought(server))) == len(bought(server))
