@@ -9,7 +9,6 @@ of them, once what is under way has come home.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -259,13 +258,12 @@ class Asker:
 
     async def _send(self, question: Question, reservation: Reservation, tries: Tries) -> Answer:
         """The one request that the reservation is for. Raises what it raised, the reservation ended."""
-        sent_at = time.monotonic()
         try:
             return await self.oracle.ask(question, reservation.request_id)
         except OracleError as error:
             await self._fail(reservation, str(error), error.charge)
             tries.reasons.append(str(error))
-            self._judge(error, tries, sent_at)
+            self._judge(error, tries)
             raise
         except UserError as error:  # refused before any work was done
             await self._fail(reservation, str(error), Charge.NONE)
@@ -275,10 +273,10 @@ class Asker:
             await asyncio.shield(self._fail(reservation, f"{STOPPED}{type(error).__name__}", Charge.UNKNOWN))
             raise
 
-    def _judge(self, error: OracleError, tries: Tries, sent_at: float) -> None:
+    def _judge(self, error: OracleError, tries: Tries) -> None:
         """Whose failure it is: a text's, or that of an endpoint which is asked too much."""
         if error.busy:
-            self.pace.refused(sent_at, error.retry_after_s)
+            self.pace.refused(error.retry_after_s)
         if error.retry_after_s is not None and error.retry_after_s > LONGEST_PAUSE_S:
             raise EndpointError(
                 f"oracle {self.oracle.name}: {error}; it asks for a wait of {error.retry_after_s / 60:.0f} minutes: "

@@ -36,9 +36,7 @@ class BulkAsker(Asker):
         ledger: of the job.
         store: where bought answers are.
         carrier: who takes batches away and brings them back.
-        books: the oracle's batches in the job's purse.
-        attempts: failures of one question, after which it has failed for good.
-        poll_s: seconds between the first two looks at a batch.
+        books: the oracle's batches in the job's purse, and its settings.
         watch: called with the live figures.
         note: told what is worth a line.
     """
@@ -51,14 +49,12 @@ class BulkAsker(Asker):
         *,
         carrier: Carrier,
         books: BatchLedger,
-        attempts: int = 3,
-        poll_s: float = 5.0,
         watch: Callable[[Asking], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__(oracle, ledger, store, attempts=attempts, watch=watch)
+        super().__init__(oracle, ledger, store, attempts=books.settings.attempts, watch=watch)
         self._writer, self.carrier, self._books = oracle, carrier, books
-        self._poll_s, self._say = poll_s, note
+        self._poll_s, self._say = books.settings.batch.poll_s, note
         self._woken = asyncio.Event()
         self._looks: dict[int, Look] = {}  # the last one at each open batch
         self._patience = Patience(oracle.name)

@@ -140,8 +140,6 @@ def in_batches(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | 
         bench.store,
         carrier=BatchApi(settings, folder) if command is None else Shards(settings, folder),
         books=books,
-        attempts=settings.attempts,
-        poll_s=settings.batch.poll_s,
         watch=lambda state: bench.watch.asking(settings.name, state, bench.ledger.purse),
         note=bench.watch.note,
     )

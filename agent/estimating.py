@@ -214,7 +214,9 @@ def _by_answers(bench: Workbench, settings: OracleSettings, prompt_hash: str) ->
             return None
     if not costs:
         return None
-    busy_s = 0.0 if settings.tape else store.busy_seconds(job.name, settings.name, texts)
+    # a tape answers at once, and a batch when it is done
+    timeless = settings.tape is not None or settings.in_batches
+    busy_s = 0.0 if timeless else store.busy_seconds(job.name, settings.name, texts)
     price = settings.price
     no_time_out = price is not None and price.gpu_hour is not None and not any(c.unclear for c in costs)
     return _Basis(

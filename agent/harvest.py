@@ -104,9 +104,10 @@ class Harvest:
 
 @dataclass
 class Patience:
-    """How often in a row something went wrong that no single text is to blame for. Names the oracle in what it raises.
+    """How often in a row something went wrong that no single text is to blame for.
 
-    Every method raises EndpointError where it makes no sense to go on: what was answered and what is under way is kept.
+    Every method raises EndpointError, which names the oracle, where it makes no sense to go on. What was answered and
+    what is under way is kept.
     """
 
     oracle: str
@@ -120,8 +121,8 @@ class Patience:
         self._refused += 1
         if not error.retryable or self._refused >= REFUSED:
             raise EndpointError(
-                f"oracle {self.oracle}: the endpoint takes no batch: {error}; set `mode: live`, or look at the endpoint, "
-                "then run again: everything answered so far is kept"
+                f"oracle {self.oracle}: the endpoint takes no batch: {error}; set `mode: live`, or look at the "
+                "endpoint, then run again: everything answered so far is kept"
             )
         return self._refused
 
@@ -137,8 +138,8 @@ class Patience:
             return True
         if not error.retryable or self._lost[batch.id] >= LOST:
             raise EndpointError(
-                f"oracle {self.oracle}: batch {batch.remote_id or batch.id} cannot be looked at: {error}; look at the "
-                "endpoint (the `base_url` and key it was sent with), then run again to collect it"
+                f"oracle {self.oracle}: batch {batch.remote_id or batch.id} cannot be looked at: {error}; look at "
+                "the endpoint (the `base_url` and key it was sent with), then run again to collect it"
             )
         return False
 

@@ -1,7 +1,7 @@
 """How many requests at a time, and how many a minute: found out while asking.
 
-A server tells how much it can take in two ways. It refuses (429, 503): then fewer at a time, at once. Or it queues:
-then more at a time brings no more answers a second, and the last step up is taken back. Additive increase and
+A server tells how much it can take in two ways. It refuses (429, 503): then fewer at a time. Or it queues: then
+more at a time brings no more answers a second, and the last step up is taken back. Additive increase and
 multiplicative decrease as in TCP (Chiu and Jain 1989), with the knee found by throughput, since a server that
 batches, as vLLM does, answers each request later while it answers more of them.
 """
@@ -17,7 +17,9 @@ FIRST = 8
 STEP = 4  # a step up is a quarter of what there is
 CUT = 0.7
 WORTH_IT = 1 / 3  # a step must change the answers a second by this share of what it changes the limit
-WINDOW = 24  # answers, at least, that a speed is measured over
+WINDOW = 24  # answers and refusals, at least, that a window holds
+CROWDED = 0.05  # share of refusals above the usual that is too much
+ENOUGH_REFUSED, MOSTLY = 8, 0.5  # so many refusals that are so large a share are acted on at once
 HOLD = 6  # windows to wait after a step that brought nothing
 BURST = 0.1  # share of a minute's allowance that may go out at once
 LONGEST_PAUSE_S = 120.0
@@ -27,7 +29,8 @@ class Climb:
     """How many at a time: pure bookkeeping over what came back. Times are seconds of one monotonic clock.
 
     Doubles at first, then steps up and down by a quarter in turn. A step up that brought no more answers a second is
-    taken back, and so is a step down that cost some: what stays is the fewest that bring the most.
+    taken back, and so is a step down that cost some: what stays is the fewest that bring the most. Refusals cut the
+    limit; where the cut did not make them fewer they are the endpoint's habit, and the cut is taken back.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -35,46 +38,55 @@ class Climb:
         self.limit = min(FIRST, ceiling)
         self._doubling, self._up = True, True
         self._hold = 0
-        self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step up
-        self._cut_at = float("-inf")
-        self._began, self._skip, self._count, self._full = 0.0, 1, 0, False
-
-    def _begin(self, now: float) -> None:
-        """Count anew, once what was under way at another limit has come home: it tells of that limit."""
-        self._began, self._skip, self._count, self._full = now, self.limit, 0, False
+        self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step
+        self._cut: tuple[int, float] | None = None  # the limit and share of refusals before the last cut
+        self._usual = 0.0  # share of refusals that no cut has helped against
+        self._skip, self._began = 1, 0.0
+        self._answers = self._refusals = 0
+        self._full = False
 
     def answered(self, now: float, in_flight: int) -> None:
         """An answer came, while so many requests (this one included) were under way."""
-        if self._skip > 0:
+        self._came(now, in_flight, 1, 0)
+
+    def refused(self, now: float, in_flight: int) -> None:
+        """The endpoint was too busy for a request, while so many (this one included) were under way."""
+        self._came(now, in_flight, 0, 1)
+
+    def _came(self, now: float, in_flight: int, answers: int, refusals: int) -> None:
+        if self._skip > 0:  # it left at another limit, and tells of that one
             self._skip, self._began = self._skip - 1, now
             return
-        self._count += 1
+        self._answers += answers
+        self._refusals += refusals
         self._full = self._full or in_flight >= self.limit
-        if self._count >= max(2 * self.limit, WINDOW):
+        total = self._answers + self._refusals
+        if total >= max(2 * self.limit, WINDOW) or self._refusals >= max(ENOUGH_REFUSED, total * MOSTLY):
             before = self.limit
-            self._judge(self._count / max(1e-9, now - self._began))
-            self._begin(now)
-            self._skip = 0 if self.limit == before else self._skip
+            self._judge(self._answers / max(1e-9, now - self._began), self._refusals / total, total)
+            self._skip, self._began = 0 if self.limit == before else self.limit, now
+            self._answers = self._refusals = 0
+            self._full = False
 
-    def refused(self, now: float, sent_at: float) -> None:
-        """The endpoint was too busy. Requests that left before the last cut say nothing new."""
-        self._doubling, self._up, self._before = False, True, None
-        if sent_at > self._cut_at:
+    def _judge(self, rate: float, share: float, total: int) -> None:
+        """What one window tells: answers a second, the share of refusals, and of how many."""
+        cut, self._cut = self._cut, None
+        if cut is not None and 0.75 * cut[1] < share < MOSTLY:
+            self.limit, self._usual = cut[0], (share + cut[1]) / 2
+            return
+        if share > self._usual + 2 * (self._usual * (1 - self._usual) / total) ** 0.5 + CROWDED:
+            self._cut, self._before = (self.limit, share), None
+            self._doubling, self._up, self._hold = False, True, HOLD
             self.limit = max(1, int(self.limit * CUT))
-            self._cut_at = now
-            self._begin(now)
-
-    def _judge(self, rate: float) -> None:
+            return
+        self._usual += (share - self._usual) / 8
         before, self._before = self._before, None
-        if before is not None:
-            proportional = self.limit / before[0] - 1
-            if rate / before[1] - 1 < WORTH_IT * proportional:
-                self.limit, self._doubling, self._up = before[0], False, not self._up
-                self._hold = HOLD if self._up else 0
-                return
-        if self._hold > 0:
+        if before is not None and rate / before[1] - 1 < WORTH_IT * (self.limit / before[0] - 1):
+            self.limit, self._doubling, self._up = before[0], False, not self._up
+            self._hold = HOLD if self._up else 0
+        elif self._hold > 0:
             self._hold -= 1
-        elif self._full:  # where it was not full, another limit would change nothing
+        elif self._full and rate > 0:  # where it was not full, another limit would change nothing
             self._before = (self.limit, rate)
             self.limit = self._next()
             if self.limit == self._before[0]:
@@ -171,11 +183,11 @@ class Pace:
         if self._tokens is not None and tokens_over:
             self._tokens.give_back(tokens_over)
 
-    def refused(self, sent_at: float, retry_after_s: float | None) -> None:
-        """The endpoint was too busy for a request that left at `sent_at`: fewer at a time, and none for a while."""
+    def refused(self, retry_after_s: float | None) -> None:
+        """The endpoint was too busy for a request that is still in flight. None leaves for as long as it asks."""
         now = self._clock()
         self.busy_since = now if self.busy_since is None else self.busy_since
-        self.climb.refused(now, sent_at)
+        self.climb.refused(now, self.in_flight)
         if retry_after_s is not None:
             self._paused_until = max(self._paused_until, now + min(retry_after_s, LONGEST_PAUSE_S))
 

@@ -8,7 +8,7 @@ from agent.errors import DataError
 
 JOB_FILE = """\
 # A Labelwright job. Paths are relative to this file. ${NAME} is replaced by the environment variable NAME.
-# Look it over with `labelwright check`, price it with `labelwright estimate`, then `labelwright run`.
+# Look it over with `labelwright check`, price it with `labelwright estimate --pilot 50`, then `labelwright run`.
 name: first-job
 
 task:
@@ -38,6 +38,7 @@ oracle:                         # one, or a list from cheap to dear
   # api_key_env: OPENAI_API_KEY # the *name* of the environment variable that holds the key
   price: {input: 0.05, cached_input: 0.01, output: 0.10}   # dollars per million tokens; or {gpu_hour: 2.0}
   # max_concurrency: 64
+  # tokenizer: Qwen/Qwen2.5-7B-Instruct   # the model's own (hub id or folder): less is set aside for each question
   # timeout_s: 60
   # answers: auto               # how answers are held to the labels: choice, json_schema, plain
 
@@ -53,6 +54,7 @@ selection:
 
 budget:
   dollars: 5                    # a hard cap: no request leaves without its worst case being set aside
+  # minutes: 60                 # of people: once they are used up, nothing more is offered for review
 
 stop:
   agreement: 0.99               # stop when successive students agree this much; null: only at the cap

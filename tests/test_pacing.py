@@ -49,29 +49,50 @@ def test_a_ceiling_below_the_first_step_is_kept() -> None:
     assert max(simulated(Climb(3), lambda _: 0.05, 500)) == 3
 
 
-def test_a_refusal_cuts_at_once_but_once_for_all_that_left_before() -> None:
-    climb = Climb(100)
-    climb.limit = 100
-    for _ in range(30):
-        climb.refused(now=10.0, sent_at=9.0)
-    assert climb.limit == 70
-    climb.refused(now=11.0, sent_at=10.5)
-    assert climb.limit == 49
+def refusing(climb: Climb, refuses: Callable[[int, float], bool], seconds: float, seed: int = 0) -> tuple[int, int]:
+    """Answers and refusals of a server that answers in 0.1 s and refuses, as told, in 0.02 s."""
+    rng = np.random.default_rng(seed)
+    under_way: list[tuple[float, int, bool]] = []
+    now, number, answers, refusals = 0.0, 0, 0, 0
+    while now < seconds:
+        while len(under_way) < climb.limit:
+            number += 1
+            said_no = refuses(len(under_way) + 1, rng.random())
+            heapq.heappush(under_way, (now + (0.02 if said_no else 0.1) * rng.uniform(0.8, 1.2), number, said_no))
+        now, _, said_no = heapq.heappop(under_way)
+        (climb.refused if said_no else climb.answered)(now, len(under_way) + 1)
+        refusals += said_no
+        answers += not said_no
+    return answers, refusals
 
 
-def test_the_limit_never_falls_below_one() -> None:
-    climb = Climb(4)
-    for second in range(50):
-        climb.refused(now=second + 0.5, sent_at=second)
-    assert climb.limit == 1
-
-
-def test_after_a_cut_the_limit_grows_again() -> None:
+@pytest.mark.parametrize("share", [0.02, 0.15, 0.3])
+def test_refusals_that_are_not_about_load_do_not_slow_the_rest_down(share: float) -> None:
     climb = Climb(64)
-    simulated(climb, lambda _: 0.05, 3_000)
-    climb.refused(now=1e6, sent_at=1e6 - 1)
-    low = climb.limit
-    assert simulated(climb, lambda _: 0.05, 5_000)[-1] > low
+    refusing(climb, lambda _, chance: chance < share, 60)
+    settled = []
+    for _ in range(20):
+        refusing(climb, lambda _, chance: chance < share, 5)
+        settled.append(climb.limit)
+    assert np.median(settled) >= 32
+
+
+@pytest.mark.parametrize("room", [4, 16, 40])
+def test_a_server_that_refuses_above_its_room_is_asked_about_as_much_as_it_takes(room: int) -> None:
+    climb = Climb(256)
+    answers, refusals = refusing(climb, lambda under_way, _: under_way > room, 120)
+    assert answers >= 0.6 * 120 * room / 0.1
+    assert refusals <= 0.25 * answers
+
+
+def test_a_server_that_refuses_everything_is_asked_one_at_a_time() -> None:
+    climb = Climb(64)
+    refusing(climb, lambda *_: False, 20)
+    assert climb.limit > 32
+    refusing(climb, lambda *_: True, 20)
+    assert climb.limit == 1
+    refusing(climb, lambda *_: False, 60)
+    assert climb.limit > 16, "it grows again when the bad day is over"
 
 
 # an allowance --------------------------------------------------------------------------------------------------
@@ -154,7 +175,7 @@ async def test_who_is_cancelled_while_waiting_takes_no_turn_along() -> None:
 async def test_a_server_that_asks_for_a_pause_gets_one_from_everybody() -> None:
     at = 100.0
     pace = Pace(4, clock=lambda: at)
-    pace.refused(sent_at=99.0, retry_after_s=30)
+    pace.refused(retry_after_s=30)
     entering = asyncio.create_task(pace.enter())
     await asyncio.sleep(0)
     assert not entering.done()
@@ -166,9 +187,9 @@ async def test_a_server_that_asks_for_a_pause_gets_one_from_everybody() -> None:
 def test_patience_with_a_busy_server_is_measured_from_its_first_refusal() -> None:
     at = 100.0
     pace = Pace(4, clock=lambda: at)
-    pace.refused(sent_at=99.0, retry_after_s=None)
+    pace.refused(retry_after_s=None)
     at = 160.0
-    pace.refused(sent_at=159.0, retry_after_s=None)
+    pace.refused(retry_after_s=None)
     assert pace.busy_for() == 60
     pace.answered()
     assert pace.busy_for() == 0

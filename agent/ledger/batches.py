@@ -55,7 +55,7 @@ class BatchLedger:
         self, store: Store, job: str, settings: OracleSettings, *, owner: str, tariff: Tariff | None = None
     ) -> None:
         self.store, self.job, self.oracle = store, job, settings.name
-        self._settings, self._owner = settings, owner
+        self.settings, self._owner = settings, owner
         self._tariff = tariff or Tariff.in_batches(settings)
         self._endpoint = endpoint_of(settings)
 
@@ -138,7 +138,7 @@ class BatchLedger:
 
     def _worsts(self, questions: Sequence[Question]) -> list[MicroDollars]:
         """A command is paid for the time that it may take, by all its lines together."""
-        command = self._settings.run_batch
+        command = self.settings.run_batch
         if command is None or not self.by_time:
             return [self._tariff.worst(q) for q in questions]
         whole = gpu_time(self._tariff.price, command.timeout_s)
@@ -146,7 +146,7 @@ class BatchLedger:
 
     def _limit_s(self, lines: Sequence[tuple[Question, OpenLine]]) -> float | None:
         """Seconds that a command may take: its time-out, or what the money that could be set aside pays for."""
-        command, rate = self._settings.run_batch, self._tariff.price.gpu_hour
+        command, rate = self.settings.run_batch, self._tariff.price.gpu_hour
         if command is None or not rate:
             return None if command is None else command.timeout_s
         paid_s = float(sum(line.worst for _, line in lines) * 3600 / (rate * 1_000_000))

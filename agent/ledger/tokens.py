@@ -8,6 +8,7 @@ roles, a tenth and 64 tokens more, and the schema in bytes. Never more than the 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,7 @@ class PromptTokens:
         self._tokenizer, self._render = tokenizer, render
         self._text = lru_cache(REMEMBERED)(self._ordinary)
         self._added: dict[Roles, int] = {}
+        self._turn = threading.Lock()
 
     @classmethod
     def load(cls, name: str) -> PromptTokens:
@@ -100,9 +102,10 @@ class PromptTokens:
         return self._tokens(content, special=False)
 
     def _tokens(self, text: str, *, special: bool) -> int:
-        self._tokenizer.encode_special_tokens = not special
         sayable = text.encode("utf-8", "replace").decode()  # half of a surrogate pair leaves as a question mark
-        return len(self._tokenizer.encode(sayable, add_special_tokens=False).ids)
+        with self._turn:  # how special tokens are read is a setting of the one tokenizer, and batches have a thread
+            self._tokenizer.encode_special_tokens = not special
+            return len(self._tokenizer.encode(sayable, add_special_tokens=False).ids)
 
 
 def _in_folder(folder: Path) -> dict[str, Path]:

@@ -94,7 +94,7 @@ class Wire:
                 method, self._url(path), data=raw, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as response:
                 received = await response.read()
-                wait_s = retry_after(response.headers.get("Retry-After"))
+                wait_s = retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
                 return Reply(response.status, received, response.reason or "", wait_s)
         except NOT_SENT as error:
             what = "timed out" if isinstance(error, TimeoutError) else "connection failed"
@@ -118,15 +118,26 @@ class Wire:
         return urlunsplit((parts.scheme, self._host, parts.path.rstrip("/") + path, parts.query, ""))
 
 
-def retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as a date; None where it asks for nothing."""
+def retry_after(header: str | None, date: str | None = None) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as a date; None where it asks for nothing.
+
+    A date is told by the server's clock, so it is held against the reply's own `Date`, not against ours.
+    """
     if not header:
         return None
     try:
         wait_s = float(header)
     except ValueError:
-        try:
-            wait_s = parsedate_to_datetime(header).timestamp() - time()
-        except ValueError:
+        until, sent = _moment(header), _moment(date)
+        if until is None:
             return None
+        wait_s = until - (time() if sent is None else sent)
     return max(0.0, wait_s) if isfinite(wait_s) else None
+
+
+def _moment(date: str | None) -> float | None:
+    """An HTTP date as seconds since 1970; None where it is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None

@@ -37,6 +37,12 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     _row(table, "bought", f"{count(findings.bought)} labels", answers)
     share = percent(money.spent / money.cap) if money.cap else "no cap"
     _row(table, "spent", dollars(money.spent), f"of {dollars(money.cap)} ({share}), {_ambiguous(findings)}")
+    saved = findings.saved
+    if saved.answers:
+        _row(table, "saved", dollars(saved.answers_cost), f"by {count(saved.answers)} answers already bought")
+    if findings.failed_count:
+        texts = f"{count(findings.failed_count)} text{'s' if findings.failed_count != 1 else ''}"
+        _row(table, "failed", texts, f"{dollars(findings.failed_cost)}; they wait for a person")
     _row(table, "waiting for people", f"{count(findings.waiting_count)} texts", f"labelwright review {job_file}")
     for model in findings.models:
         _model(table, model)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 
 from agent.records import MicroDollars, Source, TextId, Usage
 from agent.store import tables as t
-from agent.store.engine import Database, in_parts
+from agent.store.engine import Database, InCodePoints, in_parts
 from agent.store.queue import waiting_rows
 from agent.store.rows import AttemptState, OracleSpending, Reason, RoundCost, Sum, Trouble
 
@@ -159,16 +159,21 @@ class Accounts(Database):
 
     def failed_texts(self, job: str, limit: int) -> list[tuple[TextId, MicroDollars]]:
         """The first of those texts with what asking them cost, the dearest first."""
-        cost = func.coalesce(func.sum(A.charged), 0).label("cost")
+        texts = _failed(job, t.routes.c.text_id).subquery()
+        cost = func.sum(A.charged).label("cost")
+        # attempts first: they have no index by text, and to look them up text by text would read them all each time
         query = (
-            _failed(job, t.routes.c.text_id, cost)
-            .outerjoin(t.attempts, (A.job == t.routes.c.job) & (A.text_id == t.routes.c.text_id))
-            .group_by(t.routes.c.text_id)
-            .order_by(cost.desc(), t.routes.c.text_id)
+            select(A.text_id, cost)
+            .where(A.job == job, A.text_id.in_(select(texts.c.text_id)))
+            .group_by(A.text_id)
+            .order_by(cost.desc(), InCodePoints(A.text_id))
             .limit(limit)
         )
         with self._read(None) as tx:
-            return [(r.text_id, _money(r.cost)) for r in tx.execute(query)]
+            found = [(r.text_id, _money(r.cost)) for r in tx.execute(query)]
+            rest = _failed(job, t.routes.c.text_id).order_by(InCodePoints(t.routes.c.text_id)).limit(limit)
+            never = [i for i in tx.execute(rest).scalars() if i not in dict(found)] if len(found) < limit else []
+        return [*found, *((i, MicroDollars(0)) for i in never)][:limit]
 
     def troubles(self, job: str, texts: Iterable[TextId]) -> dict[TextId, Trouble]:
         """What went wrong when these texts were asked, and what asking them cost; for those where something did."""

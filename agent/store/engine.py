@@ -46,7 +46,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = _parse(url)
-        self.name = self._url.render_as_string(hide_password=True)
+        self.name = _shown(self._url)
         self._engine = _engine(self._url, self.name)
         self._writer = threading.RLock()
         self._writing = threading.local()
@@ -136,6 +136,12 @@ def file_of(url: str) -> Path | None:
 
 def _file(url: URL) -> Path | None:
     return Path(str(url.database)).resolve() if url.get_backend_name() == "sqlite" else None
+
+
+def _shown(url: URL) -> str:
+    """The address as a message may show it."""
+    hidden = {key: "hidden" if "password" in key else value for key, value in url.query.items()}
+    return url.set(query=hidden).render_as_string(hide_password=True)
 
 
 def _parse(url: str) -> URL:

@@ -12,6 +12,8 @@ from agent.errors import StoreError
 
 BUSY_TIMEOUT_S = 30
 
+# what the driver's library adds, which is said better below
+GUESSES = re.compile(r" Is the server running[^?]*\?|\.? This probably means the server [^.]*\.")
 # the first whose words are in what the database said
 HINTS = {
     "is locked": f" for more than {BUSY_TIMEOUT_S} s: another process is writing to it; wait for it, or end it",
@@ -48,7 +50,7 @@ FIXABLE = {"3D000", "3F000", "42501", "25006"}
 
 def explain(error: DBAPIError, name: str) -> NoReturn:
     """Raise what a person can fix as StoreError, and a bug (a wrong statement, a broken constraint) as it is."""
-    said = re.sub(r" Is the server running[^?]*\?", "", " ".join(str(error.orig).split()))
+    said = GUESSES.sub("", " ".join(str(error.orig).split()))
     if isinstance(error.orig, sqlite3.Error):
         ours = type(error.orig) is sqlite3.DatabaseError or _is_about_the_file(said)
     else:

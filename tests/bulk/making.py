@@ -113,8 +113,6 @@ def asker_of(
         store,
         carrier=wrap(BatchApi(settings, files) if live else Shards(settings, files)),
         books=BatchLedger(store, "job", settings, owner=ledger.owner),
-        attempts=settings.attempts,
-        poll_s=settings.batch.poll_s,
         note=(told or Told()).notes.append,
     )
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from agent.ledger import JobLock
 from agent.store import Store
 from agent.workbench import Workbench
 from tests.postgres import PostgresServer
+from tests.servers.scripted import ScriptedServer
 from tests.stores import on_postgresql, on_sqlite
-from tests.whole.jobs import write_job
+from tests.whole.jobs import truth, write_job
 
 HOLD = """
 import os, sys
@@ -148,3 +150,18 @@ def test_a_second_run_with_another_output_changes_nothing_of_the_job(tmp_path: P
         assert owner.store.job("small").cap == cap
     with Workbench(second) as later:
         later.own()
+
+
+def test_a_second_run_ends_with_one_message_and_has_asked_nobody(
+    tmp_path: Path, url: str, serve_gold: Callable[..., ScriptedServer]
+) -> None:
+    server = serve_gold(dict(truth()))
+    file = write_job(tmp_path, store=url, oracle__base_url=server.url)
+    with Store.open(url) as store, JobLock(store, "small"):
+        command = [sys.executable, "-m", "agent.cli", "run", str(file)]
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert store.jobs() == []
+    assert refused.returncode == 2
+    assert f"another run owns job 'small': pid {os.getpid()} on host {socket.gethostname()}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert server.asked == []

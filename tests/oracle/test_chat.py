@@ -205,6 +205,14 @@ async def test_a_retry_after_may_be_a_date() -> None:
     assert error.retry_after_s in (None, 0.0), "a date that has passed asks for no wait"
 
 
+@pytest.mark.parametrize("ahead", ["Tue, 20 Oct 2015", "Wed, 21 Oct 2065"])
+async def test_a_date_to_wait_for_is_held_against_the_servers_own_clock(ahead: str) -> None:
+    headers = {"Date": f"{ahead} 07:28:00 GMT", "Retry-After": f"{ahead} 07:28:09 GMT"}
+    error, _ = await failure(replies(429, {"error": {"message": "later"}}, headers))
+    assert isinstance(error, OracleError)
+    assert error.retry_after_s == 9
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_request_that_is_refused_as_such_costs_nothing_and_is_not_repeated(status: int) -> None:
     error, _ = await failure(replies(status, {"error": {"message": "too long"}}))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError
-from agent.records import MicroDollars, Text, TextId
+from agent.records import Answer, MicroDollars, Text, TextId, Usage
 from agent.report import Evidence, gather, last_final, page, write
 from agent.report.findings import Cell, Findings, Tally
-from agent.store import Store
+from agent.store import Store, StoredAnswer, Wanted
 from tests.report import a_job
 
 
@@ -227,3 +227,52 @@ def test_figures_that_are_not_numbers_are_left_out(store: Store) -> None:
     store.finish_round(a_job.JOB, 0, odd)
     (only,) = gather(store, a_job.JOB, a_job.task()).rounds
     assert (only.labels, only.selected, only.kappa, only.seconds) == (0, None, None, None)
+
+
+def test_what_was_saved_is_told_apart_by_how(done: Store) -> None:
+    done.open_job("before", {}, "x", MicroDollars(1_000))
+    bought = a_job.buy(done, "t1", "cash", 130, job="before")
+    done.reuse(a_job.JOB, [(TextId("t1"), bought)])
+    batch = done.add_batch(a_job.JOB, "local", {})
+    wanted = [Wanted("local", "key b", TextId("t2"), MicroDollars(200))]
+    (attempt,) = done.reserve_many(a_job.JOB, wanted, owner="run", batch_id=batch)
+    assert attempt is not None
+    usage = Usage(40, 2, 10)
+    answer = StoredAnswer("key b", "http://here/v1", Answer("card", "small", usage), "prompt-1")
+    done.settle(attempt, MicroDollars(37), usage, answer)  # half of 30 * 2 + 10 * 0.5 + 2 * 4 dollars a million
+    saved = gather(done, a_job.JOB, a_job.task()).saved
+    assert (saved.answers, saved.answers_cost) == (1, 130)
+    assert (saved.batched, saved.batched_cost) == (1, 73 - 37)
+    html = page(gather(done, a_job.JOB, a_job.task()))
+    assert "answers that another job of this store had bought" in html
+    assert "answers came in batches, which saved" in html
+
+
+def test_a_charge_above_the_worst_case_is_said_aloud(done: Store) -> None:
+    a_job.buy(done, "t3", "loan", 450)
+    found = gather(done, a_job.JOB, a_job.task())
+    assert found.money.overcharged == 250
+    assert "more than the worst case of its questions" in page(found)
+
+
+def test_a_label_costs_all_that_was_spent(found: Findings) -> None:
+    assert found.money.per_label == pytest.approx(970 / 7)
+
+
+def test_many_reasons_are_cut_and_the_rest_is_one_line(store: Store) -> None:
+    a_job.begin(store, cap=1_000_000)
+    for n in range(30):
+        attempt = store.reserve(a_job.JOB, "local", f"k{n}", TextId(f"t{n}"), MicroDollars(10), owner="run")
+        store.mark_ambiguous(attempt, f"reason {n:02d}")
+    reasons = gather(store, a_job.JOB, a_job.task()).money.reasons
+    assert len(reasons) == 12
+    assert (reasons[-1].reason, reasons[-1].count, reasons[-1].cost) == ("19 other reasons", 19, 190)
+    assert sum(r.count for r in reasons) == 30
+
+
+def test_the_page_says_how_many_of_the_peoples_minutes_are_used(done: Store) -> None:
+    settings = a_job.SETTINGS | {"budget": {"dollars": "0.01", "minutes": 0.25}}
+    done.open_job(a_job.JOB, settings, "print", MicroDollars(10_000))
+    found = gather(done, a_job.JOB, a_job.task())
+    assert (found.reviews.seconds, found.reviews.minutes) == (16.0, 0.25)
+    assert "nothing more is offered for review until" in page(found)

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.report.wording import UNSHOWABLE, count, dollars, percent, plain, points, price, seconds
+from agent.report.wording import (
+    UNSHOWABLE,
+    count,
+    dollars,
+    dollars_each,
+    minutes,
+    percent,
+    plain,
+    points,
+    price,
+    seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +86,12 @@ def test_a_cut_ends_with_a_word_where_one_ends_nearby() -> None:
 def test_writing_from_right_to_left_is_left_alone_and_tricks_with_it_are_not() -> None:
     assert plain("שלום, ما هذا") == "שלום, ما هذا"
     assert plain("user\u202egnp.exe") == "user\ufffdgnp.exe"
+
+
+def test_what_one_of_many_costs_keeps_three_digits_that_count() -> None:
+    shown = {35.9: "$0.0000359", 0.5: "$0.000000500", 21_400: "$0.0214", 1_830_000: "$1.83", 0: "$0"}
+    assert {micro: dollars_each(micro) for micro in shown} == shown
+
+
+def test_seconds_of_people_read_as_minutes() -> None:
+    assert [minutes(s) for s in (0, 3, 204, 743, 400_000)] == ["0", "0.1", "3.4", "12", "6,667"]

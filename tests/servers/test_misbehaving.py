@@ -130,7 +130,7 @@ def test_every_fault_comes_as_often_as_asked() -> None:
 
 @pytest.mark.parametrize("date", [False, True])
 def test_a_full_minute_is_refused_until_there_is_room(date: bool, serve_gold: Serve, dial: Any) -> None:
-    faults = Faults(requests_per_minute=3, window_s=0.4, retry_after_date=date, skew_s=7200)
+    faults = Faults(requests_per_minute=3, window_s=1.5, retry_after_date=date, skew_s=7200)
     server = serve_gold(GOLD, faults=faults)
     client = dial(server)
     for i in range(3):
@@ -143,7 +143,7 @@ def test_a_full_minute_is_refused_until_there_is_room(date: bool, serve_gold: Se
         assert 7190 < wait_s < 7210, "its clock is two hours ahead, and so is the date"
         return
     wait_s = float(refused.headers["Retry-After"])
-    assert 0 < wait_s <= 0.4
+    assert 0 < wait_s <= 1.5
     threading.Event().wait(wait_s + 0.01)  # as long as the server asked for
     client.ask("text 3")
     assert [r["charged"] > 0 for r in server.asked] == [True, True, True, False, True]
@@ -159,7 +159,7 @@ def test_a_window_says_exactly_when_there_is_room_again() -> None:
 
 
 def test_beyond_its_knee_requests_wait_and_beyond_its_queue_they_are_refused(serve_gold: Serve, dial: Any) -> None:
-    server = serve_gold(GOLD, faults=Faults(workers=1, queue=1, latency_s=0.3, busy_status=429))
+    server = serve_gold(GOLD, faults=Faults(workers=1, queue=1, latency_s=0.8, busy_status=429))
     statuses: list[int] = []
 
     def ask(i: int) -> None:

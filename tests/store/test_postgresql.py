@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,6 +34,12 @@ def test_a_server_that_is_down_is_a_message() -> None:
         Store.open("postgresql://ann:secret@127.0.0.1:1/jobs")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_password_behind_the_question_mark_is_not_shown_either() -> None:
+    with pytest.raises(StoreError, match=r"jobs\?password=hidden&user=ann: ") as caught:
+        Store.open("postgresql://127.0.0.1:1/jobs?password=secret&user=ann")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_port_that_is_none_is_a_message_without_the_password() -> None:
@@ -125,6 +133,33 @@ def test_a_connection_lost_in_a_transaction_keeps_nothing_of_it_and_says_so(
     assert store.rounds("job") == []
 
 
+FORKED = """
+import os, sys
+from agent.store import Store
+store = Store.open(sys.argv[1])
+with store.transaction("job") as tx:
+    store.finish_round("job", 1, {}, tx=tx)
+    if os.fork() == 0:
+        print("open", flush=True)
+        os.read(0, 1)  # outlives its parent, like a data worker
+        os._exit(0)
+    os.read(0, 1)
+"""
+
+
+@on_postgresql
+def test_a_child_that_outlives_its_parent_keeps_no_transaction_open(store: Store, url: str) -> None:
+    command = [sys.executable, "-c", FORKED, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        process.kill()
+        process.wait()
+        store.finish_round("job", 2, {})  # the child still waits for its input
+        process.communicate("x")
+    assert [r.round for r in store.rounds("job")] == [2]
+
+
 @on_postgresql
 def test_a_commit_waits_for_the_disk_whatever_the_servers_default_is(
     postgres: PostgresServer, store: Store, url: str
@@ -191,7 +226,7 @@ def test_sums_are_plain_numbers_and_of_one_moment(store: Store, url: str) -> Non
     with ThreadPoolExecutor(1) as threads:
         spending = threads.submit(spend)
         try:
-            for _ in range(60):
+            for _ in range(20):
                 sums = store.spending("job")
                 assert type(sums.usage.prompt_tokens) is type(sums.overcharged) is int
                 assert sums.spent == sum(o.spent for o in sums.by_oracle.values())

@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import tempfile
+import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -54,24 +55,19 @@ def providers(folder: Path) -> Iterator[dict[str, tuple[str, Path]]]:
         yield found
 
 
-def mean_charge(folder: Path, url: str, log: Path) -> float:
+def mean_charge(provider: tuple[str, Path], store: str) -> float:
     """What the provider charges for a question on average, by its own log. Micro-dollars."""
-    trial = Run(-1, 0, CALM, 8, url, 10**9, folder)
-    some([trial])
+    url, log = provider
+    some([Run(-1, 0, CALM, 8, url, 10**9, store)])
     charges = [int(row["charged"]) for row in read_log(log)]
     return sum(charges) / len(charges)
 
 
-def planned(
-    count: int, seed: int, found: Mapping[str, tuple[str, Path]], cap: int, folder: Path, *, shared: int
-) -> list[Run]:
-    """Every weather with every number of workers, again and again; each `shared`-th run with four ledgers at once."""
+def planned(count: int, shared: int) -> Iterator[tuple[int, str, int, int]]:
+    """Number, weather, workers and ledgers of each run: every weather with every number of workers, over and over."""
     kinds = [(weather, workers) for workers in WORKERS for weather in WEATHER]
-    return [
-        Run(number, seed, weather, workers, found[weather][0], cap, folder, 4 if number % shared == shared - 1 else 1)
-        for number in range(count)
-        for weather, workers in [kinds[number % len(kinds)]]
-    ]
+    for number in range(count):
+        yield number, *kinds[number % len(kinds)], 4 if number % shared == shared - 1 else 1
 
 
 @dataclass(frozen=True)
@@ -110,12 +106,30 @@ def accounts(runs: Sequence[Run], ends: Sequence[str], logs: Mapping[str, Path])
     return made
 
 
-def storm(count: int, seed: int, folder: Path, *, processes: int = 1, shared: int = 10) -> Figures:
-    """Run them all, and say what came of it: `processes` at a time, each `shared`-th run with four ledgers."""
+def storm(
+    count: int,
+    seed: int,
+    folder: Path,
+    *,
+    processes: int = 1,
+    shared: int = 10,
+    new_store: Callable[[], str] | None = None,
+) -> Figures:
+    """Run them all, and say what came of it.
+
+    Args:
+        processes: in which the runs go, several at a time in each.
+        shared: each so-many-th run shares its questions out to four ledgers.
+        new_store: makes the address of a new store; by default of a file in `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    new_store = new_store or (lambda: f"sqlite:///{folder / uuid.uuid4().hex}.db")
     with providers(folder) as found:
-        mean = mean_charge(folder, *found[CALM])
-        runs = planned(count, seed, found, round(CALLS * mean), folder, shared=shared)
+        mean = mean_charge(found[CALM], new_store())
+        runs = [
+            Run(number, seed, weather, workers, found[weather][0], round(CALLS * mean), new_store(), ledgers)
+            for number, weather, workers, ledgers in planned(count, shared)
+        ]
         shares = [runs[i::processes] for i in range(processes)]
         if processes == 1:
             ended = [some(runs)]

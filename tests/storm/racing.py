@@ -64,7 +64,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run: everything about it that is chosen. `url` is its provider's, `cap` is micro-dollars.
+    """One run: everything about it that is chosen. `url` is its provider's, `cap` is in micro-dollars.
 
     With several `ledgers` its questions are shared out to threads, each with a ledger and a store of its own. No job
     would do that, since a lock keeps it to one run: the guard has to hold without that lock.
@@ -76,12 +76,8 @@ class Run:
     workers: int
     url: str
     cap: int
-    folder: Path
+    store: str
     ledgers: int = 1
-
-    @property
-    def store(self) -> str:
-        return f"sqlite:///{self.folder / f'run{self.number}.db'}"
 
     @property
     def mark(self) -> str:

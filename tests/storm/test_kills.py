@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import PostgresServer
 from tests.servers.scripted import ScriptedServer
 from tests.storm import books, points
 from tests.storm.kills import storm
@@ -22,6 +23,7 @@ NAMED = {"before-reserve", "after-reserve", "after-send", "after-body", "before-
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_thirty_kills_lose_no_answer_no_charge_and_no_cent(tmp_path: Path) -> None:
     tally = storm(tmp_path, 30, seed=1)
     print("\n".join(tally.lines()))
@@ -29,6 +31,16 @@ def test_thirty_kills_lose_no_answer_no_charge_and_no_cent(tmp_path: Path) -> No
     assert tally.kills.total() >= 30
     assert set(tally.kills) >= NAMED
     assert tally.charged <= tally.cap
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_on_postgresql_lose_nothing_either(tmp_path: Path, postgres: PostgresServer) -> None:
+    tally = storm(tmp_path, 8, seed=2, workers=1, stores=lambda number: postgres.new_database(empty=True))
+    print("\n".join(tally.lines()))
+    assert tally.problems == []
+    assert tally.kills.total() >= 8
+    assert tally.on_servers == tally.lives > 0
 
 
 @pytest.mark.slow

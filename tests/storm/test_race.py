@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stores import NewStore
 from tests.storm import race
 
 
@@ -17,7 +18,7 @@ def test_no_run_is_charged_more_than_its_cap_and_calm_ones_use_it(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_cap_holds_for_ledgers_that_know_nothing_of_each_other(tmp_path: Path) -> None:
-    figures = race.storm(12, 2, tmp_path, shared=1)
+def test_the_cap_holds_for_ledgers_that_know_nothing_of_each_other(tmp_path: Path, new_store: NewStore) -> None:
+    figures = race.storm(12, 2, tmp_path, shared=1, new_store=new_store)
     assert not figures.failed
     assert not figures.problems

@@ -190,6 +190,22 @@ def test_a_pilot_waits_for_no_other_run(server: ScriptedServer, tmp_path: Path) 
     assert server.asked == []
 
 
+def test_a_pilot_of_a_job_in_batches_asks_live_and_prices_both(server: ScriptedServer, tmp_path: Path) -> None:
+    found = priced(job_at(tmp_path, server.url, mode="batch"), buy=20)
+    assert {row["kind"] for row in server.asked} == {"chat"}
+    assert found.other_mode is not None
+    assert found.other_mode.value == pytest.approx(charged(server) / 20 * 120)
+    assert found.pool_cost is not None
+    assert found.pool_cost.value == pytest.approx(found.other_mode.value / 2)
+    assert found.rate is None  # a batch comes when it comes
+
+
+def test_a_pilot_needs_somebody_who_answers_at_once(tmp_path: Path) -> None:
+    oracle = {"base_url": None, "run_batch": {"command": ["true"]}}
+    with pytest.raises(UserError, match="answers whole files, so that there is no pilot"):
+        priced(job_at(tmp_path, "", oracle=oracle), buy=20)
+
+
 def test_a_pilot_of_a_tape_is_free_of_doubt_about_time_outs(server: ScriptedServer, tmp_path: Path) -> None:
     from agent.recording import record
 

@@ -28,6 +28,7 @@ def test_a_run_whose_server_goes_away_says_so_and_goes_on_when_it_is_back(
             store=postgres.url(),
             oracle__max_concurrency=4,
             stop__max_rounds=4,
+            student__kind="tests.storm.faults:WordCounts",
             distil__enabled=False,
         )
         command = [sys.executable, "-m", "agent.cli", "run", str(file)]
