@@ -164,7 +164,7 @@ class BulkAsker(Asker):
                 return
             part = self._part(work.todo)
             try:
-                opened = await asyncio.to_thread(self._books.open, part, len(part) // 2 if under_way else 1)
+                opened = await asyncio.to_thread(self._books.open, part, -(-len(part) // 2) if under_way else 1)
             except BudgetExceeded:
                 self.state.exhausted = not under_way
                 return
@@ -189,7 +189,7 @@ class BulkAsker(Asker):
     async def _dispatch(self, opened: Opened, work: Work) -> None:
         """Write a batch's file, send it, start it: each step on disk before the next."""
         batch = opened.batch
-        path = file_of(self.carrier.folder, batch.oracle, batch.id, "input")
+        path = file_of(self.carrier.folder, batch, "input")
         lines = (written(line.attempt_id, self._writer.body(question)) for question, line in opened.lines)
         try:
             await asyncio.to_thread(write_lines, path, lines)

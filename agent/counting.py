@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -30,6 +30,12 @@ class Counted:
     answer: Spread
     fixed: float
     by: str
+
+    def or_as_little_as(self, other: Counted) -> Counted:
+        """The same, with a low end that allows for the other one too."""
+        low = min(self.prompt.low, other.prompt.low), min(self.answer.low, other.answer.low)
+        prompt, answer = replace(self.prompt, low=low[0]), replace(self.answer, low=low[1])
+        return replace(self, prompt=prompt, answer=answer)
 
     def cost(self, price: Price) -> Spread:
         """Micro-dollars of a text at a price for tokens, without retries and failures. The low end has every prompt's
@@ -84,7 +90,7 @@ def _answer(
         in_json, alone = [own.text(w) for w in written], [own.text(b) for b in bare]
     else:
         in_json, alone = bench.encoder.count_tokens(written), bench.encoder.count_tokens(bare)
-    low, high = min(alone) * limits[0] + 1, max(in_json) * max(limits[1], ANY_SCRIPT[1] if own is None else 1.0) + 1
+    low, high = min(alone) * limits[0], max(in_json) * max(limits[1], ANY_SCRIPT[1] if own is None else 1.0) + 1
     return Spread(float(np.mean(in_json)) + 1, low, min(high, float(schema.max_tokens)))
 
 

@@ -15,7 +15,8 @@ from agent.endpoints import questions_of, reach
 from agent.job import OracleSettings, Price
 from agent.ledger import Tariff
 from agent.oracle import TapeOracle
-from agent.records import MicroDollars, Question, TextId
+from agent.oracle.prompt import AnswerMode
+from agent.records import MicroDollars, Question, Text, TextId
 from agent.report import wording
 from agent.store import TextCost
 from agent.workbench import Workbench
@@ -128,11 +129,12 @@ def estimate(bench: Workbench) -> list[Estimate]:
 
 def _estimate(bench: Workbench, settings: OracleSettings) -> Estimate:
     tariff = bench.tariff(settings)
-    asked, prompt_hash = _sample(bench, settings)
+    mode, other = _modes(bench, settings)
+    asked, prompt_hash = _sample(bench, settings, mode)
     worst = max((tariff.worst(q) for q in asked), default=MicroDollars(0))
     spending = bench.store.spending(bench.job.name)
     left = MicroDollars(max(0, spending.cap - spending.spent - spending.reserved))
-    found = _by_answers(bench, settings, prompt_hash) or _by_tokens(bench, settings, asked)
+    found = _by_answers(bench, settings, prompt_hash) or _by_tokens(bench, settings, asked, other)
     size = len(bench.pool)
     text = found.cost(tariff, worst, size)
     good = None if found.failed is None else found.failed.rest()
@@ -161,12 +163,10 @@ def _labels(texts: Spread, good: Spread) -> Spread:
     return Spread(texts.value * good.value, texts.low * good.low, texts.high * good.high)
 
 
-def _sample(bench: Workbench, settings: OracleSettings) -> tuple[list[Question], str]:
+def _sample(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> tuple[list[Question], str]:
     """The questions of some texts drawn at random, and the prompt's hash."""
     import numpy as np
 
-    oracle = reach(bench, settings)
-    mode = oracle.mode if isinstance(oracle, TapeOracle) else "json_schema"
     questions = questions_of(bench, settings, mode)
     rows = bench.rng(SAMPLE_STREAM).permutation(len(bench.pool))[:SAMPLE]
     return [questions(t) for t in bench.pool.texts(np.sort(rows))], questions.prompt_hash
@@ -270,8 +270,24 @@ def _shape(bench: Workbench, settings: OracleSettings, prompt_hash: str) -> dict
 # From tokens that were counted ------------------------------------------------------------------------------------
 
 
-def _by_tokens(bench: Workbench, settings: OracleSettings, asked: Sequence[Question]) -> _Basis:
+def _modes(bench: Workbench, settings: OracleSettings) -> tuple[AnswerMode, AnswerMode | None]:
+    """How answers are held to the schema, which shapes the prompt: as the job says, or where only asking will tell,
+    the longer prompt of the two that it may be, and the shorter one."""
+    oracle = reach(bench, settings)
+    if isinstance(oracle, TapeOracle):
+        return oracle.mode, None
+    if settings.answers != "auto":
+        return settings.answers, None
+    return "json_schema", "choice" if bench.task.schema(Text(TextId("sample"), "")).choices else None
+
+
+def _by_tokens(
+    bench: Workbench, settings: OracleSettings, asked: Sequence[Question], other: AnswerMode | None
+) -> _Basis:
     counted = asyncio.run(count_tokens(bench, settings, asked))
+    if other is not None:
+        shorter = asyncio.run(count_tokens(bench, settings, _sample(bench, settings, other)[0]))
+        counted = counted.or_as_little_as(shorter)
     return _Basis(f"{len(asked):,} prompts, counted {counted.by}", len(asked), counted=counted)
 
 

@@ -75,7 +75,7 @@ class BatchLedger:
                 for question, w, attempt_id in zip(questions, wanted, ids, strict=True)
                 if attempt_id is not None
             ]
-            if len(lines) < least:
+            if len(lines) < max(1, least):
                 raise self.store.no_room(self.job, worsts[0], tx=tx)
             known: dict[str, Any] = {"lines": len(lines), "limit_s": self._limit_s(lines)}
             batch = self.store.move_batch(batch_id, BatchState.PREPARED, details=known, tx=tx)

@@ -96,7 +96,7 @@ class BatchApi:
         found: list[Path] = []
         for what in ("output", "error"):
             if file_id := batch.details.get(f"{what}_file_id"):
-                path = file_of(self.folder, batch.oracle, batch.id, what)
+                path = file_of(self.folder, batch, what)
                 await self._download(str(file_id), path)
                 found.append(path)
         return found
@@ -108,7 +108,7 @@ class BatchApi:
     def tidy(self, batch: BatchRow) -> None:
         """Forget the local copies: every answer is in the store by now."""
         for what in ("input", "output", "error"):
-            file_of(self.folder, batch.oracle, batch.id, what).unlink(missing_ok=True)
+            file_of(self.folder, batch, what).unlink(missing_ok=True)
 
     def waits_for(self, batch: BatchRow) -> str:
         """What to tell a person about a batch that is not done."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from agent.errors import Charge, OracleError
 from agent.oracle.completion import answer_of, told, words
 from agent.records import Answer
+from agent.store import BatchRow
 
 URL: Final = "/v1/chat/completions"
 MARK = "lw-"
@@ -71,9 +72,13 @@ class Returned:
         )
 
 
-def file_of(folder: Path, oracle: str, batch_id: int, what: str) -> Path:
-    """Where a batch's `input`, `output` or `error` lines are."""
-    return folder / f"{oracle}-{batch_id:06d}.{what}.jsonl"
+def file_of(folder: Path, batch: BatchRow, what: str) -> Path:
+    """Where a batch's `input`, `output` or `error` lines are.
+
+    No other batch has that name, in this store or another: answers that somebody left there are never taken for ours.
+    """
+    nonce = str(batch.details.get("nonce", ""))[:8]
+    return folder / f"{batch.oracle}-{batch.id:06d}-{nonce}.{what}.jsonl"
 
 
 def written(attempt_id: int, body: Mapping[str, Any]) -> bytes:

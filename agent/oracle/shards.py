@@ -158,7 +158,7 @@ class Shards:
         return f"{command[0]} works on them as process {batch.remote_id}"
 
     def _path(self, batch: BatchRow, what: str) -> Path:
-        path = file_of(self.folder, batch.oracle, batch.id, what)
+        path = file_of(self.folder, batch, what)
         return path.with_suffix("") if what in ("lock", "log") else path
 
     def _is_running(self, batch: BatchRow) -> bool:

@@ -14,13 +14,26 @@ import pytest
 
 from agent.asking import Asked
 from agent.bulk import BulkAsker
-from agent.errors import AnswerInvalid, Charge, EndpointError, OracleError
-from agent.ledger import BatchLedger, Ledger
+from agent.errors import AnswerInvalid, BudgetExceeded, Charge, EndpointError, OracleError
+from agent.ledger import BatchLedger, Ledger, Tariff
 from agent.oracle import BatchApi
 from agent.oracle.lines import write_lines, written
 from agent.records import MicroDollars, Question
 from agent.store import AttemptState, BatchState, Store
-from tests.bulk.making import Told, ask, asker_of, at, attempts, batches, ended, labels, line_ids, questions, texts
+from tests.bulk.making import (
+    Told,
+    ask,
+    asker_of,
+    at,
+    attempts,
+    batches,
+    ended,
+    labels,
+    line_ids,
+    question,
+    questions,
+    texts,
+)
 from tests.servers.scripted import BatchFaults, Faults, Prices, ScriptedServer
 
 Serve = Callable[..., ScriptedServer]
@@ -120,6 +133,21 @@ async def test_a_small_purse_sends_what_fits_and_the_rest_when_money_comes_back(
     worst = max(a.worst for a in store.attempts("job"))
     assert purse.spent > 2500 - worst, "as long as one more fits, it is sent"
     assert purse.reserved == 0
+
+
+async def test_a_question_that_there_is_no_room_for_waits_for_those_under_way(
+    store: Store, serve_gold: Serve, tmp_path: Path
+) -> None:
+    server = serve_gold(texts(4), batch_faults=BatchFaults(polls=2))
+    worst = max(Tariff.in_batches(at(server.url)).worst(q) for q in questions(4))
+    store.open_job("job", {}, "print", MicroDollars(worst + 100))
+    found = await ask(store, at(server.url, batch={"lines": 1}), questions(4), folder=tmp_path)
+    assert len(batches(store)) == len(server.asked) == len(found)
+    assert {b.details["lines"] for b in batches(store)} == {1}
+    store.take_over("job", "me")
+    with pytest.raises(BudgetExceeded):
+        BatchLedger(store, "job", at(server.url), owner="me").open([question("long " * 1000)], least=0)
+    assert len(batches(store)) == len(found), "no batch is made without a question in it"
 
 
 async def test_an_expired_batch_gives_what_it_has_and_the_rest_is_asked_once_more(

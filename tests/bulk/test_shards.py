@@ -50,7 +50,7 @@ async def test_files_are_answered_one_after_the_other(store: Store, tmp_path: Pa
     assert [len(run["lines"]) for run in runs(tmp_path)] == [10, 10, 5]
     assert attempts(store) == {AttemptState.SETTLED: 25}
     assert store.job("job").spent == 25 * LINE, "one's own command costs what its tokens cost, not half"
-    first = (tmp_path / "batches" / "local-000001.input.jsonl").read_text().splitlines()[0]
+    first = next((tmp_path / "batches").glob("local-000001-*.input.jsonl")).read_text().splitlines()[0]
     assert json.loads(first)["url"] == "/v1/chat/completions"
     assert json.loads(first)["body"]["structured_outputs"] == {"choice": ["fruit", "tool", "animal"]}
 
@@ -98,20 +98,31 @@ async def test_files_that_are_answered_elsewhere_are_named_and_read_when_they_co
 ) -> None:
     elsewhere = settings(command=None)
     with pytest.raises(
-        EndpointError, match=r"local-000001\.input\.jsonl is to be answered as .*run the same command"
+        EndpointError, match=r"local-000001-\w+\.input\.jsonl is to be answered as .*run the same command"
     ):
         await ask(store, elsewhere, questions(15), folder=tmp_path)
     assert attempts(store) == {AttemptState.RESERVED: 15}
     folder = tmp_path / "batches"
     for place in (2, 1):
-        names = [str(folder / f"local-{place:06d}.{what}.jsonl") for what in ("input", "output")]
-        command = [sys.executable, str(ANSWERING), "-i", names[0], "-o", names[1], "--model", "m"]
+        given = next(folder.glob(f"local-{place:06d}-*.input.jsonl"))
+        back = given.with_name(given.name.replace("input", "output"))
+        command = [sys.executable, str(ANSWERING), "-i", str(given), "-o", str(back), "--model", "m"]
         await asyncio.to_thread(subprocess.run, command, check=True)
         if place == 2:
             with pytest.raises(EndpointError, match="local-000001"):
                 await ask(store, elsewhere, questions(15), folder=tmp_path)
     assert labels(await ask(store, elsewhere, questions(15), folder=tmp_path)) == texts(15)
     assert attempts(store) == {AttemptState.SETTLED: 15}
+
+
+async def test_answers_that_another_store_left_in_the_folder_are_not_taken_for_ours(tmp_path: Path) -> None:
+    for number, asked in enumerate((questions(5), questions(10)[5:])):
+        store_folder = tmp_path / f"store {number}"
+        store_folder.mkdir()
+        with opened(store_folder) as store:
+            found = await ask(store, settings(), asked, folder=tmp_path)
+            assert all(texts(10)[text] == said for text, said in labels(found).items())
+    assert len(runs(tmp_path)) == 2
 
 
 async def test_time_on_the_machine_is_shared_by_the_lines_that_it_took(store: Store, tmp_path: Path) -> None:

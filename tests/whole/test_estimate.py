@@ -14,14 +14,15 @@ from agent.costing import Spread
 from agent.errors import JobLocked, UserError
 from agent.estimating import PILOTS, Estimate, estimate
 from agent.job import Job
-from agent.ledger import RunLock
+from agent.ledger import RunLock, prompt_bound
 from agent.loop import run
 from agent.piloting import pilot
-from agent.records import MicroDollars
+from agent.records import MicroDollars, Question
 from agent.workbench import Workbench
 from tests.ledger.test_tokens import bytes_alone, folder
 from tests.servers.broken import BrokenServer, replies
 from tests.servers.faults import Faults
+from tests.servers.model import weight
 from tests.servers.scripted import ScriptedServer
 from tests.whole.jobs import truth, write_job
 
@@ -51,6 +52,19 @@ def charged(server: ScriptedServer) -> int:
     return sum(row["charged"] for row in server.asked if row["text"] in truth(300))
 
 
+class AsTheServerCounts:
+    """The scripted server's own count, in the place of a model's tokenizer."""
+
+    def count(self, question: Question) -> int:
+        return weight([{"role": m.role, "content": m.content} for m in question.messages])
+
+    def text(self, content: str) -> int:
+        return 2 * len(content) // 3 if content.startswith("{") else 1
+
+    def bound(self, question: Question) -> int:
+        return prompt_bound(question)
+
+
 @pytest.fixture
 def server(serve_gold: Serve) -> ScriptedServer:
     return serve_gold(truth())
@@ -77,20 +91,35 @@ def test_the_students_tokenizer_gives_an_interval_that_holds_what_the_pool_costs
     assert said.low <= charged(server) <= said.high
 
 
+@pytest.mark.parametrize("answers", ["auto", "choice", "json_schema", "plain"])
+def test_an_exact_count_holds_what_the_pool_costs_however_answers_are_held_to_the_labels(
+    server: ScriptedServer, tmp_path: Path, answers: str
+) -> None:
+    """The prompt differs with the way; `weight` is how the scripted server counts a prompt."""
+    job = job_at(tmp_path / answers, server.url, oracle={"answers": answers})
+    with Workbench(job) as bench:
+        bench.__dict__["tokenizers"] = {"local": AsTheServerCounts()}
+        said = estimate(bench)[0].pool_cost
+    priced(job, buy=120)
+    assert said is not None
+    assert said.low <= charged(server) <= said.high
+    assert said.high < 1.4 * said.low
+
+
 def test_a_models_own_tokenizer_counts_every_prompt_as_the_model_reads_it(tmp_path: Path) -> None:
     folder(tmp_path / "model", bytes_alone())
     found = priced(job_at(tmp_path, "http://127.0.0.1:1/v1", oracle={"tokenizer": "model"}))
     assert "with the model's tokenizer (model)" in found.basis
     assert found.pool_cost is not None
-    # a token a byte: nothing but the sample of texts and the length of the answer is in doubt
-    assert found.pool_cost.high < 1.1 * found.pool_cost.low
+    # a token a byte: only the sample, the way to answer and the answer's length are in doubt
+    assert found.pool_cost.high < 1.15 * found.pool_cost.low
 
 
 def test_a_vllm_server_counts_the_prompts_itself(tmp_path: Path) -> None:
     with BrokenServer(replies(200, {"count": 321, "max_model_len": 4096, "tokens": []})) as vllm:
         found = priced(job_at(tmp_path, vllm.url))
     assert found.basis == "120 prompts, counted by the server that will answer them"
-    assert len(vllm.requests) == 120
+    assert len(vllm.requests) == 240  # once for each way in which it may be told to answer
     head, _, body = vllm.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /tokenize HTTP/1.1")
     assert [m["role"] for m in json.loads(body)["messages"]][0::7] == ["system", "user"]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,18 +25,12 @@ from agent.store.migrate import HEAD
 from tests.servers.scripted import Faults, ScriptedServer
 from tests.storm import books
 from tests.storm.aging import age, rows_of
-from tests.storm.lives import Stable
+from tests.storm.lives import ENVIRONMENT, Stable
 from tests.whole.jobs import truth, write_job
 
 pytestmark = pytest.mark.slow
 
 CHANGES: dict[str, Any] = {"distil__enabled": False, "stop__max_rounds": 4, "student__cache": "../cache"}
-
-
-@pytest.fixture(scope="module")
-def stable() -> Iterator[Stable]:
-    with Stable() as runs:
-        yield runs
 
 
 @dataclass
@@ -286,21 +280,19 @@ def test_a_damaged_store_is_refused_before_anything_is_sent(desk: Desk, spoil: C
 # Two at once ------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_run_is_refused_within_a_second_by_pid_and_host(desk: Desk, tmp_path: Path) -> None:
-    with Stable() as other, ThreadPoolExecutor(1) as pool:
-        assert other.run({"words": ["--version"], "log": os.devnull}) == 0, "it is up by now"
-        first: Future[tuple[int, str]] = pool.submit(desk.run)
+def test_a_second_run_is_refused_within_a_second_by_pid_and_host(desk: Desk, stable: Stable) -> None:
+    assert stable.run({"words": ["--version"], "log": os.devnull}) == 0, "it is up by now"
+    command = [sys.executable, "-m", "agent.cli", "run", str(desk.folder / "job.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as first:
         assert desk.server.log.wait_for(10, timeout_s=60)
-        log = tmp_path / "second.log"
         began = time.monotonic()
-        code = other.run({"words": ["run", str(desk.folder / "job.yaml")], "log": str(log)})
+        code, said = desk.run()
         took_s = time.monotonic() - began
-        said = " ".join(log.read_text().split())
         assert code == 2, said
-        assert "another run owns this job" in said
-        assert re.search(rf"pid \d+ on host {re.escape(socket.gethostname())}", said), said
+        assert f"another run owns this job: pid {first.pid} on host {socket.gethostname()}" in said
         assert took_s < 1, f"it took {took_s:.2f} s to be refused"
-        assert first.result(60)[0] == 0
+        assert first.wait(120) == 0
     kept = books.read(desk.url, "small")
     assert kept is not None
     assert len({a["owner"] for a in kept.attempts.values()}) == 1
+    assert books.compare(kept, desk.server.asked).problems == []

@@ -139,42 +139,47 @@ def labels_of(small: Job) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def command(*words: object) -> None:
-    """The command in a process of its own: another hash seed, another clock, other names of temporary files."""
+def in_a_process_of_its_own(*words: object) -> None:
+    """The command with another hash seed, another clock, other names of temporary files."""
     done = subprocess.run([sys.executable, "-m", "agent.cli", *map(str, words)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.slow
-def test_a_finished_job_run_again_sends_nothing_and_writes_the_same_bytes(tmp_path: Path, serve_gold: Serve) -> None:
+def test_a_finished_job_run_again_sends_nothing_and_writes_the_same_bytes(
+    tmp_path: Path, serve_gold: Serve, stable: Stable
+) -> None:
     server = serve_gold(dict(truth()))
     small = job(tmp_path, server, stop__max_rounds=2)
-    command("run", tmp_path / "job.yaml")
+    path, log = str(tmp_path / "job.yaml"), str(tmp_path / "log")
+    assert stable.run({"words": ["run", path], "log": log}) == 0
     first, sent = labels_of(small), len(server.asked)
     kinds = {Path(name).name for name in first}
     assert {"labels.parquet", "labels.csv", "labels.jsonl", "dataset_info.json", "state.json", "README.md"} <= kinds
-    command("run", tmp_path / "job.yaml")
+    assert stable.run({"words": ["run", path], "log": log}) == 0
     assert labels_of(small) == first
     shutil.rmtree(small.output_folder / "labels")
-    command("run", tmp_path / "job.yaml")
+    in_a_process_of_its_own("run", path)
     assert labels_of(small) == first
-    command("export", tmp_path / "job.yaml")
+    shutil.rmtree(small.output_folder / "labels")
+    in_a_process_of_its_own("export", path)
     assert labels_of(small) == first
     assert len(server.asked) == sent
 
 
 @pytest.mark.slow
-def test_an_export_that_was_killed_is_written_again_as_it_would_have_been(tmp_path: Path, serve_gold: Serve) -> None:
+def test_an_export_that_was_killed_is_written_again_as_it_would_have_been(
+    tmp_path: Path, serve_gold: Serve, stable: Stable
+) -> None:
     server = serve_gold(dict(truth()))
     small = job(tmp_path, server, stop__max_rounds=2)
     run(small)
     whole = labels_of(small)
-    with Stable() as stable:
-        words = {"words": ["export", str(tmp_path / "job.yaml")], "log": str(tmp_path / "log")}
-        for nth in range(1, 13):  # four formats: each with a batch written, about to be named, and named
-            if nth % 2:
-                shutil.rmtree(small.output_folder / "labels", ignore_errors=True)
-            assert stable.run(words | {"point": "in-export", "nth": nth}) == -signal.SIGKILL
-            assert stable.run(words) == 0, (tmp_path / "log").read_text()
-            assert labels_of(small) == whole
+    words = {"words": ["export", str(tmp_path / "job.yaml")], "log": str(tmp_path / "log")}
+    for nth in range(1, 13):  # four formats: each with a batch written, about to be named, and named
+        if nth % 2:
+            shutil.rmtree(small.output_folder / "labels", ignore_errors=True)
+        assert stable.run(words | {"point": "in-export", "nth": nth}) == -signal.SIGKILL
+        assert stable.run(words) == 0, (tmp_path / "log").read_text()
+        assert labels_of(small) == whole
     assert len(set(bought(server))) == len(bought(server))
