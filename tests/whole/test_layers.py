@@ -31,6 +31,7 @@ LEVELS = (
     {"store"},
     {"tasks"},
     {"job"},
+    {"jobfile"},
     {"records", "errors"},
 )
 EXCEPTIONS = {

@@ -1,0 +1,147 @@
+"""Reading the job file: YAML with the line of every key, variables of the environment, and errors as sentences."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from agent.errors import JobFileError
+
+Where = tuple[str | int, ...]
+ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Where, int]]:
+    """A job file as a mapping, and the line of every key. Raises JobFileError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise JobFileError(str(path), [(0, "no such file; `labelwright init` writes one to start from")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobFileError(str(path), [(0, f"cannot be read: {error}")]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        said = getattr(error, "problem", None) or "not valid YAML"
+        raise JobFileError(str(path), [(mark.line + 1 if mark else 0, f"not valid YAML: {said}")]) from None
+    if not isinstance(data, dict):
+        raise JobFileError(str(path), [(1, "a job file is a mapping with at least task, data, oracle and budget")])
+    lines: dict[Where, int] = {}
+    problems = list(_walk(node, (), lines))
+    if problems:
+        raise JobFileError(str(path), problems)
+    return data, lines
+
+
+def _walk(node: Any, where: Where, lines: dict[Where, int]) -> Iterator[tuple[int, str]]:
+    """Note the line of every key; yield keys written twice, which YAML would let the last one win."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*where, str(key.value))
+            if here in lines:
+                yield key.start_mark.line + 1, f"`{_dotted(here)}` is written twice (first on line {lines[here]})"
+                continue
+            lines[here] = key.start_mark.line + 1
+            yield from _walk(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            lines[(*where, i)] = value.start_mark.line + 1
+            yield from _walk(value, (*where, i), lines)
+
+
+def expand(value: Any, where: Where, lines: dict[Where, int], problems: list[tuple[int, str]]) -> Any:
+    """Replace `${NAME}` by the environment's value; a name that is not set is a problem."""
+    if isinstance(value, dict):
+        return {k: expand(v, (*where, str(k)), lines, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [expand(v, (*where, i), lines, problems) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            said = f"`{_dotted(where)}`: environment variable {match[1]} is not set; export it first"
+            problems.append((_line(where, lines), said))
+        return found if found is not None else match[0]
+
+    return ENV.sub(fill, value)
+
+
+def _line(where: Where, lines: Mapping[Where, int]) -> int:
+    while where:
+        if where in lines:
+            return lines[where]
+        where = where[:-1]
+    return 0
+
+
+def _dotted(where: Where) -> str:
+    out = ""
+    for part in where:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
+    return out
+
+
+def told(error: Mapping[str, Any], lines: dict[Where, int], data: Any, root: type[BaseModel]) -> tuple[int, str]:
+    """One pydantic error as a line number and a sentence. `root` is the model of the whole file."""
+    where: Where = tuple(p for p in error["loc"] if not _is_branch(p))
+    if where[:1] == ("oracle",) and isinstance(data.get("oracle"), dict) and len(where) > 1:
+        where = ("oracle", *where[2:])  # a single oracle was written as a mapping, not as a list
+    line = _line(where, lines)
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(where[-1]), _keys_beside(root, where), n=3)
+        # a key that has to be there and is not was meant rather than one that looks a little more alike
+        near.sort(key=lambda key: (*where[:-1], key) in lines or not _is_required(root, (*where[:-1], key)))
+        hint = f"; did you mean `{near[0]}`?" if near else f"; known here: {', '.join(_keys_beside(root, where))}"
+        return line, f"unknown key `{_dotted(where)}`{hint}"
+    if error["type"] == "missing":
+        return line, f"`{_dotted(where)}` is missing"
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return line, f"`{_dotted(where)}`: {said}" if where else said
+
+
+def _is_branch(part: str | int) -> bool:
+    """Pydantic names the branch of a union in `loc` (`literal['auto']`, `constrained-int`); a person does not."""
+    return isinstance(part, str) and (part.startswith(("literal[", "constrained", "function-")) or part in {"int"})
+
+
+def _keys_beside(root: type[BaseModel], where: Where) -> list[str]:
+    """The known keys of the section that `where` points into."""
+    model = _section_of(root, where)
+    return list(model.model_fields) if model is not None else []
+
+
+def _is_required(root: type[BaseModel], where: Where) -> bool:
+    model = _section_of(root, where)
+    return model is not None and model.model_fields[str(where[-1])].is_required()
+
+
+def _section_of(root: type[BaseModel], where: Where) -> type[BaseModel] | None:
+    model: Any = root
+    for part in where[:-1]:
+        if isinstance(part, int):
+            continue
+        found = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        model = _section_in(found.annotation) if found else None
+    return model if isinstance(model, type) else None
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section model inside `list[Section]`, `Section | None` and the like."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        if (found := _section_in(inner)) is not None:
+            return found
+    return None
