@@ -348,6 +348,7 @@ def test_what_another_job_of_the_store_has_bought_is_used_and_counted_as_saved(s
     asyncio.run(go(oracle))
     asyncio.run(go(oracle))
     assert oracle.asked == ["0"]
-    assert store.reused("second") == (2, 2 * 11 * 1_000_000)
-    assert store.reused("job") == (0, 0)
+    saved = store.bought_before("second")
+    assert (saved.count, saved.cost) == (2, 2 * 11 * 1_000_000)
+    assert store.bought_before("job").count == 0
     assert store.spending("second").spent == 11 * 1_000_000

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,27 +138,6 @@ class Ledger:
         self._paid(reserved=worst)
         return Reservation(attempt_id, name, question, worst, self._request_id(attempt_id))
 
-    async def reserve_many(
-        self, oracle: Named | str, questions: Sequence[Question], batch_id: int
-    ) -> list[Reservation]:
-        """Set the worst cases of a batch aside, in order and as far as the cap has room, in one commit.
-
-        Raises StoreError. These reservations outlive this process: see `Store.abandon_reservations`.
-        """
-        name = _name(oracle)
-        tariff = self._account(name).tariff
-        wanted = [Wanted(name, q.key, q.text_id, tariff.worst(q)) for q in questions]
-        ids = await _resolved(
-            self._commits.submit(
-                lambda tx: self._store.reserve_many(self.job, wanted, owner=self.owner, batch_id=batch_id, tx=tx)
-            )
-        )
-        return [
-            Reservation(attempt_id, name, question, w.worst, self._request_id(attempt_id))
-            for attempt_id, question, w in zip(ids, questions, wanted, strict=True)
-            if attempt_id is not None
-        ]
-
     async def settle(self, reservation: Reservation, answer: Answer) -> int:
         """Pay for an answer and keep it, in one commit; returns the answer's id. Do this before parsing it.
 
@@ -244,9 +221,3 @@ def endpoint_of(oracle: OracleSettings) -> str:
 
 def _name(oracle: Named | str) -> str:
     return oracle if isinstance(oracle, str) else oracle.name
-
-
-async def _resolved(future: Future[T]) -> T:
-    waiting = asyncio.wrap_future(future)
-    waiting.add_done_callback(lambda f: f.cancelled() or f.exception())  # seen, also where nobody waits any more
-    return await asyncio.shield(waiting)

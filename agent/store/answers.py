@@ -98,13 +98,6 @@ class Answers(Database):
             with self._write(tx) as sql:
                 sql.execute(insert(t.reuses), [r | {"job": job, "created_at": now()} for r in rows])
 
-    def reused(self, job: str) -> tuple[int, MicroDollars]:
-        """How many texts got an answer that another job of this store had paid for, and what they cost it."""
-        query = select(func.count(), func.coalesce(func.sum(t.reuses.c.saved), 0)).where(t.reuses.c.job == job)
-        with self._read(None) as tx:
-            count, saved = tx.execute(query).one()
-        return int(count), MicroDollars(int(saved))
-
     def failures(self, job: str) -> dict[TextId, list[str]]:
         """Text to the reasons, oldest attempt first, why asking about it gave no label: attempts that were released
         or are ambiguous, and answers that were invalid."""

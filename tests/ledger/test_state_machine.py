@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from agent.errors import BudgetExceeded, StoreError
 from agent.ledger import Ledger, Reservation
 from agent.records import Answer, MicroDollars, Question, Usage
-from agent.store import AttemptState, Store
+from agent.store import AttemptState, Store, Wanted
 from tests.ledger.making import LOCAL, question
 
 T = TypeVar("T")
@@ -156,12 +156,14 @@ class Money(RuleBasedStateMachine):
         purse = self.jobs[job]
         asked = [self.ask(length) for length in lengths]
         batch = self.store.add_batch(purse.name, "local", {})
-        made = {r.question.key: r for r in self.wait(purse.ledger.reserve_many("local", asked, batch))}
-        for q in asked:
-            fits = purse.committed + purse.ledger.worst("local", q) <= purse.cap
-            assert (q.key in made) == fits
-            if fits:
-                purse.begin(made[q.key], batch=True)
+        worst = [purse.ledger.worst("local", q) for q in asked]
+        wanted = [Wanted("local", q.key, q.text_id, w) for q, w in zip(asked, worst, strict=True)]
+        made = self.store.reserve_many(purse.name, wanted, owner=purse.ledger.owner, batch_id=batch)
+        for q, w, attempt_id in zip(asked, worst, made, strict=True):
+            fits = purse.committed + w <= purse.cap
+            assert (attempt_id is not None) == fits
+            if attempt_id is not None:
+                purse.begin(Reservation(attempt_id, "local", q, w), batch=True)
 
     @rule(job=JOBS, length=LENGTHS)
     def stop_waiting_for_a_reservation(self, job: int, length: int) -> None:
