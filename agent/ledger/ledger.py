@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -21,8 +21,6 @@ from agent.ledger.gpu import GpuClock
 from agent.ledger.prices import Bound, Tariff, charge, gpu_time, prompt_bound
 from agent.records import Answer, MicroDollars, Question
 from agent.store import AttemptState, End, Store, StoredAnswer, Wanted
-
-T = TypeVar("T")
 
 
 class Named(Protocol):
