@@ -22,6 +22,7 @@ from agent.store import STOPPED, Store
 
 LONGEST_WAIT_S = 30.0
 FAILED_IN_A_ROW = 25  # texts without an answer, each after all its attempts, before the endpoint is given up
+OVERCHARGED = 100  # part of the cap that answers may cost beyond their worst cases, before the run stops
 PATIENCE_S = 300.0  # with an endpoint that says only that it is busy
 BYTES_A_TOKEN = 4  # about, until answers tell
 
@@ -238,11 +239,14 @@ class Asker:
             return None
         try:
             reservation = await self._reserve(question)
+            if reservation is None:
+                return None
             answer = await self._send(question, reservation, tries)
             try:
                 answer_id = await self._ledger.settle(reservation, answer)
             finally:
                 self._free()
+            self._fatal = self._fatal or self._overcharged()
             self._learn(answer, tokens, question)
         finally:
             self.pace.leave()
@@ -278,8 +282,9 @@ class Asker:
         if error.busy:
             self.pace.refused(error.retry_after_s)
         if error.retry_after_s is not None and error.retry_after_s > LONGEST_PAUSE_S:
+            minutes = min(error.retry_after_s / 60, 24 * 60)
             raise EndpointError(
-                f"oracle {self.oracle.name}: {error}; it asks for a wait of {error.retry_after_s / 60:.0f} minutes: "
+                f"oracle {self.oracle.name}: {error}; it asks for a wait of {minutes:.0f} minutes or more: "
                 "run again then; everything answered so far is kept"
             )
         if self.pace.busy_for() > PATIENCE_S:
@@ -291,6 +296,17 @@ class Asker:
             tries.failed += 1
         tries.hopeless = not error.retryable
 
+    def _overcharged(self) -> UserError | None:
+        """A provider whose answers cost more than their worst case makes a cap worthless: stop in time."""
+        over = self._ledger.overcharged
+        if not over or over * OVERCHARGED <= self._ledger.purse.cap:
+            return None
+        return EndpointError(
+            f"oracle {self.oracle.name}: its answers cost {over / 1e6:.6f} dollars more than their worst case, so no "
+            "cap would hold: it ignores `max_completion_tokens`, or `tokenizer` is another model's; everything "
+            "answered so far is kept"
+        )
+
     def _learn(self, answer: Answer, tokens: float, question: Question) -> None:
         used = answer.usage.prompt_tokens + answer.usage.completion_tokens if answer.usage else tokens
         self.pace.answered(tokens - used)
@@ -298,9 +314,10 @@ class Asker:
             size = max(1, sum(len(m.content) for m in question.messages))
             self._tokens_a_byte += (answer.usage.prompt_tokens / size - self._tokens_a_byte) / 10
 
-    async def _reserve(self, question: Question) -> Reservation:
-        """A reservation; where the money is only tied up in flight, wait for some to come back."""
-        while True:
+    async def _reserve(self, question: Question) -> Reservation | None:
+        """A reservation; where the money is only tied up in flight, wait for some to come back. None where a person,
+        or what can never succeed, stopped it meanwhile."""
+        while not (self.state.halted or self._fatal):
             freed = self._freed
             try:
                 reservation = await self._ledger.reserve(self.oracle, question)
@@ -313,6 +330,7 @@ class Asker:
             else:
                 self._in_flight += 1
                 return reservation
+        return None
 
     async def _fail(self, reservation: Reservation, reason: str, charge: Charge) -> None:
         try:

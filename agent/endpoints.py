@@ -117,7 +117,8 @@ async def _way(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, l
     if settings.in_batches:
         return in_batches(bench, settings, oracle)
     if bench.store.batches(bench.job.name, settings.name, unfinished=True):
-        bulk = in_batches(bench, settings, oracle)
+        # at the price of a batch, whatever the job says now
+        bulk = in_batches(bench, settings.model_copy(update={"mode": "batch"}), oracle)
         bench.watch.note(f"{settings.name}: ending the batches that were under way, as the job is live now")
         bench.on_halt(bulk.halt)
         try:
@@ -162,6 +163,7 @@ async def greet(oracle: ChatOracle) -> None:
 async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle) -> Capabilities:
     """The first way of holding answers to the schema that the endpoint obeys, with token probabilities if it can."""
     asker = Asker(oracle, bench.ledger, bench.store, max_concurrency=1, attempts=settings.attempts)
+    bench.on_halt(asker.halt)
     modes: tuple[AnswerMode, ...] = ("choice", "json_schema") if settings.answers == "auto" else (settings.answers,)
     if bench.task.schema(Text(TextId("probe"), "")).choices is None:
         modes = tuple(m for m in modes if m != "choice") or ("json_schema",)
@@ -171,6 +173,8 @@ async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle)
             oracle.mode, oracle.logprobs = mode, logprobs
             question = probe_question(settings.model, mode)
             asked = (await asker.ask([question])).get(question.text_id)
+            if asked is None and bench.halted:
+                return Capabilities(mode, logprobs)  # nothing more is sent
             if asked is None:
                 raise EndpointError(
                     f"oracle {settings.name}: the budget of {bench.job.budget.dollars} dollars does not pay for the "

@@ -133,7 +133,7 @@ def _estimate(bench: Workbench, settings: OracleSettings) -> Estimate:
     asked, prompt_hash = _sample(bench, settings, mode)
     worst = max((tariff.worst(q) for q in asked), default=MicroDollars(0))
     spending = bench.store.spending(bench.job.name)
-    left = MicroDollars(max(0, spending.cap - spending.spent - spending.reserved))
+    left = MicroDollars(max(0, bench.cap - spending.spent - spending.reserved))
     found = _by_answers(bench, settings, prompt_hash) or _by_tokens(bench, settings, asked, other)
     size = len(bench.pool)
     text = found.cost(tariff, worst, size)

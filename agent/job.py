@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,6 +32,9 @@ from agent.jobfile import Where, expand, read_yaml, told
 
 if TYPE_CHECKING:
     from agent.loop import Outcome
+
+
+SECRET_OPTION = re.compile(r"^-.*(key|token|secret|password)", re.IGNORECASE)
 
 
 class Section(BaseModel):
@@ -125,10 +128,10 @@ class StudentSettings(Section):
 class Price(Section):
     """Dollars per million tokens, or dollars per GPU-hour for a server of your own."""
 
-    input: Annotated[Decimal, Field(ge=0)] | None = None
-    cached_input: Annotated[Decimal, Field(ge=0)] | None = None
-    output: Annotated[Decimal, Field(ge=0)] | None = None
-    gpu_hour: Annotated[Decimal, Field(ge=0)] | None = None
+    input: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
+    cached_input: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
+    output: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
+    gpu_hour: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
     batch: Annotated[Decimal, Field(gt=0, le=1)] | None = None
     """What a token costs in a batch, as a share of its live price: by default 0.5 at a provider's Batch API, 1 for
     a command of your own. It changes no GPU-hour."""
@@ -259,7 +262,7 @@ class SelectionSettings(Section):
 class BudgetSettings(Section):
     """The hard caps."""
 
-    dollars: Annotated[Decimal, Field(gt=0)]
+    dollars: Annotated[Decimal, Field(gt=0, le=1_000_000_000)]
     minutes: Annotated[float, Field(gt=0)] | None = None
     """People's minutes."""
 
@@ -393,6 +396,8 @@ class Job(Section):
         data: dict[str, Any] = json.loads(self.model_dump_json())
         for oracle in data["oracle"]:
             oracle["base_url"] = without_secrets(oracle["base_url"])
+            if oracle["run_batch"] and oracle["run_batch"]["command"]:
+                oracle["run_batch"]["command"] = _without_keys(oracle["run_batch"]["command"])
         data["store"] = without_secrets(data["store"])
         return data
 
@@ -422,6 +427,26 @@ def without_secrets(url: str | None) -> str | None:
     """A URL without user, password and query values: `https://user:key@host/v1` reads `https://***@host/v1`."""
     if url is None:
         return None
-    place, mark, query = url.partition("?")
-    # up to the last @, since a password may hold one, or a slash; a path without a host (sqlite:////a@b) has none
-    return re.sub(r"^([^/]*//)(?!/).*@", r"\1***@", place) + mark + re.sub(r"=[^&]*", "=***", query)
+    if _is_web_address(url):  # no password can hold a slash or a question mark there
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")
+        netloc = f"***@{place[2]}" if place[1] else parts.netloc
+        query = re.sub(r"=[^&]*", "=***", parts.query)
+        return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")
+    # up to the last @, since a password may hold one, a slash or a question mark; a path without a host has none
+    place_and_query = re.sub(r"^([^/]*//)(?!/).*@", r"\1***@", url)
+    where, mark, query = place_and_query.partition("?")
+    return where + mark + re.sub(r"=[^&]*", "=***", query)
+
+
+def _without_keys(command: Sequence[str]) -> list[str]:
+    """A command without what follows an option such as `--api-key`."""
+    shown = list(command)
+    for place, word in enumerate(command):
+        name, mark, _ = word.partition("=")
+        if SECRET_OPTION.search(name):
+            if mark:
+                shown[place] = f"{name}=***"
+            elif place + 1 < len(command):
+                shown[place + 1] = "***"
+    return shown

@@ -110,9 +110,15 @@ class Workbench:
     def store(self) -> Store:
         """The store, with the job in it. Raises StoreError."""
         store = self.existing_store
-        cap = MicroDollars(int(self.job.budget.dollars * 1_000_000))
-        store.open_job(self.job.name, self.job.settings(), self.job.fingerprint(), cap)
+        # who only looks changes nothing of a job that is there: its cap is that of the run that owns it
+        looks = not self._locks
+        store.open_job(self.job.name, self.job.settings(), self.job.fingerprint(), self.cap, keep=looks)
         return store
+
+    @property
+    def cap(self) -> MicroDollars:
+        """The budget as the job file has it now."""
+        return MicroDollars(int(self.job.budget.dollars * 1_000_000))
 
     @cached_property
     def existing_store(self) -> Store:

@@ -352,3 +352,35 @@ def test_what_another_job_of_the_store_has_bought_is_used_and_counted_as_saved(s
     assert (saved.count, saved.cost) == (2, 2 * 11 * 1_000_000)
     assert store.bought_before("job").count == 0
     assert store.spending("second").spent == 11 * 1_000_000
+
+
+async def test_a_halt_ends_the_wait_for_money_too(store: Store) -> None:
+    worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(0))
+    store.open_job("job", {}, "print", MicroDollars(worst + 5))
+
+    class Slow(FakeOracle):
+        async def ask(self, question: Question, request_id: str = "") -> Answer:
+            self.asked.append(question.text_id)
+            sent.set()
+            await let_go.wait()
+            return answer(1)
+
+    sent, let_go, oracle = asyncio.Event(), asyncio.Event(), Slow(lambda *_: answer())
+    async with Ledger(store, "job", [SETTINGS]) as ledger:
+        asker = Asker(oracle, ledger, store, max_concurrency=4)
+        asking_all = asyncio.create_task(asker.ask([question(i) for i in range(10)]))
+        await sent.wait()
+        asker.halt()
+        let_go.set()
+        assert len(await asking_all) == 1
+    assert len(oracle.asked) == 1, "who waited for money did not send after the halt"
+
+
+def test_a_provider_that_charges_beyond_the_worst_case_is_stopped(store: Store) -> None:
+    worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(0))
+    store.open_job("job", {}, "print", MicroDollars(50 * worst))
+    greedy = FakeOracle(lambda *_: Answer("a", "m", Usage(10, 5_000)))
+    with pytest.raises(EndpointError, match="max_completion_tokens"):
+        ask(store, greedy, [question(i) for i in range(50)], max_concurrency=1)
+    assert len(greedy.asked) == 1
+    assert store.spending("job").settled_count == 1, "it was paid, and is kept"

@@ -358,3 +358,25 @@ def test_the_line_end_behind_a_key_is_not_part_of_it(monkeypatch: pytest.MonkeyP
 def test_a_label_that_no_text_can_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="half of a surrogate pair"):
         TaskSettings(labels={"a\ud800": "", "b": ""})
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ann:pa55@host/v1?key=abc&x=1", "https://***@host/v1?key=***&x=***"),
+        ("https://host/bob@corp/v1", "https://host/bob@corp/v1"),
+        ("postgresql://u:se?cret@h/db", "postgresql://***@h/db"),
+        ("postgresql://u:se/cr@et@h/db?password=x", "postgresql://***@h/db?password=***"),
+        ("sqlite:////a@b/c.db", "sqlite:////a@b/c.db"),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret_in_it(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+def test_a_key_in_a_command_is_not_kept() -> None:
+    command = ["serve", "--api-key", "SECRET1", "--hf-token=SECRET2", "--model", "{model}"]
+    job = Job.of({"task": {"labels": ["a", "b"]}, "data": {"pool": "p.csv"}, "budget": {"dollars": 1},
+                  "oracle": {"model": "m", "price": {"gpu_hour": 1}, "run_batch": {"command": command}}})  # fmt: skip
+    kept = job.settings()["oracle"][0]["run_batch"]["command"]
+    assert kept == ["serve", "--api-key", "***", "--hf-token=***", "--model", "{model}"]

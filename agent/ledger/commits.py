@@ -18,12 +18,14 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from agent.errors import StoreError
 from agent.store import Store
 
 T = TypeVar("T")
 Wish = TypeVar("Wish")
 
 LARGEST_GROUP = 1024
+LOCKED_OUT = 10  # times that another process may keep the database for the whole of its time-out
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,7 @@ class GroupCommits:
         waiting = [entry for entry in group if isinstance(entry, Waiting)]
         alike = [(lane, [w for w in waiting if w.lane is lane]) for lane in self._lanes]
         try:
-            with self._store.transaction() as tx:
-                lined = [(found, _in_lane(lane, [w.wish for w in found], tx)) for lane, found in alike if found]
-                ended = [_tried(tx, write.operation) for write in alone]
+            lined, ended = self._written(alike, alone)
         except BaseException as error:  # whatever it is, those who wait must learn of it
             _wake([(w, error) for w in waiting])
             for write in alone:
@@ -145,6 +145,20 @@ class GroupCommits:
                 write.future.set_result(result)
             else:
                 write.future.set_exception(problem)
+
+    def _written(
+        self, alike: Sequence[tuple[Lane[Any, Any], list[Waiting[Any, Any]]]], alone: Sequence[Write[Any]]
+    ) -> tuple[list[tuple[list[Waiting[Any, Any]], list[Any]]], list[tuple[Any, Exception | None]]]:
+        """One transaction; tried again where another process holds the database, as what was paid waits for it."""
+        for left in reversed(range(LOCKED_OUT)):
+            try:
+                with self._store.transaction() as tx:
+                    lined = [(found, _in_lane(lane, [w.wish for w in found], tx)) for lane, found in alike if found]
+                    return lined, [_tried(tx, write.operation) for write in alone]
+            except StoreError as error:
+                if not left or "is locked" not in str(error):
+                    raise
+        raise AssertionError  # never reached
 
 
 def _in_lane(lane: Lane[Any, T], wishes: Sequence[Any], tx: Connection) -> list[T | Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
@@ -93,6 +95,7 @@ class Ledger:
         # ends first: what they give back may be what a reservation of the same group needs
         self._commits = GroupCommits(store, [self._ends, self._reserves])
         self._purse: Purse | None = None
+        self.overcharged = 0  # micro-dollars that this run's answers cost beyond their worst cases
 
     def endpoint(self, oracle: Named | str) -> str:
         """Under what name an oracle's answers are kept, for `Store.answers_for`."""
@@ -145,7 +148,8 @@ class Ledger:
         seconds = account.clock.end(reservation.attempt_id, time.monotonic())
         price = account.tariff.price
         if price.gpu_hour is not None:
-            cost = gpu_time(price, seconds)
+            # no request keeps the server busy beyond its time-out; what is more is our own time
+            cost = min(gpu_time(price, seconds), reservation.worst)
         else:
             cost = reservation.worst if answer.usage is None else charge(price, answer.usage)
         question = reservation.question
@@ -153,6 +157,7 @@ class Ledger:
         end = End(reservation.attempt_id, AttemptState.SETTLED, "", cost, answer.usage, stored)
         answer_id = await self._commits.join(self._ends, end)
         self._paid(reserved=-reservation.worst, spent=cost)
+        self.overcharged += max(0, cost - reservation.worst)
         assert answer_id is not None  # it came with an answer
         return answer_id
 
@@ -214,7 +219,11 @@ def endpoint_of(oracle: OracleSettings) -> str:
     """
     if oracle.run_batch is not None:
         return "run-batch"
-    return f"tape:{Path(oracle.tape).name}" if oracle.tape is not None else without_secrets(oracle.base_url) or ""
+    if oracle.tape is not None:
+        return f"tape:{Path(oracle.tape).name}"
+    shown, query = without_secrets(oracle.base_url) or "", urlsplit(oracle.base_url or "").query
+    # two deployments that differ in the query alone are two endpoints; its values may be secrets
+    return shown if not query else f"{shown}#{hashlib.sha256(query.encode()).hexdigest()[:12]}"
 
 
 def _name(oracle: Named | str) -> str:

@@ -5,6 +5,8 @@ What a server's refusal costs is here, what a broken connection costs in `agent.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from agent.errors import Charge, EndpointError, OracleError
@@ -28,8 +30,7 @@ class ChatOracle:
         self.name, self.model, self.mode, self.logprobs = settings.name, settings.model, mode, logprobs
         self.endpoint = without_secrets(settings.base_url) or ""
         self._temperature = settings.temperature
-        self._secret = settings.key()
-        self._wire = Wire(settings.base_url, self.endpoint, self._secret, settings.timeout_s)
+        self._wire = Wire(settings.base_url, self.endpoint, settings.key(), settings.timeout_s)
 
     def body(self, question: Question) -> dict[str, Any]:
         """The request as JSON."""
@@ -46,12 +47,15 @@ class ChatOracle:
             raise OracleError(f"unreadable answer: {type(error).__name__}", charge=Charge.UNKNOWN) from None
         try:
             return answer_of(completion, self.model)
-        except OracleError as error:
-            raise OracleError(self._masked(str(error)), charge=error.charge) from None
+        except OracleError:
+            # said again from what is masked first: a cut could leave half a key
+            masked = json.loads(self._wire.masked(json.dumps(completion, ensure_ascii=False)))
+            return answer_of(masked, self.model)
 
     def _refusal(self, reply: Reply) -> OracleError | EndpointError:
         """An OracleError for this question, or an EndpointError where no question can succeed."""
-        status, said = reply.status, self._masked(told(reply.told(), reply.reason))
+        body = self._wire.masked(reply.raw.decode("utf-8", "replace")).encode()
+        status, said = reply.status, told(replace(reply, raw=body).told(), self._wire.masked(reply.reason))
         where = f"oracle {self.name} at {self.endpoint}"
         if status in (401, 403):
             return EndpointError(
@@ -64,18 +68,15 @@ class ChatOracle:
             return EndpointError(f"{where} has moved (HTTP {status}); give the new address as `base_url`")
         if status == 429 and "insufficient_quota" in said:
             return EndpointError(f"{where}: the account has no credit left (HTTP 429: {said})")
-        certain = 400 <= status < 500
+        # some providers charge for a prompt that they refuse for its content, and for one that they gave up on
+        certain = 400 <= status < 500 and status != 408 and "content_filter" not in said
         return OracleError(
             f"HTTP {status}: {said}",
             charge=Charge.NONE if certain else Charge.UNKNOWN,
-            retryable=not certain or status in TRY_AGAIN,
+            retryable=status >= 500 or status in TRY_AGAIN,
             retry_after_s=reply.retry_after_s,
             busy=status in BUSY,
         )
-
-    def _masked(self, said: str) -> str:
-        """A server may quote the key back; it must not reach a log."""
-        return said.replace(self._secret, "***") if self._secret else said
 
     async def models(self) -> list[str]:
         """The models that the endpoint says it serves, none where it keeps no list (HTTP 404); costs nothing.

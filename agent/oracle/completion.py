@@ -72,7 +72,7 @@ def _tokens(logprobs: Any) -> tuple[TokenChoice, ...]:
     found = _of(logprobs, "content") or ()
     try:
         return tuple(TokenChoice(_token(t), _number(t), _alternatives(t.get("top_logprobs") or ())) for t in found)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return ()
 
 

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from time import time
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -23,6 +23,9 @@ import aiohttp
 from agent.errors import Charge, OracleError
 
 CONNECT_S = 10.0
+MOST_BYTES = 32 << 20
+OURS = "lw-"  # how the ledger's names of requests begin
+LEAST_SECRET = 4  # characters: what is shorter is part of many words
 IDLE_S = 4.0  # below the 5 s after which uvicorn, and so vLLM, hangs up: a request must not meet that moment
 NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
@@ -37,8 +40,11 @@ class Reply:
     retry_after_s: float | None
 
     def json(self) -> Any:
-        """The decoded body. Raises ValueError where it is no JSON."""
-        return json.loads(self.raw)
+        """The decoded body. Raises ValueError where it is no JSON, or is nested deeper than anything sensible."""
+        try:
+            return json.loads(self.raw)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
     def told(self) -> Any:
         """The decoded body of an error, or nothing where it is no JSON."""
@@ -46,6 +52,17 @@ class Reply:
             return self.json()
         except ValueError:
             return None
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body, as long as it is no longer than any answer can be: a few compressed bytes may stand for gigabytes."""
+    received = bytearray()
+    async for piece in response.content.iter_chunked(1 << 18):
+        received += piece
+        if len(received) > MOST_BYTES:
+            response.close()
+            raise ValueError("an endless answer")
+    return bytes(received)
 
 
 class Wire:
@@ -70,6 +87,15 @@ class Wire:
         elif user:
             self._headers["Authorization"] = "Basic " + base64.b64encode(unquote(user).encode()).decode()
         self._session: aiohttp.ClientSession | None = None
+        password = unquote(user).partition(":")[2] or unquote(user)
+        sent = [key or "", password, self._headers.get("Authorization", "").partition(" ")[2]]
+        self._secrets = [s for s in (*sent, *(v for _, v in parse_qsl(parts.query))) if len(s) >= LEAST_SECRET]
+
+    def masked(self, said: str) -> str:
+        """What a server said, without what must not reach a log: it may quote the key, or the address, back."""
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        return said
 
     async def post(self, path: str, body: Any, request_id: str = "") -> Reply:
         """Send one JSON body, once. Raises OracleError where no whole reply came back."""
@@ -93,7 +119,12 @@ class Wire:
             async with self._opened().request(
                 method, self._url(path), data=raw, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as response:
-                received = await response.read()
+                received = await _whole(response)
+                # a stray reply on a kept connection would be taken for this one's; a server that echoes names tells
+                echoed = response.headers.get("X-Request-Id", "")
+                if echoed.startswith(OURS) and echoed != headers.get("X-Request-Id", echoed):
+                    response.close()
+                    raise ValueError("the reply to another request")
                 wait_s = retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
                 return Reply(response.status, received, response.reason or "", wait_s)
         except NOT_SENT as error:
@@ -107,7 +138,11 @@ class Wire:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(self._timeout_s, sock_connect=min(CONNECT_S, self._timeout_s / 2))
+            # by default aiohttp rounds up to whole seconds, and the worst case of a price for time is the time-out
+            exact = self._timeout_s + 1
+            timeout = aiohttp.ClientTimeout(
+                self._timeout_s, sock_connect=min(CONNECT_S, self._timeout_s / 2), ceil_threshold=exact
+            )
             # no limit: how many requests are under way is decided where they are paid for
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers)
@@ -139,5 +174,5 @@ def _moment(date: str | None) -> float | None:
     """An HTTP date as seconds since 1970; None where it is none."""
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # no date, or one in a year that no clock shows
         return None

@@ -27,9 +27,11 @@ class Jobs(Database):
         fingerprint: str,
         cap: MicroDollars,
         *,
+        keep: bool = False,
         tx: Connection | None = None,
     ) -> None:
-        """Make the job, or take its newer settings and cap (micro-dollars).
+        """Make the job, or take its newer settings and cap (micro-dollars); with `keep`, a job that is there stays as
+        it is.
 
         A cap below what is already spent stops further spending and forgets nothing. Raises StoreError where the
         stored job has another fingerprint: its labels would answer another question.
@@ -43,6 +45,8 @@ class Jobs(Database):
             if known is None and _make(sql, {"name": job, "fingerprint": fingerprint, **taken}):
                 return
             known = known or sql.execute(stored).scalar_one()
+            if known == fingerprint and keep:
+                return
             if known == fingerprint:
                 sql.execute(update(t.jobs).where(t.jobs.c.name == job).values(**taken))
             else:

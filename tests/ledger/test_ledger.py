@@ -266,3 +266,13 @@ def test_a_ledger_without_a_price_is_not_opened(store: Store) -> None:
 )
 def test_answers_are_kept_under_an_address_without_secrets(oracle: OracleSettings, named: str) -> None:
     assert endpoint_of(oracle) == named
+
+
+def test_addresses_that_differ_in_path_or_query_are_two_endpoints_and_show_no_secret() -> None:
+    def named(url: str) -> str:
+        return endpoint_of(OracleSettings(name="o", base_url=url, model="m"))
+
+    one, two = named("https://gw/v1?deployment=one&key=SECRET"), named("https://gw/v1?deployment=two&key=SECRET")
+    assert one != two
+    assert "SECRET" not in one
+    assert named("https://gw-a/bob@corp/v1") != named("https://gw-b/x@corp/v1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -334,3 +335,80 @@ async def test_something_that_is_no_list_of_models_does_not_stop_a_run(body: byt
         oracle = oracle_at(server.url)
         assert await serves(oracle) is None
         await oracle.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+async def test_an_odd_body_is_one_failed_attempt_and_never_a_crash(body: bytes) -> None:
+    error, _ = await failure(replies(200, body))
+    assert isinstance(error, OracleError)
+    assert error.charge is Charge.UNKNOWN
+
+
+async def test_a_log_probability_beyond_any_number_is_none_and_the_answer_stays() -> None:
+    raw = (
+        json.dumps(GOOD)
+        .encode()
+        .replace(
+            b'"index": 0', b'"index": 0, "logprobs": {"content": [{"token": "a", "logprob": -1' + b"0" * 400 + b"}]}"
+        )
+    )
+    with BrokenServer(replies(200, raw)) as server:
+        answer = await asked(server.url)
+    assert (answer.content, answer.tokens) == ("refund", ())
+
+
+@pytest.mark.parametrize("date", ["Wed, 21 Oct 99999999999 07:28:00 GMT", "Wed, 99 Oct 2015 07:28:00 GMT"])
+async def test_a_date_that_no_clock_shows_asks_for_nothing(date: str) -> None:
+    error, _ = await failure(replies(429, {"error": {"message": "later"}}, {"Retry-After": date, "Date": date}))
+    assert isinstance(error, OracleError)
+    assert error.retry_after_s is None
+
+
+async def test_a_few_compressed_bytes_that_stand_for_gigabytes_are_not_read_to_the_end() -> None:
+    bomb = gzip.compress(b" " * (100 << 20), compresslevel=9)
+    error, _ = await failure(replies(200, bomb, {"Content-Encoding": "gzip"}))
+    assert isinstance(error, OracleError)
+    assert error.charge is Charge.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(408, "timeout"), (400, "content_filter")], ids=["given up on", "refused for its content"]
+)
+async def test_a_refusal_after_work_was_begun_may_have_been_charged(status: int, code: str) -> None:
+    error, _ = await failure(replies(status, {"error": {"message": "no", "code": code}}))
+    assert isinstance(error, OracleError)
+    assert error.charge is Charge.UNKNOWN
+    assert error.retryable == (status == 408)
+
+
+async def test_a_reply_that_names_another_request_is_not_taken_for_this_ones() -> None:
+    with BrokenServer(replies(200, GOOD, {"X-Request-Id": "lw-abc-1"})) as server:
+        oracle = oracle_at(server.url)
+        assert (await oracle.ask(ASK, "lw-abc-1")).content == "refund"
+        with pytest.raises(OracleError) as caught:
+            await oracle.ask(ASK, "lw-abc-2")
+        await oracle.close()
+    assert caught.value.charge is Charge.UNKNOWN
+
+
+@pytest.mark.parametrize("before", range(150, 215, 7))
+async def test_no_part_of_a_key_is_left_where_a_message_is_cut(before: int) -> None:
+    error, _ = await failure(replies(400, {"error": {"message": "x" * before + SECRET}}))
+    assert "very-secret" not in str(error)
+    assert SECRET[:6] not in str(error)
+
+
+async def test_a_password_or_token_of_the_address_that_is_quoted_back_is_not_repeated() -> None:
+    said = {"error": {"message": "bad auth hunter2 for token TOPSECRET"}}
+    with BrokenServer(replies(400, said)) as server:
+        url = server.url.replace("http://", "http://someone:hunter2@") + "?token=TOPSECRET"
+        with pytest.raises(OracleError) as caught:
+            await asked(url)
+    assert "hunter2" not in str(caught.value)
+    assert "TOPSECRET" not in str(caught.value)
