@@ -21,7 +21,8 @@ from agent.records import Answer, Oracle, Question, TextId
 from agent.store import STOPPED, Store
 
 LONGEST_WAIT_S = 30.0
-FAILED_IN_A_ROW = 25  # texts without an answer, each after all its attempts, before the endpoint is given up
+FAILED_IN_A_ROW = 25  # texts of batches that came back without an answer, before the endpoint is given up
+UNANSWERED = 20  # attempts in a row that got no answer, before the endpoint is given up
 OVERCHARGED = 100  # part of the cap that answers may cost beyond their worst cases, before the run stops
 PATIENCE_S = 300.0  # with an endpoint that says only that it is busy
 BYTES_A_TOKEN = 4  # about, until answers tell
@@ -99,7 +100,7 @@ class Asker:
         self._in_flight = 0
         self._freed = asyncio.Event()
         self._fatal: UserError | None = None
-        self._failed_in_a_row = 0
+        self._unanswered = 0
         self._tokens_a_byte = 1 / BYTES_A_TOKEN
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = Asking()
@@ -219,13 +220,12 @@ class Asker:
 
     def _give_up_on_endpoint(self, error: OracleError) -> None:
         """Raise EndpointError where it is not this text that fails: asking on would only burn money."""
-        self._failed_in_a_row += 1
         kept = "then run again: everything answered so far is kept"
         if error.unreachable:
             raise EndpointError(f"oracle {self.oracle.name}: {error}; start the server or mend `base_url`, {kept}")
-        if self._failed_in_a_row >= FAILED_IN_A_ROW:
+        if self._unanswered >= UNANSWERED:
             raise EndpointError(
-                f"oracle {self.oracle.name}: {self._failed_in_a_row} texts in a row got no answer, the last one: "
+                f"oracle {self.oracle.name}: {self._unanswered} attempts in a row got no answer, the last one: "
                 f"{error}; look at the server, {kept}"
             )
 
@@ -250,7 +250,7 @@ class Asker:
             self._learn(answer, tokens, question)
         finally:
             self.pace.leave()
-        self._failed_in_a_row = 0
+        self._unanswered = 0
         problem = problem_of(question, answer, check)
         if problem is None:
             return Asked(question.text_id, answer, answer_id, tuple(tries.reasons))
@@ -273,8 +273,9 @@ class Asker:
             await self._fail(reservation, str(error), Charge.NONE)
             raise
         except BaseException as error:
-            # cancelled or broken on our side: whether it was charged is not known
-            await asyncio.shield(self._fail(reservation, f"{STOPPED}{type(error).__name__}", Charge.UNKNOWN))
+            # cancelled or broken on our side: whether it was charged is not known, and nothing can be waited for
+            self._ledger.abandon(reservation, f"{STOPPED}{type(error).__name__}")
+            self._free()
             raise
 
     def _judge(self, error: OracleError, tries: Tries) -> None:
@@ -294,6 +295,7 @@ class Asker:
             )
         if not (error.busy and error.charge is Charge.NONE):
             tries.failed += 1
+            self._unanswered += 1
         tries.hopeless = not error.retryable
 
     def _overcharged(self) -> UserError | None:

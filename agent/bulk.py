@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from agent.asking import Asked, Asker, Asking, Check, shared
 from agent.errors import BudgetExceeded, Charge, EndpointError, OracleError, StoreError, UserError
-from agent.harvest import Harvest, Patience, Work
+from agent.harvest import NEVER_DONE, Counts, Harvest, Patience, Work
 from agent.ledger import BatchLedger, Ledger, LineEnd, Opened
 from agent.ledger.batches import GROUP
-from agent.oracle.carrier import ELSEWHERE, Carrier, Look, Writer
+from agent.oracle.carrier import ELSEWHERE, Carrier, Look, Untraceable, Writer
 from agent.oracle.lines import file_of, write_lines, written
 from agent.records import Question, TextId
 from agent.store import BatchRow, BatchState, Store
@@ -26,6 +28,11 @@ from agent.store.engine import in_parts
 
 GROWTH, LONGEST = 1.3, 12  # of the time between two looks: each is so much longer, up to so many times the first
 LINE_BYTES = 120  # what a line is beside its body
+T = TypeVar("T")
+
+
+class _Halted(Exception):
+    """Ctrl-C came before what was waited for."""
 
 
 class BulkAsker(Asker):
@@ -145,6 +152,19 @@ class BulkAsker(Asker):
         except TimeoutError:
             return
 
+    async def _unless_halted(self, call: Coroutine[Any, Any, T]) -> T:
+        """What a call brings. Raises _Halted where Ctrl-C comes first: never for a call that may cost money."""
+        task, woken = asyncio.ensure_future(call), asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait({task, woken}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise _Halted
+        finally:
+            task.cancel()
+            woken.cancel()
+            await asyncio.gather(task, woken, return_exceptions=True)
+
     def _show(self, batches: Sequence[BatchRow]) -> None:
         """The live figures, with what is done but not fetched yet."""
         there = sum(self._looks[b.id].done for b in batches if b.id in self._looks)
@@ -193,10 +213,13 @@ class BulkAsker(Asker):
         lines = (written(line.attempt_id, self._writer.body(question)) for question, line in opened.lines)
         try:
             await asyncio.to_thread(write_lines, path, lines)
-            details = await self.carrier.send(batch, path)
+            details = await self._unless_halted(self.carrier.send(batch, path))
         except OSError as error:
             self._give_back(batch, work, f"not sent: {error.strerror}")
             raise StoreError(f"{path}: cannot write the batch: {error.strerror}; make room, then run again") from None
+        except _Halted:
+            self._give_back(batch, work, "not sent: the run was stopped")
+            return
         except UserError as error:
             self._give_back(batch, work, f"not sent: {error}")
             raise
@@ -214,6 +237,9 @@ class BulkAsker(Asker):
         except UserError as error:
             self._give_back(batch, work, f"not started: {error}")
             raise
+        except Untraceable:
+            self._books.move(batch, BatchState.UPLOADED, details={"accepted": True})
+            return
         except OracleError as error:
             if error.charge is Charge.NONE:
                 self._give_back(batch, work, f"not started: {error}")
@@ -243,6 +269,15 @@ class BulkAsker(Asker):
         self._ledger.look_again()
         self.carrier.tidy(batch)
 
+    def _write_off(self, batch: BatchRow, work: Work, reason: str) -> None:
+        """Count a batch of which nothing will come as spent: every line of it has failed once."""
+        ends = [LineEnd(line, None, reason, Charge.UNKNOWN) for line in self._store.open_lines(batch.id)]
+        self._books.end(batch, ends)
+        self._books.move(batch, BatchState.HARVESTED, reason=reason)
+        self._looks.pop(batch.id, None)
+        self._take(work, ends, {})
+        self._say(f"batch {batch.remote_id or batch.id}: {reason}; its {len(ends)} questions count as spent")
+
     # Coming back ----------------------------------------------------------------------------------------------------
 
     async def _advance(self, batch: BatchRow, work: Work) -> bool:
@@ -253,60 +288,72 @@ class BulkAsker(Asker):
             elif batch.state is BatchState.UPLOADED:
                 await self._look_for(batch, work)
             elif batch.state is BatchState.SUBMITTED:
-                if not await self._look(batch):
-                    return False
+                return await self._look(batch)
             else:
                 await self._harvest(batch, work)
-        except OracleError as error:
-            self._missed(batch, error)
+        except _Halted:
             return False
+        except OracleError as error:
+            return await self._missed(batch, error, work)
         return True
 
     async def _look_for(self, batch: BatchRow, work: Work) -> None:
-        remote_id = await self.carrier.find(batch)
-        if remote_id is None:
-            self._give_back(batch, work, "it was never started")
-            await self._refusal(OracleError("a batch was sent and never started", charge=Charge.NONE))
+        """What became of a batch that may have been started. Should that not come to light, it is sent again once."""
+        try:
+            remote_id = await self._unless_halted(self.carrier.find(batch))
+        except Untraceable as error:
+            self._write_off(batch, work, f"nobody can tell whether it was started: {error}")
         else:
-            self._submitted(batch, remote_id)
+            if remote_id is not None:
+                self._submitted(batch, remote_id)
+                return
+            self._give_back(batch, work, "it was never started")
+        self._patience.lost_start(batch)
 
     async def _look(self, batch: BatchRow) -> bool:
-        look = self._looks[batch.id] = await self.carrier.look(batch)
+        look = self._looks[batch.id] = await self._unless_halted(self.carrier.look(batch))
         self._patience.seen(batch)
-        if look.ended:
-            counts = {"done": look.done, "failed": look.failed, "counted": look.counted, "seconds": look.seconds}
-            details = {**look.details, **counts, "status": look.status}
+        if is_over := self._patience.is_over(batch, look, self._poll_s):
+            counts = {"done": look.done, "failed": look.failed, "total": look.total, "counted": look.counted}
+            details = {**look.details, **counts, "seconds": look.seconds, "status": look.status}
             self._books.move(batch, BatchState.FINISHED, details=details, reason=look.reason)
-        return look.ended
+        return is_over
 
-    def _missed(self, batch: BatchRow, error: OracleError) -> None:
+    async def _missed(self, batch: BatchRow, error: OracleError, work: Work) -> bool:
         """A look that brought nothing: once more later, unless the provider has forgotten the batch."""
-        if not self._patience.is_forgotten(batch, error):
-            return
-        reason = f"the provider does not know it any more: {error}"
-        lines = self._store.open_lines(batch.id)
-        self._books.end(batch, [LineEnd(line, None, reason, Charge.UNKNOWN) for line in lines])
-        self._books.move(batch, BatchState.HARVESTED, reason=reason)
-        self._ledger.look_again()
-        self._say(f"batch {batch.remote_id}: {reason}; its {len(lines)} questions count as spent")
+        if self._patience.may_be_forgotten(batch, error) and await self._is_gone(batch):
+            self._write_off(batch, work, f"the provider does not know it any more: {error}")
+            return True
+        self._patience.missed(batch, error)
+        return False
+
+    async def _is_gone(self, batch: BatchRow) -> bool:
+        """Whether what came of an old batch is certainly lost, and it is not the address or the key that is wrong."""
+        try:
+            if batch.state is BatchState.FINISHED:  # the batch may be there still, and only its files thrown away
+                with suppress(OracleError):
+                    await self._unless_halted(self.carrier.look(batch))
+                    return True
+            return await self._unless_halted(self.carrier.is_gone(batch))
+        except (OracleError, _Halted):
+            return False
 
     async def _harvest(self, batch: BatchRow, work: Work) -> None:
         """Fetch what came, end every attempt by it, and only then call the batch harvested."""
-        paths = await self.carrier.fetch(batch)
+        paths = await self._unless_halted(self.carrier.fetch(batch))
         details = batch.details
         lines = {line.attempt_id: line for line in self._store.open_lines(batch.id)}
-        harvest = Harvest(lines, self._store.ended_lines(batch.id), self.oracle.model)
-        counts = [int(details["done"]), int(details["failed"])] if details.get("counted") else [None, None]
-        none_ran = details.get("status") in ("failed", "not begun") and not paths
+        harvest = Harvest(lines, self._store.ended_lines(batch.id), self.oracle.model, self.carrier.secret)
+        none_ran = not paths and _none_ran(details)
         if self._books.by_time:
-            ends = [*harvest.read(paths), *harvest.missing(none_ran=False, completed=None, failed=None)]
+            ends = [*harvest.read(paths), *harvest.missing()]
             seconds = 0.0 if none_ran else details.get("seconds")
             ids = await asyncio.to_thread(self._books.end_by_time, batch, ends, seconds)
             self._take(work, ends, ids)
         else:
             for part in in_parts(harvest.read(paths), GROUP):
                 self._take(work, part, await asyncio.to_thread(self._books.end, batch, part))
-            part = list(harvest.missing(none_ran=none_ran, completed=counts[0], failed=counts[1]))
+            part = list(harvest.missing(none_ran=none_ran, counts=_counts(details)))
             self._take(work, part, await asyncio.to_thread(self._books.end, batch, part))
         remarks = harvest.remarks()
         reason = "; ".join(said for said in (batch.reason, remarks) if said)
@@ -334,3 +381,17 @@ class BulkAsker(Asker):
         self.state.failed += sum(asked.answer is None for asked in new)
         self._ledger.look_again()
         self._watch(self.state)
+
+
+def _none_ran(details: Mapping[str, Any]) -> bool:
+    """Whether a batch was refused as a whole, before any line of it was run."""
+    counted = any(details.get(name) for name in ("done", "failed", "total"))
+    refused = details.get("status") == "failed" and not counted and not details.get("began")
+    return refused or details.get("status") == "not begun"
+
+
+def _counts(details: Mapping[str, Any]) -> Counts | None:
+    """What the provider counted of a batch that ended before its time."""
+    if not details.get("counted") or details.get("status") not in NEVER_DONE:
+        return None
+    return Counts(int(details["done"]), int(details["failed"]), int(details["total"]))

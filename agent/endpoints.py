@@ -167,6 +167,7 @@ async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle)
     modes: tuple[AnswerMode, ...] = ("choice", "json_schema") if settings.answers == "auto" else (settings.answers,)
     if bench.task.schema(Text(TextId("probe"), "")).choices is None:
         modes = tuple(m for m in modes if m != "choice") or ("json_schema",)
+    answered, last = False, "no answer"
     for logprobs in (True, False):
         refused = False
         for mode in modes:
@@ -181,13 +182,18 @@ async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle)
                     "first question; raise `budget.dollars`"
                 )
             if asked.answer is None:
-                refused = True
+                refused, last = True, asked.reasons[-1] if asked.reasons else last
                 continue
+            answered = True
             has_logprobs = logprobs and bool(asked.answer.tokens)
             if mode == "plain" or settings.answers != "auto" or obeyed(asked.answer, mode):
                 return Capabilities(mode, has_logprobs)
         if not refused:
             break
+    if not answered:
+        raise EndpointError(
+            f"oracle {settings.name}: no answer to the first question: {last}; look at the server, then run again"
+        )
     bench.watch.note(
         f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels"
     )

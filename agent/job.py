@@ -374,7 +374,13 @@ class Job(Section):
 
     @property
     def store_url(self) -> str:
-        return self.store or f"sqlite:///{self.output_folder / 'labelwright.db'}"
+        """Where everything is kept. A relative file is one beside the job file, wherever the command is given."""
+        if self.store is None:
+            return f"sqlite:///{self.output_folder / 'labelwright.db'}"
+        kind, mark, file = self.store.partition(":///")
+        if kind.startswith("sqlite") and mark and file and not file.startswith((":", "/")):
+            return f"{kind}:///{self.path(file)}"
+        return self.store
 
     @property
     def guidelines(self) -> str:

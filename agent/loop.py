@@ -14,6 +14,7 @@ from agent import delivery, steps
 from agent.endpoints import Seat, connect
 from agent.job import Job
 from agent.records import MicroDollars
+from agent.report import wording
 from agent.selection import Stop, StopReason, StopState, should_stop
 from agent.store import PickRow, Spending
 from agent.watch import Watch
@@ -185,12 +186,17 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
     )
     stop: Stop | None = should_stop(state, bench.job.stop)
     if stop is not None and stop.reason is StopReason.BUDGET:
-        return stop.reason, f"the budget is used up: {spending.spent / 1e6:.4f} of {spending.cap / 1e6:.4f} dollars"
+        return stop.reason, _used_up(spending)
     most = bench.job.stop.max_labels
     if stop is None and most is not None and not open_picks and len(picks) >= most:
         said = f"{len(picks)} texts were asked about ({labels} labels), and stop.max_labels is {most}"
         return StopReason.MAX_LABELS, said
     return (stop.reason, stop.message) if stop is not None else None
+
+
+def _used_up(spending: Spending) -> str:
+    spent, cap = wording.dollars(spending.spent), wording.dollars(spending.cap)
+    return f"the budget pays for no further question: {spent} of {cap} are spent; raise `budget.dollars` to go on"
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from agent.errors import StoreError
 from agent.records import Source
 from agent.report import terminal, wording
 from agent.store import BatchRow
@@ -13,6 +15,9 @@ from agent.workbench import Workbench
 
 def standing(bench: Workbench) -> dict[str, Any]:
     """Plain figures, each a sum by the database. Opens no pool and no model. StoreError where the job never ran."""
+    file = bench.job.store_url.removeprefix("sqlite:///")
+    if file != bench.job.store_url and not Path(file).is_file():
+        raise StoreError(f"store {file}: no such file: `labelwright run` makes it")
     store, name = bench.existing_store, bench.job.name
     job = store.job(name)
     rounds = store.rounds(name)

@@ -37,7 +37,9 @@ oracle:                         # one, or a list from cheap to dear
   model: qwen2.5-7b-instruct
   # api_key_env: OPENAI_API_KEY # the *name* of the environment variable that holds the key
   price: {input: 0.05, cached_input: 0.01, output: 0.10}   # dollars per million tokens; or {gpu_hour: 2.0}
-  # max_concurrency: 64
+  # max_concurrency: 64         # a ceiling: how many are in flight is found out
+  # limits: {requests_per_minute: 500, tokens_per_minute: 200000}   # what your account allows
+  # attempts: 3                 # failures of one text, after which it waits for a person
   # tokenizer: Qwen/Qwen2.5-7B-Instruct   # the model's own (hub id or folder): less is set aside for each question
   # timeout_s: 60
   # answers: auto               # how answers are held to the labels: choice, json_schema, plain
@@ -61,6 +63,8 @@ stop:
   # max_labels: 2000
 
 seed: 0                         # of every random choice
+# mode: batch                   # ask in batches: half the price at most providers, and within a day
+# store: sqlite:///labels.db    # or postgresql://user@host/db: by default a file in the output folder
 output: out                     # store, model, report and labels are kept here
 """
 

@@ -99,15 +99,18 @@ class BatchLedger:
     def end_by_time(self, batch: BatchRow, ends: Sequence[LineEnd], seconds: float | None) -> dict[int, int]:
         """The same where the price is one for time: what the batch took is shared by the lines that were answered.
 
-        What those cannot bear is borne by lines without an answer, as many as it takes; the others cost nothing.
+        What those cannot bear is borne by lines without an answer, as many as it takes; the others cost nothing. A
+        command that outlived us may have taken more than all of them had set aside: the answered ones cost that too.
         Where nobody knows how long it took, every line costs its worst case. All of it in one commit: a share depends
         on all the others.
         """
         answered = [e for e in ends if e.answer is not None]
         failed = [e for e in ends if e.answer is None]
         reserved = MicroDollars(sum(e.line.worst for e in ends))
-        total = reserved if seconds is None else min(reserved, gpu_time(self._tariff.price, seconds))
+        total = reserved if seconds is None else gpu_time(self._tariff.price, seconds)
         costs = shares(MicroDollars(total), [e.line.worst for e in answered])
+        beyond = shares(MicroDollars(max(0, total - reserved)), [MicroDollars(total)] * len(answered))
+        costs = [MicroDollars(cost + more) for cost, more in zip(costs, beyond, strict=True)]
         rows = [self._ended(batch, e, cost) for e, cost in zip(answered, costs, strict=True)]
         left = total - sum(costs)
         for e in failed:

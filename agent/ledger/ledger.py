@@ -173,6 +173,14 @@ class Ledger:
         await self._commits.join(self._ends, End(reservation.attempt_id, AttemptState.AMBIGUOUS, reason))
         self._paid(reserved=-reservation.worst, spent=reservation.worst, ambiguous=1)
 
+    def abandon(self, reservation: Reservation, reason: str) -> None:
+        """The same for who cannot wait, as he is being cancelled: it is on disk at the latest when this is closed."""
+        self._accounts[reservation.oracle].clock.end(reservation.attempt_id, time.monotonic())
+        attempt_id = reservation.attempt_id
+        with suppress(RuntimeError):  # closed meanwhile: the next run will call it ambiguous
+            self._commits.submit(lambda tx: self._store.mark_ambiguous(attempt_id, reason, tx=tx))
+        self._paid(reserved=-reservation.worst, spent=reservation.worst, ambiguous=1)
+
     def close(self) -> None:
         """Wait for the last commit. What is still reserved stays so, and is ambiguous for the next run."""
         self._commits.close()

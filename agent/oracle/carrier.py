@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent.errors import Charge, OracleError
 from agent.records import Oracle, Question
 from agent.store import BatchRow
 
 ELSEWHERE = "elsewhere"  # the name of a batch that a person takes away, and brings back
+
+
+class Untraceable(OracleError):
+    """Whether a batch was started cannot be found out: it may run, and cost money, without ever being collected."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, charge=Charge.UNKNOWN, retryable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class Look:
     Attributes:
         status: the provider's word for it.
         ended: nothing more will be worked on.
+        understood: whether the status is one that we know.
         done: lines that were answered so far; `failed`: lines that were refused; `total`: 0 where not known.
         counted: whether the provider says how many were done and failed.
         reason: what went wrong with the whole of it, "" where nothing did.
@@ -29,6 +38,7 @@ class Look:
 
     status: str
     ended: bool
+    understood: bool = True
     done: int = 0
     failed: int = 0
     total: int = 0
@@ -41,10 +51,12 @@ class Look:
 class Carrier(Protocol):
     """`BatchApi` or `Shards`. Files that it is given and those that it brings are in `folder`.
 
-    `most_lines` and `most_bytes` bound one batch, `most_open` how many may be under way.
+    `most_lines` and `most_bytes` bound one batch, `most_open` how many may be under way. `secret` is the key that
+    must not be stored, should the other side quote it.
     """
 
     folder: Path
+    secret: str | None
     most_lines: int
     most_bytes: int
     most_open: int
@@ -58,10 +70,17 @@ class Carrier(Protocol):
         ...
 
     async def find(self, batch: BatchRow) -> str | None:
-        """The name of a batch that may have been started; None where it was not, and never will be."""
+        """The name of a batch that may have been started; None where it was not, and never will be.
+
+        Raises Untraceable where nobody can tell, OracleError where it is worth another try.
+        """
         ...
 
     async def look(self, batch: BatchRow) -> Look: ...
+
+    async def is_gone(self, batch: BatchRow) -> bool:
+        """Whether a batch that nobody can look at any more is certainly not known there. Raises OracleError."""
+        ...
 
     async def fetch(self, batch: BatchRow) -> list[Path]:
         """Files of lines that came back, whole."""

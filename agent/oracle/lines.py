@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ URL: Final = "/v1/chat/completions"
 MARK = "lw-"
 NEVER_RUN = frozenset({"batch_expired", "batch_cancelled", "batch_canceled"})
 TRY_AGAIN = (408, 409, 425, 429)
+MOST_DIGITS = 19  # of an attempt's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Returned:
     def attempt_id(self) -> int | None:
         """The attempt that the line belongs to; None where the id is none of ours."""
         number = self.custom_id.removeprefix(MARK)
-        return int(number) if number != self.custom_id and number.isascii() and number.isdigit() else None
+        ours = number != self.custom_id and number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS
+        return int(number) if ours else None
 
     @property
     def never_ran(self) -> bool:
@@ -64,12 +66,29 @@ class Returned:
         said = told(self.error if self.error is not None else self.body, "no message")
         if isinstance(self.error, str):
             said = words(self.error)
-        certain = 400 <= self.status < 500
+        # as of live ones: some providers charge for what they gave up on, or refused for its content
+        refused = 400 <= self.status < 500
+        certain = refused and self.status != 408 and "content_filter" not in said
         raise OracleError(
             f"HTTP {self.status}: {said}" if self.status else said,
             charge=Charge.NONE if certain else Charge.UNKNOWN,
-            retryable=not certain or self.status in TRY_AGAIN,
+            retryable=not refused or self.status in TRY_AGAIN,
         )
+
+    def without(self, secret: str) -> Returned:
+        """The same, its error without the key that it may quote back: masked whole, before anything is cut short."""
+        return replace(self, body=masked(self.body, secret), error=masked(self.error, secret))
+
+
+def masked(said: Any, secret: str | None) -> Any:
+    """Decoded JSON with every occurrence of a secret in its texts replaced."""
+    if not secret:
+        return said
+    if isinstance(said, str):
+        return said.replace(secret, "***")
+    if isinstance(said, Mapping):
+        return {masked(name, secret): masked(part, secret) for name, part in said.items()}
+    return [masked(part, secret) for part in said] if isinstance(said, list) else said
 
 
 def file_of(folder: Path, batch: BatchRow, what: str) -> Path:
@@ -110,7 +129,7 @@ def read_line(raw: bytes) -> Returned | None:
     """One line of an output or error file, None where it is not one."""
     try:
         line = json.loads(raw)
-    except ValueError:  # also bytes that are no UTF-8
+    except (ValueError, RecursionError):  # also bytes that are no UTF-8, and brackets without end
         return None
     if not isinstance(line, dict) or not isinstance(line.get("custom_id"), str):
         return None

@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -58,6 +59,7 @@ class Shards:
     """
 
     most_bytes = 1 << 40
+    secret: str | None = None
 
     def __init__(self, settings: OracleSettings, folder: Path) -> None:
         if settings.run_batch is None:
@@ -67,6 +69,9 @@ class Shards:
         self.most_lines = self._settings.shard
         self.most_open = 1 if self._settings.command is not None else 10_000  # one command has the machine to itself
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        # of commands that we started: the wall clock may be set back while one works
+        self._began: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
 
     async def send(self, batch: BatchRow, file: Path) -> Mapping[str, Any]:
         """The file is where the command reads it already."""
@@ -81,6 +86,7 @@ class Shards:
         lock = os.open(self._path(batch, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._began[batch.id] = time.monotonic()
             with self._path(batch, "log").open("wb") as log:
                 # the person's own command, without a shell; asyncio's way ends a process with its loop
                 process = subprocess.Popen(  # noqa: ASYNC220, S603
@@ -102,6 +108,7 @@ class Shards:
         finally:
             os.close(lock)
         self._running[batch.id] = process
+        threading.Thread(target=self._watch, args=(batch, process), daemon=True).start()
         return str(process.pid)
 
     async def find(self, batch: BatchRow) -> str | None:
@@ -120,7 +127,7 @@ class Shards:
             there = output.exists()
             return Look("completed" if there else ELSEWHERE, ended=there, counted=False)
         if self._is_running(batch):
-            seconds = time.time() - float(batch.details.get("started_at", time.time()))
+            seconds = self._so_far(batch)
             if seconds > float(batch.details.get("limit_s") or self._settings.timeout_s):
                 self._end(batch)
             return Look("running", ended=False, done=_count_lines(output), counted=False, seconds=seconds)
@@ -128,9 +135,11 @@ class Shards:
         status = "completed" if output.exists() else "died"
         if code in NEVER_BEGAN and not output.exists():
             status = "not begun"
-        return Look(
-            status, ended=True, counted=False, reason=self._reason(batch, code), seconds=self._seconds(batch, code)
-        )
+        return Look(status, ended=True, counted=False, reason=self._reason(batch, code), seconds=self._seconds(batch))
+
+    async def is_gone(self, batch: BatchRow) -> bool:
+        """A command is never lost: its lock tells."""
+        return False
 
     async def fetch(self, batch: BatchRow) -> list[Path]:
         """The output file, where there is one. A command that was killed may have left part of it."""
@@ -162,8 +171,9 @@ class Shards:
         return path.with_suffix("") if what in ("lock", "log") else path
 
     def _is_running(self, batch: BatchRow) -> bool:
+        """Also while only something that the command put into the background works on."""
         ours = self._running.get(batch.id)
-        return self._is_locked(batch) if ours is None else ours.poll() is None
+        return (ours is not None and ours.poll() is None) or self._is_locked(batch)
 
     def _is_locked(self, batch: BatchRow) -> bool:
         try:
@@ -175,21 +185,40 @@ class Shards:
             return True
         return False
 
+    def _watch(self, batch: BatchRow, process: subprocess.Popen[bytes]) -> None:
+        """Note when a command ended, with all that it had put into the background. In a thread of its own."""
+        limit_s = float(batch.details.get("limit_s") or self._settings.timeout_s)
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        with suppress(OSError), self._path(batch, "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        self._ended[batch.id] = time.monotonic()
+
     def _end(self, batch: BatchRow) -> None:
         """Only while it runs: then the process number is still the command's own."""
         if batch.remote_id.isdigit():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(batch.remote_id), signal.SIGKILL)
 
-    def _seconds(self, batch: BatchRow, code: int | None) -> float | None:
-        """How long it ran: until now where we saw it end, else until it last wrote."""
+    def _so_far(self, batch: BatchRow) -> float:
+        if batch.id in self._began:
+            return time.monotonic() - self._began[batch.id]
+        return time.time() - float(batch.details.get("started_at", time.time()))
+
+    def _seconds(self, batch: BatchRow) -> float | None:
+        """How long it ran: as measured where we started it, else until it last wrote; None where no clock tells."""
+        if batch.id in self._began:
+            return self._ended.get(batch.id, time.monotonic()) - self._began[batch.id]
         if "started_at" not in batch.details:
             return None
-        ended = time.time()
-        if code is None:
-            paths = [self._path(batch, what) for what in ("output", "log")]
-            ended = max((p.stat().st_mtime for p in paths if p.exists()), default=ended)
-        return max(0.0, ended - float(batch.details["started_at"]))
+        paths = [self._path(batch, what) for what in ("output", "log")]
+        ended = max((p.stat().st_mtime for p in paths if p.exists()), default=time.time())
+        took_s = ended - float(batch.details["started_at"])
+        return took_s if took_s > 0 else None  # else the clock was set back
 
     def _reason(self, batch: BatchRow, code: int | None) -> str:
         if code == 0:

@@ -65,7 +65,7 @@ def copy_store(source: str, target: str) -> Copied:
         old = opened.enter_context(Store.open(source))
         new = opened.enter_context(Store.open(target))
         for job in old.jobs():
-            opened.enter_context(JobLock(old, job.name, "copy it later"))
+            opened.enter_context(JobLock(old, job.name))
         reading = opened.enter_context(old.snapshot())
         jobs = tuple(reading.execute(select(t.jobs.c.name).order_by(InCodePoints(t.jobs.c.name))).scalars())
         if not jobs:

@@ -59,9 +59,7 @@ class FileLock:
             os.close(self._file)
             if not isinstance(error, BlockingIOError):
                 raise StoreError(f"{path}: cannot be locked ({error.strerror}); {way_out}") from None
-            raise JobLocked(
-                f"{path}: another run owns {owned}: {holder}; wait for it or end it, or {way_out}"
-            ) from None
+            raise JobLocked(f"{path}: another run owns {owned}: {holder}; wait for it, or end it") from None
         _files.add(self._file)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         said = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
@@ -100,13 +98,13 @@ class JobLock:
     Raises JobLocked at once, naming pid and host, where another run holds it; StoreError.
     """
 
-    def __init__(self, store: Database, job: str, way_out: str = "give this one another `name` or `store`") -> None:
+    def __init__(self, store: Database, job: str) -> None:
         self._close: Callable[[], None]
         if store.file is not None:
             path = store.file.with_name(f"{store.file.name}.{_file_name(job)}.lock")
-            self._close = FileLock(path, f"job {job!r}", way_out).close
+            self._close = FileLock(path, f"job {job!r}", "give another `store`").close
         else:
-            self._close = _ServerLock(store, job, way_out).close
+            self._close = _ServerLock(store, job).close
 
     def close(self) -> None:
         """Let go. Closing twice is fine."""
@@ -122,7 +120,7 @@ class JobLock:
 class _ServerLock:
     """An advisory lock of PostgreSQL, in a connection of its own."""
 
-    def __init__(self, store: Database, job: str, way_out: str) -> None:
+    def __init__(self, store: Database, job: str) -> None:
         self._engine = create_engine(
             _signed(store.url), poolclass=NullPool, isolation_level="AUTOCOMMIT",
             connect_args={"client_encoding": "utf8", "connect_timeout": 10},
@@ -138,9 +136,7 @@ class _ServerLock:
             explain(error, store.name)
         if holder is not None:
             self.close()
-            raise JobLocked(
-                f"store {store.name}: another run owns job {job!r}: {holder}; wait for it or end it, or {way_out}"
-            )
+            raise JobLocked(f"store {store.name}: another run owns job {job!r}: {holder}; wait for it, or end it")
         _servers.add(self)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import Charge
-from agent.harvest import Harvest
+from agent.harvest import Counts, Harvest
 from agent.ledger import LineEnd
 from agent.oracle.lines import read_line, write_lines, written
 from agent.records import MicroDollars, TextId
@@ -41,8 +41,7 @@ def read(folder: Path, rows: list[str], *ids: int, ended: set[int] | None = None
 
 
 def rest(harvest: Harvest, **known: Any) -> dict[int, Charge]:
-    told = {"none_ran": False, "completed": None, "failed": None} | known
-    return {end.line.attempt_id: end.charge for end in harvest.missing(**told)}
+    return {end.line.attempt_id: end.charge for end in harvest.missing(**known)}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +51,8 @@ def rest(harvest: Harvest, **known: Any) -> dict[int, Charge]:
         (never_ran(1, "batch_cancelled"), Charge.NONE, True),
         (line(1, 400, {"error": {"message": "too long"}}), Charge.NONE, False),
         (line(1, 429, {"error": {"message": "slow down"}}), Charge.NONE, True),
+        (line(1, 408, {"error": {"message": "gave up"}}), Charge.UNKNOWN, True),
+        (line(1, 400, {"error": {"code": "content_filter", "message": "no"}}), Charge.UNKNOWN, False),
         (line(1, 500, {"error": {"message": "oh"}}), Charge.UNKNOWN, True),
         (line(1, None, error={"code": "request_timeout", "message": "slow"}), Charge.UNKNOWN, True),
         (line(1, None, error="what"), Charge.UNKNOWN, True),
@@ -101,14 +102,72 @@ def test_what_is_missing_from_a_batch_that_ran_may_have_been_charged(tmp_path: P
 
 def test_what_is_missing_was_never_run_where_the_counts_say_so(tmp_path: Path) -> None:
     _, harvest = read(tmp_path, [line(1), line(2, 500)], 1, 2, 3)
-    assert rest(harvest, completed=1, failed=1) == {3: Charge.NONE}
+    assert rest(harvest, counts=Counts(completed=1, failed=1, total=3)) == {3: Charge.NONE}
 
 
-def test_what_is_missing_may_have_been_charged_where_more_was_done_than_came_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "counts",
+    [
+        Counts(2, 1, 3),
+        Counts(2, 0, 3),
+        Counts(0, 0, 0),
+        Counts(1, 1, 2),
+        Counts(1, 0, 3),
+        Counts(0, 1, 3),
+        Counts(1, 2, 3),
+        Counts(1, 1, 4),
+        None,
+    ],
+)
+def test_what_is_missing_may_have_been_charged_where_the_counts_are_not_those_of_the_files(
+    tmp_path: Path, counts: Counts | None
+) -> None:
     _, harvest = read(tmp_path, [line(1), line(2, 500)], 1, 2, 3)
-    assert rest(harvest, completed=2, failed=1) == {3: Charge.UNKNOWN}
-    _, harvest = read(tmp_path, [line(1), never_ran(2)], 1, 2, 3)
-    assert rest(harvest, completed=2, failed=0) == {3: Charge.UNKNOWN}
+    assert rest(harvest, counts=counts) == {3: Charge.UNKNOWN}
+
+
+def test_what_is_missing_may_be_the_line_that_could_not_be_read(tmp_path: Path) -> None:
+    _, harvest = read(tmp_path, [line(1), line(2, 500), line(3)[:-5]], 1, 2, 3)
+    assert rest(harvest, counts=Counts(1, 1, 3)) == {3: Charge.UNKNOWN}
+
+
+@pytest.mark.parametrize("odd", ["lw-" + "1" * 5000, "lw-" + "9" * 20, "lw-"])
+def test_a_number_that_no_attempt_has_is_not_ours(tmp_path: Path, odd: str) -> None:
+    row = line(1).replace('"lw-1"', json.dumps(odd))
+    ends, harvest = read(tmp_path, [row, line(2)], 1, 2)
+    assert [e.line.attempt_id for e in ends] == [2]
+    assert harvest.remarks() == "1 lines were not of this batch"
+
+
+def test_a_line_of_brackets_without_end_spoils_no_other(tmp_path: Path) -> None:
+    deep = '{"custom_id":"lw-1","response":' + "[" * 100_000
+    nested = line(2).replace('"fruit"', "[" * 900 + "]" * 900)
+    ends, harvest = read(tmp_path, [deep, nested, line(3)], 1, 2, 3)
+    assert [e.line.attempt_id for e in ends] == [2, 3]
+    assert ends[1].answer is not None
+    assert harvest.remarks().startswith("1 lines could not be read")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_answer_counts_whichever_line_of_its_number_comes_first(tmp_path: Path, turned: bool) -> None:
+    rows = [never_ran(1), line(2, 500), line(1), line(2)]
+    ends, harvest = read(tmp_path, rows[::-1] if turned else rows, 1, 2)
+    assert sorted(e.line.attempt_id for e in ends if e.answer is not None) == [1, 2]
+    assert len(ends) == 2
+    assert harvest.remarks() == "2 lines came twice"
+
+
+def test_a_key_that_a_line_quotes_is_not_repeated_not_even_half_of_it(tmp_path: Path) -> None:
+    key = "abcdef0123456789abcdef0123456789"
+    said = {"error": {"message": "y" * 185 + " " + key}}
+    rows = [line(1, 400, said), line(2, None, error="bad " + key), line(3, 200, said)]
+    path = tmp_path / "output.jsonl"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    harvest = Harvest(lines(1, 2, 3), set(), "model", key)
+    reasons = [e.reason for e in harvest.read([path])]
+    assert len(reasons) == 3
+    assert not [r for r in [*reasons, harvest.last] if key[:6] in r]
+    assert "***" in reasons[0]
 
 
 def test_a_batch_that_was_refused_as_a_whole_cost_nothing(tmp_path: Path) -> None:

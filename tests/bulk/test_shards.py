@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from agent.bulk import BulkAsker
 from agent.errors import EndpointError
 from agent.job import OracleSettings, Price
 from agent.records import MicroDollars
 from agent.store import AttemptState, BatchState, Store
+from agent.store import tables as t
 from tests.bulk.making import PRICE, Told, ask, attempts, batches, labels, opened, questions, texts
 
 ANSWERING = Path(__file__).with_name("answering.py")
@@ -146,6 +148,67 @@ async def test_a_command_runs_no_longer_than_the_money_that_was_set_aside_for_it
     purse = store.job("job")
     assert 0 < purse.spent <= purse.cap == 5_000
     assert purse.reserved == 0
+
+
+BY_TIME = Price(gpu_hour=Decimal(36))  # a cent a second
+
+
+async def test_a_command_that_outlived_its_run_costs_all_the_time_that_it_took(store: Store, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    slow = settings("--wait-for", str(go), price=BY_TIME, timeout_s=0.5)
+    await ask(store, slow, questions(5), folder=tmp_path, each=_when_it_works(store))
+    with store._write(None) as sql:  # as if the command had been started three seconds ago
+        details = {**batches(store)[0].details, "started_at": time.time() - 3}
+        sql.execute(update(t.batches).values(details=details))
+    go.touch()
+    deadline = time.monotonic() + 20
+    while not [p for p in (tmp_path / "batches").glob("*.output.jsonl") if p.read_bytes().count(b"\n") == 5]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    await ask(store, slow, questions(5), folder=tmp_path)
+    assert attempts(store) == {AttemptState.SETTLED: 5}
+    assert store.job("job").spent >= 30_000
+    assert store.spending("job").overcharged >= 25_000
+
+
+async def test_a_clock_that_is_set_back_makes_no_command_cheaper(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    go = tmp_path / "go"
+
+    def set_back(asker: BulkAsker) -> None:
+        if any(b.state is BatchState.SUBMITTED for b in batches(store)):
+            monkeypatch.setattr(time, "time", lambda: real() - 3600)
+            asyncio.get_running_loop().call_later(0.5, go.touch)
+
+    slow = settings("--wait-for", str(go), price=BY_TIME, timeout_s=100)
+    await ask(store, slow, questions(5), folder=tmp_path, each=set_back)
+    assert store.job("job").spent >= 5_000
+
+
+async def test_a_command_whose_time_nobody_can_tell_costs_its_worst_case(store: Store, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    slow = settings("--wait-for", str(go), price=BY_TIME, timeout_s=100)
+    await ask(store, slow, questions(5), folder=tmp_path, each=_when_it_works(store))
+    with store._write(None) as sql:  # the clock was set back since
+        details = {**batches(store)[0].details, "started_at": time.time() + 3600}
+        sql.execute(update(t.batches).values(details=details))
+    go.touch()
+    await ask(store, slow, questions(5), folder=tmp_path)
+    assert attempts(store) == {AttemptState.SETTLED: 5}
+    assert store.job("job").spent == 1_000_000
+
+
+async def test_what_a_command_puts_into_the_background_is_waited_for(store: Store, tmp_path: Path) -> None:
+    words = [sys.executable, str(ANSWERING), "-i", "{input}", "-o", "{output}", "--model", "m", "--wait-for"]
+    shell = " ".join([*words, str(tmp_path / "go"), "&"])
+    asyncio.get_running_loop().call_later(0.5, (tmp_path / "go").touch)
+    behind = settings(command=["sh", "-c", shell], price=BY_TIME, timeout_s=100)
+    found = await ask(store, behind, questions(5), folder=tmp_path)
+    assert labels(found) == texts(5)
+    assert len(runs(tmp_path)) == 1
+    assert store.job("job").spent >= 4_000
 
 
 def _when_it_works(store: Store) -> Callable[[BulkAsker], None]:

@@ -130,7 +130,7 @@ def test_a_job_that_somebody_runs_is_not_copied(store: Store, url: str, target: 
     store.open_job("other", {}, "print", MicroDollars(1))
     with (
         JobLock(store, "other"),
-        pytest.raises(JobLocked, match=r"another run owns job 'other': pid .* or copy it later"),
+        pytest.raises(JobLocked, match=r"another run owns job 'other': pid .* wait for it, or end it"),
     ):
         copy_store(url, target)
     copy_store(url, target)

@@ -193,7 +193,8 @@ def test_the_second_ctrl_c_leaves_at_once_and_says_so(
         told = next(line for line in process.stderr if "stopping" in line)
         assert "press Ctrl-C again" in told
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read().strip().splitlines()[-1].startswith("stopped; what was answered is kept")
+        rest = process.stderr.read()
+        assert rest.strip().splitlines()[-1].startswith("stopped; what was answered is kept"), rest
         assert process.wait(30) == 130
 
 

@@ -77,7 +77,7 @@ def test_a_job_that_was_never_run_has_no_status_and_no_report(tmp_path: Path) ->
     from agent.delivery import write_report
 
     job = job_at(tmp_path, "http://127.0.0.1:1/v1")
-    with Workbench(job) as bench, pytest.raises(StoreError, match=r"no job 'small'.*labelwright run"):
+    with Workbench(job) as bench, pytest.raises(StoreError, match=r"no such file: `labelwright run` makes it"):
         standing(bench)
     with Workbench(job) as bench, pytest.raises(StoreError, match="nothing to report yet; `labelwright run`"):
         write_report(bench)
