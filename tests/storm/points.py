@@ -126,16 +126,16 @@ def _after_headers(fuse: Fuse) -> None:
 
 def _after_body(fuse: Fuse) -> None:
     """The whole answer has come, and nothing has been done with it."""
-    owner, name = find("aiohttp.client_reqrep:ClientResponse.read")
+    owner, name = find("agent.oracle.wire:_whole")
     original = vars(owner)[name]
 
     @functools.wraps(original)
-    async def read(self: Any) -> bytes:
-        body: bytes = await original(self)
-        _posted(fuse)(self)
+    async def whole(response: Any) -> bytes:
+        body: bytes = await original(response)
+        _posted(fuse)(response)
         return body
 
-    setattr(owner, name, read)
+    setattr(owner, name, whole)
 
 
 MONEY: dict[str, Callable[[Fuse], None]] = {
