@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count as numbers
@@ -32,9 +32,12 @@ def storm(
     seed: int = 0,
     workers: int = 2,
     stores: Stores = lambda number: None,
+    *,
+    named: Iterable[str] = (),
 ) -> Tally:
-    """Kill runs `wanted` times. `stores` gives the address of a job's store by the job's number, None for a file."""
-    tally, life = Tally(wanted), numbers()
+    """Kill runs `wanted` times, and on until the `named` points were reached. `stores` gives the address of a job's
+    store by the job's number, None for a file."""
+    tally, life = Tally(wanted, frozenset(named)), numbers()
 
     def work() -> None:
         with Stable() as stable:

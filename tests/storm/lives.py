@@ -92,6 +92,7 @@ class Tally:
     """What the storm came to so far; shared by all workers."""
 
     wanted: int
+    named: frozenset[str] = frozenset()  # points that have to be reached, if three times as many kills can reach them
     kills: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -107,7 +108,8 @@ class Tally:
 
     @property
     def enough(self) -> bool:
-        return self.kills.total() >= self.wanted
+        total = self.kills.total()
+        return total >= self.wanted and (set(self.kills) >= self.named or total >= 3 * self.wanted)
 
     def lines(self) -> Iterator[str]:
         """What a person reads."""
@@ -224,7 +226,7 @@ class Life:
     def _rarest(self, points: Iterable[str]) -> str:
         """The point at which the fewest runs have died so far."""
         with self.tally.lock:
-            return min(points, key=lambda p: (self.tally.kills[p] + self.tally.missed[p], self._rng.random()))
+            return min(points, key=lambda p: (self.tally.kills[p] + self.tally.missed[p] / 2, self._rng.random()))
 
     def _shot(self, point: str) -> Shot:
         if point == TIME:

@@ -25,7 +25,7 @@ NAMED = {"before-reserve", "after-reserve", "after-send", "after-body", "before-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_thirty_kills_lose_no_answer_no_charge_and_no_cent(tmp_path: Path) -> None:
-    tally = storm(tmp_path, 30, seed=1)
+    tally = storm(tmp_path, 30, seed=1, named=NAMED)
     print("\n".join(tally.lines()))
     assert tally.problems == []
     assert tally.kills.total() >= 30
