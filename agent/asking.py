@@ -69,6 +69,11 @@ class Tries:
     said: str | None = None
     hopeless: bool = False
 
+    def unusable(self, said: str, problem: str) -> None:
+        """An answer came that is no label. Who says the very same twice will say it again."""
+        self.failed, self.hopeless, self.said = self.failed + 1, said == self.said, said
+        self.reasons.append(problem)
+
 
 class Asker:
     """Asks one oracle, as many questions at a time as it can take.
@@ -255,9 +260,7 @@ class Asker:
         if problem is None:
             return Asked(question.text_id, answer, answer_id, tuple(tries.reasons))
         self._store.mark_invalid(answer_id, problem)
-        tries.failed, tries.hopeless = tries.failed + 1, answer.content == tries.said
-        tries.said = answer.content
-        tries.reasons.append(problem)
+        tries.unusable(answer.content, problem)
         raise AnswerInvalid(problem)
 
     async def _send(self, question: Question, reservation: Reservation, tries: Tries) -> Answer:

@@ -267,9 +267,7 @@ class Work:
                 self._keep(key, end.answer, answer_id)
                 return
             self.store.mark_invalid(answer_id, problem)
-            tries.failed, tries.hopeless = tries.failed + 1, end.answer.content == tries.said
-            tries.said = end.answer.content
-            tries.reasons.append(problem)
+            tries.unusable(end.answer.content, problem)
         else:
             tries.failed += end.charge is not Charge.NONE
             tries.hopeless = not end.retryable

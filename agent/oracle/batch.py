@@ -19,7 +19,7 @@ from openai.types import Batch
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, without_secrets
 from agent.oracle.carrier import Look, Untraceable
-from agent.oracle.completion import told, words
+from agent.oracle.completion import TRY_AGAIN, charge_of, told, words
 from agent.oracle.lines import URL, file_of, masked
 from agent.store import BatchRow
 
@@ -237,8 +237,8 @@ class BatchApi:
         refused = 400 <= status < 500
         raise OracleError(
             f"HTTP {status}: {said}",
-            charge=Charge.NONE if refused and status != 408 else Charge.UNKNOWN,
-            retryable=not refused or status in (408, 409, 425, 429),
+            charge=charge_of(status),
+            retryable=not refused or status in TRY_AGAIN,
         ) from None
 
 

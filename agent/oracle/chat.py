@@ -11,14 +11,13 @@ from typing import Any
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, without_secrets
-from agent.oracle.completion import answer_of, told
+from agent.oracle.completion import TRY_AGAIN, answer_of, charge_of, told
 from agent.oracle.prompt import AnswerMode
 from agent.oracle.wire import Reply, Wire
 from agent.records import Answer, Question
 
 TOP_LOGPROBS = 20
 BUSY = (429, 503)  # asked too much: ask less at a time
-TRY_AGAIN = (408, 409, 425, 429)
 
 
 class ChatOracle:
@@ -68,11 +67,9 @@ class ChatOracle:
             return EndpointError(f"{where} has moved (HTTP {status}); give the new address as `base_url`")
         if status == 429 and "insufficient_quota" in said:
             return EndpointError(f"{where}: the account has no credit left (HTTP 429: {said})")
-        # some providers charge for a prompt that they refuse for its content, and for one that they gave up on
-        certain = 400 <= status < 500 and status != 408 and "content_filter" not in said
         return OracleError(
             f"HTTP {status}: {said}",
-            charge=Charge.NONE if certain else Charge.UNKNOWN,
+            charge=charge_of(status, said),
             retryable=status >= 500 or status in TRY_AGAIN,
             retry_after_s=reply.retry_after_s,
             busy=status in BUSY,

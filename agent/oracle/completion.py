@@ -13,6 +13,7 @@ from typing import Any
 from agent.errors import Charge, OracleError
 from agent.records import Answer, TokenChoice, Usage
 
+TRY_AGAIN = (408, 409, 425, 429)  # of the statuses from 400 to 499, those that another try may mend
 MOST_TOKENS = 2**40  # no request has so many: what a database can hold is not far above
 LEAST_LOGPROB = -30.0  # below it a token's chance is nothing; some servers say -9999
 
@@ -43,6 +44,13 @@ def answer_of(completion: Any, model: str) -> Answer:
         tokens=_tokens(_of(choice, "logprobs")),
         finish_reason=str(_of(choice, "finish_reason") or "stop") if choice is not None else "empty",
     )
+
+
+def charge_of(status: int, said: str = "") -> Charge:
+    """What is known of the money after a refusal with this HTTP status: law 1, for a live answer, a batch and its
+    lines alike. Some providers charge for a prompt that they gave up on, or refuse for its content."""
+    certain = 400 <= status < 500 and status != 408 and "content_filter" not in said
+    return Charge.NONE if certain else Charge.UNKNOWN
 
 
 def words(said: str, most: int = 200) -> str:

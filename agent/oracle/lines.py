@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import Charge, OracleError
-from agent.oracle.completion import answer_of, told, words
+from agent.oracle.completion import TRY_AGAIN, answer_of, charge_of, told, words
 from agent.records import Answer
 from agent.store import BatchRow
 
 URL: Final = "/v1/chat/completions"
 MARK = "lw-"
 NEVER_RUN = frozenset({"batch_expired", "batch_cancelled", "batch_canceled"})
-TRY_AGAIN = (408, 409, 425, 429)
 MOST_DIGITS = 19  # of an attempt's number
 
 
@@ -66,13 +65,10 @@ class Returned:
         said = told(self.error if self.error is not None else self.body, "no message")
         if isinstance(self.error, str):
             said = words(self.error)
-        # as of live ones: some providers charge for what they gave up on, or refused for its content
-        refused = 400 <= self.status < 500
-        certain = refused and self.status != 408 and "content_filter" not in said
         raise OracleError(
             f"HTTP {self.status}: {said}" if self.status else said,
-            charge=Charge.NONE if certain else Charge.UNKNOWN,
-            retryable=not refused or self.status in TRY_AGAIN,
+            charge=charge_of(self.status, said),
+            retryable=not 400 <= self.status < 500 or self.status in TRY_AGAIN,
         )
 
     def without(self, secret: str) -> Returned:
