@@ -207,10 +207,10 @@ def halting(bench: Workbench) -> Iterator[None]:
         return
 
     def first(signum: int, frame: object) -> None:
+        for number in STOPPING:  # before anything is said: who reads it may press again at once
+            signal.signal(number, signal.default_int_handler)
         bench.halt()
         bench.watch.note("stopping: what is under way is paid and kept; press Ctrl-C again to leave at once")
-        for number in STOPPING:
-            signal.signal(number, signal.default_int_handler)
 
     before = {number: signal.signal(number, first) for number in STOPPING}
     try:
