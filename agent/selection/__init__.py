@@ -6,12 +6,14 @@ Pure functions of numbers; every random choice takes a generator.
 from agent.selection.batch import compose
 from agent.selection.coldstart import cold_start
 from agent.selection.registry import STRATEGIES, find_strategy
-from agent.selection.seam import Chosen, Ranked, State, Strategy, top
+from agent.selection.seam import BatchStrategy, Choice, Chosen, Ranked, State, Strategy, Trial, top
 from agent.selection.sizes import auto_batch, auto_cold_start
 from agent.selection.stopping import Stop, StopReason, StopState, cohens_kappa, f_change_bound, should_stop
 
 __all__ = [
     "STRATEGIES",
+    "BatchStrategy",
+    "Choice",
     "Chosen",
     "Ranked",
     "State",
@@ -19,6 +21,7 @@ __all__ = [
     "StopReason",
     "StopState",
     "Strategy",
+    "Trial",
     "auto_batch",
     "auto_cold_start",
     "cohens_kappa",

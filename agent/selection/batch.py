@@ -5,14 +5,14 @@ Knows no text and no model. Memory grows with the number of candidates (a few nu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agent.errors import UserError
 from agent.records import Floats
 from agent.selection import space
-from agent.selection.seam import Chosen, Indices, Ranked, State, Strategy
+from agent.selection.seam import BatchStrategy, Chosen, Indices, Ranked, State, Strategy
 
 LOOKED_AT = 5_000  # candidates among which the uncovered ones are sought
 REMEMBERED = 20_000  # labelled texts that they are compared with
@@ -27,6 +27,7 @@ def compose(
       the chance r/n, which is recorded. What the report says of the pool rests on this slice.
     - **unsure**: of the best `shortlist` times as many by score, one of each k-means cluster, the best one; the
       highest score of all is always among them (after Zhdanov 2019 and the Cluster-Margin of Citovsky et al. 2021).
+      A strategy that composes its own batch (`BatchStrategy`) does so instead.
     - **uncovered**: those farthest from every labelled text and from this batch, among at most 5,000 candidates
       drawn at random (Sener and Savarese 2018); none while nothing is known to be far from.
 
@@ -92,6 +93,8 @@ class _Work:
     def unsure(self, count: int) -> list[Chosen]:
         if not count:
             return []
+        if isinstance(self.strategy, BatchStrategy):
+            return self._own(count)
         left = np.flatnonzero(self.free)
         wanted = min(len(left), count * int(getattr(self.strategy, "shortlist", Ranked.shortlist)))
         found = _indices(self.strategy, self.strategy.pick(self.scores[left], wanted, self.rng), count, len(left))
@@ -103,6 +106,23 @@ class _Work:
         among = {"shortlist": len(shortlist), "clusters": int((sizes > 0).sum())}
         return [
             self._chosen(int(shortlist[i]), "unsure", {**among, "cluster_size": int(sizes[groups[i]])}) for i in best
+        ]
+
+    def _own(self, count: int) -> list[Chosen]:
+        """What a strategy chose that composes its own batch."""
+        assert isinstance(self.strategy, BatchStrategy)
+        taken = np.flatnonzero(~self.free)
+        made = self.strategy.choose(replace(self.state, taken=taken), count, self.rng)
+        found = _indices(self.strategy, made.indices, min(count, int(self.free.sum())), len(self.free), "choose")[
+            :count
+        ]
+        if not self.free[found].all():
+            raise UserError(f"selection.strategy: `choose` of {named(self.strategy)} chose what was taken already")
+        self.free[found] = False
+        notes = [{name: column[j] for name, column in made.why.items()} for j in range(len(found))]
+        return [
+            self._chosen(int(i), "unsure", {"chosen_for": float(s), **note})
+            for i, s, note in zip(found, made.scores, notes, strict=False)
         ]
 
     def uncovered(self, count: int) -> list[Chosen]:
@@ -145,12 +165,12 @@ def _scores(strategy: Strategy, state: State) -> Floats:
     return scores
 
 
-def _indices(strategy: Strategy, picked: Indices, least: int, n: int) -> Indices:
+def _indices(strategy: Strategy, picked: Indices, least: int, n: int, verb: str = "pick") -> Indices:
     found = np.asarray(picked)
     whole = found.ndim == 1 and np.issubdtype(found.dtype, np.integer)
     if not whole or len(found) < least or len(np.unique(found)) < len(found) or found.min() < 0 or found.max() >= n:
         raise UserError(
-            f"selection.strategy: `pick` of {named(strategy)} must return at least {least} distinct whole numbers "
+            f"selection.strategy: `{verb}` of {named(strategy)} must return at least {least} distinct whole numbers "
             f"from 0 to {n - 1}, the most wanted first"
         )
     return found.astype(np.int64)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.errors import JobFileError
-from agent.selection.scores import Entropy, LeastConfidence, Margin, Random
 from agent.selection.seam import Strategy
+from agent.selection.strategies import ALL
 from agent.tasks.loading import load_named
 
-STRATEGIES: dict[str, Callable[..., Strategy]] = {s.name: s for s in (Random, LeastConfidence, Margin, Entropy)}
+STRATEGIES: dict[str, Callable[..., Strategy]] = {str(getattr(s, "name")): s for s in ALL}  # noqa: B009
 
 
 def find_strategy(name: str, options: Mapping[str, Any] | None = None) -> Strategy:

@@ -5,7 +5,7 @@ Knows no text, no model and no database: rows of the pool and numbers about them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -16,8 +16,27 @@ from agent.errors import JobFileError
 from agent.records import Floats, Pick, Rows, TextId
 
 Indices = npt.NDArray[np.int64]
+Mentions = Callable[[Rows], Any]
+"""Pool rows (m,) to a scipy.sparse CSR array (m, E), float32: what each text mentions of a knowledge graph."""
 
 NUMBERS_AT_ONCE = 2**22  # how many numbers of a (n, C) array are looked at together: 16 MB of float32
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one part of an earlier batch brought.
+
+    Attributes:
+        arm: the strategy that chose it.
+        reward: 0 to 1, higher is better.
+        count: how many labels that reward is the mean of.
+        round: when.
+    """
+
+    arm: str
+    reward: float
+    count: int
+    round: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +51,20 @@ class State:
         vectors: pool rows (m,) to their embeddings (m, d) float32; asked for at most some ten thousand at once.
         probabilities: (n, C) float32 of the candidates, or None for tasks without classes.
         labelled: (l,) int64 pool rows that have a label.
-        targets: what `Task.targets` returns for those l labels, or None.
+        targets: what `Task.targets` returns for those l labels, (l, C) float32 for tasks with classes, or None.
         round: 0 is the cold start.
         multilabel: each column of `probabilities` is a decision of its own.
+        foreseen: (l, C) float32, what a student that had not seen each labelled text said of it, or None.
+        trust: (l,) float32 in 0 to 1, how likely each label is right: 1 for a person's; None where nothing is known.
+        penalty: l2 of the student's head, the precision of its prior (Laplace).
+        prices: (n,) float32 micro-dollars that asking each candidate is expected to cost, or None: all alike.
+        mentions: what texts mention of the job's knowledge graph, or None where it has none.
+        class_vectors: (C, d) float32 of length one, the classes' names and descriptions as the encoder sees them, or
+            None.
+        history: what earlier rounds brought, oldest first, for strategies that learn from it.
+        taken: (t,) int64 indices into `candidates` that are in this batch already: never to be chosen, and as good as
+            labelled where a batch is spread out.
+        seed: of `rng`, the job's seed and the round's number.
 
     Raises:
         ValueError: the arrays do not fit each other.
@@ -48,6 +78,15 @@ class State:
     targets: Any = None
     round: int = 1
     multilabel: bool = False
+    foreseen: Floats | None = None
+    trust: Floats | None = None
+    penalty: float = 1.0
+    prices: Floats | None = None
+    mentions: Mentions | None = None
+    class_vectors: Floats | None = None
+    history: tuple[Trial, ...] = ()
+    taken: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    seed: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         n = len(self.candidates)
@@ -55,6 +94,16 @@ class State:
             raise ValueError(f"doubt must be ({n},), one for each candidate, not {self.doubt.shape}")
         if self.probabilities is not None and (self.probabilities.ndim != 2 or len(self.probabilities) != n):
             raise ValueError(f"probabilities must be ({n}, C), not {self.probabilities.shape}")
+
+    def rng(self, *where: int) -> np.random.Generator:
+        """A generator for a random choice inside `score`: the same whenever this state is scored again."""
+        return np.random.default_rng([*self.seed, *where])
+
+    def free(self) -> Indices:
+        """(f,) int64, ascending: the candidates that are not taken."""
+        open_ = np.ones(len(self.candidates), bool)
+        open_[self.taken] = False
+        return np.flatnonzero(open_)
 
     def blocks(self) -> list[slice]:
         """The candidates cut into runs short enough that a (run, C) array is small."""
@@ -80,6 +129,30 @@ class Strategy(Protocol):
 
         `compose` asks for more than it needs (a shortlist) and spreads the batch over it.
         """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a strategy that composes its own batch chose, the most wanted first.
+
+    Attributes:
+        indices: (b,) int64 into `State.candidates`, distinct, none of them taken.
+        scores: (b,) float32, what each was chosen for.
+        why: column by column, name to b plain values that a person can read (a cluster's number, a distance).
+    """
+
+    indices: Indices
+    scores: Floats
+    why: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class BatchStrategy(Strategy, Protocol):
+    """A strategy that looks at a batch as a whole, and at vectors: `compose` leaves the spreading to it."""
+
+    def choose(self, state: State, size: int, rng: np.random.Generator) -> Choice:
+        """Exactly min(`size`, number of free candidates) of them. `score` gives the same usefulness one by one."""
         ...
 
 

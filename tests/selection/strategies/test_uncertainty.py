@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from agent.records import Floats
 from agent.selection import seam
-from agent.selection.scores import Entropy, LeastConfidence, Margin, Random
 from agent.selection.seam import State, Strategy
+from agent.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin, Random
 
 
 def state(probabilities: Floats | None = None, doubt: Floats | None = None, multilabel: bool = False) -> State:
