@@ -21,7 +21,8 @@ from agent.selection.seam import Indices
 NEIGHBOURS = 20  # as in TypiClust's experiments
 
 
-def _one_thread() -> AbstractContextManager[object]:
+def one_thread() -> AbstractContextManager[object]:
+    """Linear algebra on one thread inside: rounding then does not depend on the number of threads."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     return cast(AbstractContextManager[object], threadpool_limits(limits=1))
@@ -47,7 +48,7 @@ def clusters(vectors: Floats, count: int, rng: np.random.Generator) -> Indices:
     if count <= 1:
         return np.zeros(len(vectors), dtype=np.int64)
     seed = int(rng.integers(2**31 - 1))
-    with _one_thread():
+    with one_thread():
         found = MiniBatchKMeans(count, random_state=seed, n_init=1).fit_predict(vectors)
     return np.asarray(found, dtype=np.int64)
 
@@ -61,7 +62,7 @@ def neighbour_distance(vectors: Floats, groups: Indices, neighbours: int = NEIGH
 
     out = np.full(len(vectors), np.inf, dtype=np.float32)
     order = np.argsort(groups, kind="stable")
-    with _one_thread():
+    with one_thread():
         for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
             if len(members) > 1:
                 near = NearestNeighbors(n_neighbors=min(neighbours, len(members) - 1), algorithm="brute")
@@ -81,7 +82,7 @@ def farthest_first(vectors: Floats, covered: Floats, size: int) -> tuple[Indices
     from sklearn.metrics import pairwise_distances_argmin_min
 
     chosen, at = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.float32)
-    with _one_thread():
+    with one_thread():
         _, found = pairwise_distances_argmin_min(vectors, covered)
         distance = np.asarray(found, dtype=np.float32)
         for i in range(size):
