@@ -256,6 +256,9 @@ class SelectionSettings(Section):
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     random_share: Annotated[float, Field(ge=0.0, le=1)] = 0.2
     cold_start: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    knowledge: str | None = None
+    """A file of entities (.txt, or a column `entity`) or of triples (columns `head`, `relation`, `tail`): what the
+    strategy `knowledge` covers."""
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -51,6 +51,7 @@ people:
 
 selection:
   strategy: margin              # random, least_confidence, margin, entropy, or package.module:Name
+  # knowledge: entities.txt     # entities or triples that the strategy `knowledge` covers
   # batch: auto
   random_share: 0.2             # always drawn by chance: what the report's comparison rests on
 

@@ -125,6 +125,7 @@ def _state(bench: Workbench, candidates: Rows, number: int) -> State:
         targets=bench.task.targets([label for _, label in lessons]) if lessons else None,
         round=number,
         multilabel=bench.task.kind == "multilabel",
+        mentions=bench.mentions,
     )
 
 

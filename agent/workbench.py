@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ from agent.watch import Silent, Watch
 
 if TYPE_CHECKING:
     from agent.pool import Embeddings
+    from agent.pool.knowledge import Mentions
     from agent.student.encoder import Encoder
 
 
@@ -173,6 +174,22 @@ class Workbench:
         made = Embeddings(cache / "embeddings", self.encoder.key, self.encoder.dim, self.encoder.encode)
         made.fill(self.pool, lambda done, total: self.watch.progress("embedding", done, total))
         return made
+
+    @cached_property
+    def mentions(self) -> Mentions | None:
+        """What the pool's texts mention of the job's knowledge graph, or None where it has none. Raises DataError."""
+        from agent.pool.knowledge import Mentions
+
+        name = self.job.selection.knowledge
+        if name is None:
+            return None
+        cache = self.job.output_folder / "cache"
+        told = partial(self.watch.progress, "matching entities")
+        found = Mentions.open(self.job.path(name), self.pool, cache, told)
+        if found.unmentioned:
+            of = f"{found.unmentioned} of {len(found.names)} entities and relations"
+            self.watch.note(f"{name}: {of} are mentioned by no text of the pool")
+        return found
 
     @cached_property
     def seed(self) -> list[tuple[Text, Value]]:
