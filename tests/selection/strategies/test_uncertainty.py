@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from agent.errors import JobFileError
 from agent.records import Floats
 from agent.selection import seam
 from agent.selection.seam import State, Strategy
@@ -56,6 +57,21 @@ def test_multilabel_scores_are_the_mean_over_yes_or_no_decisions(p: Floats) -> N
     for strategy, slow in PAIRS:
         expected = [sum(slow([x, 1 - x]) for x in row) / len(row) for row in p.tolist()]
         np.testing.assert_allclose(strategy.score(state(p, multilabel=True)), expected, atol=1e-5)
+
+
+@given(cells)
+def test_decisions_are_joined_by_their_mean_their_max_or_their_sum(p: Floats) -> None:
+    for make, (_, slow) in zip((LeastConfidence, Margin, Entropy), PAIRS, strict=True):
+        decisions = [[slow([x, 1 - x]) for x in row] for row in p.tolist()]
+        for over, join in (("max", max), ("sum", sum)):
+            scores = make(over=over).score(state(p, multilabel=True))
+            np.testing.assert_allclose(scores, [join(row) for row in decisions], atol=1e-4)
+        np.testing.assert_array_equal(make(over="sum").score(state(p)), make().score(state(p)))
+
+
+def test_an_unknown_way_to_join_decisions_is_refused() -> None:
+    with pytest.raises(JobFileError, match=r"selection\.options\.over.*mean, max or sum.*'median'"):
+        Margin(over="median")
 
 
 def test_scores_do_not_depend_on_how_the_pool_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
