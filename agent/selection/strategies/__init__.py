@@ -6,6 +6,7 @@
 from collections.abc import Callable
 
 from agent.selection.seam import Strategy
+from agent.selection.strategies.knowledge import Knowledge
 from agent.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin, Random
 
 ALL: tuple[Callable[..., Strategy], ...] = (
@@ -13,6 +14,7 @@ ALL: tuple[Callable[..., Strategy], ...] = (
     LeastConfidence,
     Margin,
     Entropy,
+    Knowledge,
 )
 
-__all__ = ["ALL", "Entropy", "LeastConfidence", "Margin", "Random"]
+__all__ = ["ALL", "Entropy", "Knowledge", "LeastConfidence", "Margin", "Random"]
