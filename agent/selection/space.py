@@ -1,6 +1,7 @@
 """Distances among embeddings: clusters, typical members, and what lies far from everything known.
 
-Every function here takes vectors that fit in memory (some ten thousand rows) and holds no array of all pairs.
+Functions on vectors take what fits in memory (some ten thousand rows); what is larger is read by `chunks`. Nothing
+here holds an array of all pairs.
 scikit-learn is imported when first used, so that a command line that selects nothing starts fast.
 
 Sums of floating-point numbers depend on how many threads share them, and a k-means can tip over such a difference,
@@ -9,7 +10,7 @@ so everything runs on one thread: the same seed gives the same batch on any mach
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import cast
 
@@ -19,6 +20,9 @@ from agent.records import Floats, Rows
 from agent.selection.seam import Indices
 
 NEIGHBOURS = 20  # as in TypiClust's experiments
+CHUNK = 8_192  # rows of the pool that are read together: 12 MB of float32 at 384 dimensions
+CENTRES = 1_024  # centres that a chunk is compared with together
+METRICS = ("euclidean", "cosine")
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -37,10 +41,57 @@ def read(vectors: Callable[[Rows], Floats], rows: Rows) -> Floats:
     return out
 
 
-def clusters(vectors: Floats, count: int, rng: np.random.Generator) -> Indices:
+def chunks(count: int) -> Iterator[slice]:
+    """0 to `count` cut into runs whose vectors may be held."""
+    return (slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+
+
+def unit(vectors: Floats) -> Floats:
+    """The vectors (m, d) at length one; a vector of zeros stays as it is."""
+    lengths = np.sqrt(squared_lengths(vectors))
+    return cast(Floats, vectors / np.where(lengths > 0, lengths, 1)[:, None])
+
+
+def squared_lengths(vectors: Floats) -> Floats:
+    """(m,) for vectors (m, d)."""
+    return cast(Floats, np.einsum("ij,ij->i", vectors, vectors))
+
+
+def measured(vectors: Callable[[Rows], Floats], metric: str) -> Callable[[Rows], Floats]:
+    """Reads vectors so that Euclidean distance among them serves: at length one where the metric is cosine.
+
+    Half the square of the distance is 1 minus the cosine then; a vector of zeros is at 0.5 from every other.
+    """
+    return (lambda rows: unit(read(vectors, rows))) if metric == "cosine" else (lambda rows: read(vectors, rows))
+
+
+def shown(squared: Floats, metric: str) -> Floats:
+    """Squared Euclidean distances of what `measured` read, in the metric's own terms."""
+    return cast(Floats, np.float32(0.5) * squared if metric == "cosine" else np.sqrt(squared))
+
+
+def nearest_squared(vectors: Floats, centres: Floats) -> Floats:
+    """(m,) float32: from each of the vectors (m, d) to the nearest of the centres (c, d), squared. O(m c d) time."""
+    halves = squared_lengths(centres) / 2
+    closest = np.full(len(vectors), -np.inf, dtype=np.float32)  # of x.c - c.c/2, which is largest where c is nearest
+    for start in range(0, len(centres), CENTRES):
+        some = slice(start, start + CENTRES)
+        products = vectors @ centres[some].T
+        products -= halves[some]
+        np.maximum(closest, products.max(axis=1), out=closest)
+    return cast(Floats, np.maximum(squared_lengths(vectors) - 2 * closest, 0))
+
+
+def nearest(vectors: Floats, centres: Floats) -> Indices:
+    """(m,) int64: which of the centres (c, d) is the nearest to each of the vectors (m, d), the first of equals."""
+    return np.asarray((vectors @ centres.T - squared_lengths(centres) / 2).argmax(axis=1), dtype=np.int64)
+
+
+def clusters(vectors: Floats, count: int, rng: np.random.Generator, weights: Floats | None = None) -> Indices:
     """The cluster (0 to `count` - 1) of each of the vectors (m, d), by mini-batch k-means (Sculley 2010).
 
-    Some clusters may be empty, as where there are fewer distinct vectors than clusters.
+    Some clusters may be empty, as where there are fewer distinct vectors than clusters. With `weights` (m,), above 0,
+    a vector draws its centre that much more than another.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -49,8 +100,22 @@ def clusters(vectors: Floats, count: int, rng: np.random.Generator) -> Indices:
         return np.zeros(len(vectors), dtype=np.int64)
     seed = int(rng.integers(2**31 - 1))
     with one_thread():
-        found = MiniBatchKMeans(count, random_state=seed, n_init=1).fit_predict(vectors)
+        found = MiniBatchKMeans(count, random_state=seed, n_init=1).fit_predict(vectors, sample_weight=weights)
     return np.asarray(found, dtype=np.int64)
+
+
+def means(vectors: Floats, groups: Indices, weights: Floats | None = None) -> Floats:
+    """(k, d) float32: the mean of each group's vectors, weighted where there are `weights` (m,) above 0.
+
+    A group without members has zeros.
+    """
+    from scipy import sparse
+
+    heavy = np.ones(len(vectors), dtype=np.float32) if weights is None else weights
+    count = int(groups.max()) + 1
+    members = sparse.csr_array((heavy, (groups, np.arange(len(groups)))), shape=(count, len(groups)))
+    total = np.bincount(groups, heavy, minlength=count)
+    return cast(Floats, ((members @ vectors) / np.where(total > 0, total, 1)[:, None]).astype(np.float32))
 
 
 def neighbour_distance(vectors: Floats, groups: Indices, neighbours: int = NEIGHBOURS) -> Floats:
