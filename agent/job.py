@@ -278,6 +278,10 @@ class StopSettings(Section):
     window: Annotated[int, Field(ge=1)] = 3
     max_labels: Annotated[int, Field(ge=1)] | None = None
     max_rounds: Annotated[int, Field(ge=1)] | None = None
+    gain_per_dollar: Annotated[float, Field(gt=0)] | None = None
+    """Points of accuracy a dollar: stop when the learning curve promises less; null never stops on it."""
+    target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Stop when the student is surely (95 %) this accurate, on gold or on the audit sample."""
 
 
 class DistilSettings(Section):

@@ -5,16 +5,31 @@ Pure functions of numbers; every random choice takes a generator.
 
 from agent.selection.batch import compose
 from agent.selection.coldstart import cold_start
+from agent.selection.forecast import Curve, Forecast, Point, fit_curve
 from agent.selection.registry import STRATEGIES, find_strategy
 from agent.selection.seam import BatchStrategy, Choice, Chosen, Ranked, State, Strategy, Trial, top
 from agent.selection.sizes import auto_batch, auto_cold_start
-from agent.selection.stopping import Stop, StopReason, StopState, cohens_kappa, f_change_bound, should_stop
+from agent.selection.stopping import (
+    Look,
+    Stop,
+    StopReason,
+    StopState,
+    cohens_kappa,
+    f_change_bound,
+    lower_bound,
+    should_stop,
+)
+from agent.selection.weighting import Weights, batch_lure, clip, lure
 
 __all__ = [
     "STRATEGIES",
     "BatchStrategy",
     "Choice",
     "Chosen",
+    "Curve",
+    "Forecast",
+    "Look",
+    "Point",
     "Ranked",
     "State",
     "Stop",
@@ -22,13 +37,19 @@ __all__ = [
     "StopState",
     "Strategy",
     "Trial",
+    "Weights",
     "auto_batch",
     "auto_cold_start",
+    "batch_lure",
+    "clip",
     "cohens_kappa",
     "cold_start",
     "compose",
     "f_change_bound",
     "find_strategy",
+    "fit_curve",
+    "lower_bound",
+    "lure",
     "should_stop",
     "top",
 ]
