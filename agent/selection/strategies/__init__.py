@@ -6,7 +6,13 @@
 from collections.abc import Callable
 
 from agent.selection.seam import Strategy
+from agent.selection.strategies.balance import Balanced
+from agent.selection.strategies.bandit import Bandit
+from agent.selection.strategies.fusion import Adaptive
 from agent.selection.strategies.knowledge import Knowledge
+from agent.selection.strategies.power import Power
+from agent.selection.strategies.priced import Priced
+from agent.selection.strategies.trusted import Trusted
 from agent.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin, Random
 
 ALL: tuple[Callable[..., Strategy], ...] = (
@@ -15,6 +21,25 @@ ALL: tuple[Callable[..., Strategy], ...] = (
     Margin,
     Entropy,
     Knowledge,
+    Power,
+    Balanced,
+    Priced,
+    Trusted,
+    Adaptive,
+    Bandit,
 )
 
-__all__ = ["ALL", "Entropy", "Knowledge", "LeastConfidence", "Margin", "Random"]
+__all__ = [
+    "ALL",
+    "Adaptive",
+    "Balanced",
+    "Bandit",
+    "Entropy",
+    "Knowledge",
+    "LeastConfidence",
+    "Margin",
+    "Power",
+    "Priced",
+    "Random",
+    "Trusted",
+]

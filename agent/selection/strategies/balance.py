@@ -1,0 +1,157 @@
+"""Rare classes: what would even out the labels is worth more, and a part of each batch looks for what is missing.
+
+Costs O(n C) beside the base: one pass over the probabilities for the scores, one for the quota. Holds a block of
+probabilities, and for each class short of labels as many indices as the quota has slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from agent.records import Floats
+from agent.selection.seam import Choice, Indices, State, top
+from agent.selection.space import one_thread
+from agent.selection.strategies.basis import Doubles, OnBase, spread, usefulness
+from agent.selection.strategies.composed import number
+
+
+def class_counts(targets: Any, classes: int) -> Doubles:
+    """(C,) float64: how many labels each class has, a soft label counting in parts. Zeros without targets (l, C)."""
+    found = np.asarray(targets if targets is not None else [], dtype=np.float64)
+    return found.sum(axis=0) if found.ndim == 2 and found.shape[1] == classes else np.zeros(classes)
+
+
+def rarity(counts: Doubles, floor: float) -> Floats:
+    """(C,) float32, `floor` to 1: 1 for a class without a label, `floor` for one with the mean number or more.
+
+    The share that a class lacks of the mean, max(0, 1 - count / mean). A class-balanced sampler's weight, as of
+    Aggarwal, Popescu and Hudelot 2020, "Active Learning for Imbalanced Datasets", on the deficit alone.
+    """
+    mean = counts.mean() if len(counts) else 0.0
+    lack = np.clip(1 - counts / mean, 0, 1) if mean > 0 else np.ones(len(counts))
+    return np.asarray(floor + (1 - floor) * lack, dtype=np.float32)
+
+
+def slots(counts: Doubles, size: int) -> Indices:
+    """(C,) int64: how many of `size` slots go to each class, in proportion to what it lacks of the mean count.
+
+    Largest remainders; never more than all classes lack together, so that almost even labels leave the slots free.
+    """
+    need = np.maximum(counts.mean() - counts, 0) if len(counts) else counts
+    given = min(size, int(np.ceil(need.sum() - 1e-9)))
+    if given <= 0:
+        return np.zeros(len(counts), dtype=np.int64)
+    exact = given * need / need.sum()
+    whole = np.floor(exact).astype(np.int64)
+    whole[np.argsort(whole - exact, kind="stable")[: given - int(whole.sum())]] += 1
+    return np.asarray(whole)
+
+
+class Likeliest:
+    """The `most` likeliest candidates of one class so far, kept while blocks of probabilities go by."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.indices, self.chances = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+
+    def add(self, indices: Indices, chances: Floats, rng: np.random.Generator) -> None:
+        """One block: indices (m,) and their probability (m,) of the class. Ties at the bar are drawn by chance."""
+        bar = self.chances[-1] if len(self.chances) == self.most else -np.inf
+        over = np.flatnonzero(chances >= bar)
+        if not len(over):
+            return
+        indices = np.concatenate([self.indices, indices[over]])
+        chances = np.concatenate([self.chances, chances[over]])
+        kept = top(chances, self.most, rng)
+        self.indices, self.chances = indices[kept], chances[kept]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balanced(OnBase):
+    """The base's usefulness, times how rare the foreseen classes are among the labels so far.
+
+    score = base * sum over c of p_c * rarity_c. A batch first gives a quota to the classes that lack labels, each the
+    candidates likeliest to be of it (after the class-conditional sampling of Bengar et al. 2022, "Class-Balanced
+    Active Learning for Image Classification", and Attenberg and Provost 2010, "Why Label When You Can Search?");
+    the rest are the highest scores, spread as `compose` spreads them. Without class probabilities it is the base.
+
+    Attributes:
+        base: gives the usefulness.
+        floor: 0 to 1, what a class with labels enough still counts.
+        quota: 0 to 1, the largest share of a batch that is given to classes short of labels.
+    """
+
+    uncovered: float = 0.0
+    floor: float = 0.1
+    quota: float = 0.5
+    name: ClassVar[str] = "balanced"
+
+    def problems(self) -> Iterable[str | None]:
+        """What is wrong with the settings."""
+        return (number("floor", self.floor, 0, 1), number("quota", self.quota, 0, 1))
+
+    def score(self, state: State) -> Floats:
+        """(n,) float32, never below zero."""
+        useful = usefulness(self.base, state)
+        if state.probabilities is None:
+            return useful
+        weights = rarity(class_counts(state.targets, state.probabilities.shape[1]), self.floor)
+        out = np.empty(len(useful), dtype=np.float32)
+        with one_thread():
+            for block in state.blocks():
+                out[block] = np.asarray(state.probabilities[block], dtype=np.float32) @ weights
+        return out * useful
+
+    def choose(self, state: State, size: int, rng: np.random.Generator) -> Choice:
+        """`size` free candidates: the quota, class by class, then the highest scores."""
+        found = self._quota(state, min(size, len(state.free())), rng)
+        indices = np.array([i for i, _, _ in found], dtype=np.int64)
+        beside = replace(state, taken=np.concatenate([state.taken, indices]))
+        rest = spread(self, self.score(state), beside, size - len(found), rng)
+        blank = [None] * len(rest.indices)
+        told: dict[str, list[Any]] = {
+            "short_class": [c for _, c, _ in found] + blank,
+            "probability": [p for _, _, p in found] + blank,
+        }
+        told.update({name: [None] * len(found) + list(column) for name, column in rest.why.items()})
+        chances = np.array([p for _, _, p in found], dtype=np.float32)
+        return Choice(np.concatenate([indices, rest.indices]), np.concatenate([chances, rest.scores]), told)
+
+    def _quota(self, state: State, size: int, rng: np.random.Generator) -> list[tuple[int, int, float]]:
+        """Index, class and its probability of each candidate chosen for a class that lacks labels; a class that
+        lacks most first."""
+        if state.probabilities is None:
+            return []
+        counts = class_counts(state.targets, state.probabilities.shape[1])
+        shares = slots(counts, int(size * self.quota))
+        wanted = [int(c) for c in np.argsort(counts, kind="stable") if shares[c]]
+        pools = _likeliest(state, wanted, int(shares.sum()), rng)
+        chosen: dict[int, tuple[int, int, float]] = {}
+        for c, pool in zip(wanted, pools, strict=True):
+            fresh = [j for j, i in enumerate(pool.indices.tolist()) if i not in chosen][: shares[c]]
+            chosen.update({int(pool.indices[j]): (int(pool.indices[j]), c, float(pool.chances[j])) for j in fresh})
+        return list(chosen.values())
+
+
+def _likeliest(state: State, classes: list[int], most: int, rng: np.random.Generator) -> list[Likeliest]:
+    """For each of the classes its likeliest free candidates, best first, found in one pass."""
+    pools = [Likeliest(most) for _ in classes]
+    if not classes or state.probabilities is None:
+        return pools
+    for rows, p in _free_blocks(state):
+        for c, pool in zip(classes, pools, strict=True):
+            pool.add(rows, p[:, c], rng)
+    return pools
+
+
+def _free_blocks(state: State) -> Iterable[tuple[Indices, Floats]]:
+    assert state.probabilities is not None
+    open_ = np.ones(len(state.candidates), dtype=bool)
+    open_[state.taken] = False
+    for block in state.blocks():
+        rows = np.flatnonzero(open_[block])
+        yield rows + block.start, np.asarray(state.probabilities[block], dtype=np.float32)[rows]
