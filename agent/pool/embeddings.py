@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import DataError, ModelError
+from agent.pool.half import widen
 from agent.pool.lock import locked
 from agent.pool.pool import Pool
 from agent.records import Floats, Rows, Text, Texts
@@ -29,6 +30,8 @@ Progress = Callable[[int, int], None]
 """(rows done, rows in all)"""
 
 BLOCK = 2048
+READ_AT_ONCE = 1024
+"""Rows that are gathered and widened together: the halves stay in the processor's cache."""
 REMEMBERED = 65_536
 """Vectors of texts outside the pool that are kept in memory."""
 
@@ -79,14 +82,19 @@ class Embeddings:
         self._stored = np.memmap(path, np.float16, "r", shape=(len(pool), self.dim))
 
     def rows(self, rows: Rows) -> Floats:
-        """(n, d) float32 of n rows of the pool."""
-        return self._stored[rows].astype(np.float32)
+        """(n, d) float32 of n rows of the pool, in their order; about half a second a million of 384 numbers."""
+        out = np.empty((len(rows), self.dim), np.float32)
+        stored = self._stored.view(np.ndarray)
+        for start in range(0, len(rows), READ_AT_ONCE):
+            part = rows[start : start + READ_AT_ONCE]
+            widen(stored[_run(part, len(stored))], out[start : start + READ_AT_ONCE])
+        return out
 
     def chunks(self, size: int = 65_536) -> Iterator[tuple[Rows, Floats]]:
         """Every row of the pool in order: (n,) rows and (n, d) float32, n at most `size`."""
         for start in range(0, len(self._stored), size):
-            part = self._stored[start : start + size]
-            yield np.arange(start, start + len(part)), part.astype(np.float32)
+            rows = np.arange(start, min(start + size, len(self._stored)))
+            yield rows, self.rows(rows)
 
     def vectors(self, texts: Sequence[Text]) -> Floats:
         """(n, d) float32 of any texts: read from disk for those of the pool, made and remembered for others."""
@@ -134,6 +142,14 @@ class Embeddings:
                 record = replace(record, done=record.done + len(rows), last=len(rows), crc=zlib.crc32(block))
                 _save(record, path)
                 progress(record.done, total)
+
+
+def _run(rows: Rows, total: int) -> Rows | slice:
+    """The same rows as a slice, where each follows the one before it: then nothing is copied to read them."""
+    first, after = int(rows[0]), int(rows[0]) + len(rows)
+    if first >= 0 and after <= total and int(rows[-1]) == after - 1 and bool((np.diff(rows) == 1).all()):
+        return slice(first, after)
+    return rows
 
 
 def _trusted(file: BinaryIO, path: Path, fresh: _Record) -> _Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 from safetensors import SafetensorError
@@ -18,7 +19,8 @@ from agent.tasks import Task
 Vectors = Callable[[Sequence[Text]], Floats]
 """n texts → (n, d) float32, from a store of vectors or straight from an encoder."""
 
-ROWS_AT_ONCE = 16_384
+ROWS_AT_ONCE = 2_048
+"""Few enough that vectors and logits stay in the processor's cache, enough for an encoder to batch by length."""
 FORMAT = 1
 
 
@@ -46,12 +48,14 @@ class HeadStudent:
 
     def predict(self, texts: Sequence[Text]) -> Prediction:
         """Values, doubt and (n, C) probabilities. Vectors are read a chunk at a time; ask for a slice of a large
-        pool at a time where even (n, C) is too much."""
-        probabilities = np.empty((len(texts), len(self.names)), np.float32)
-        for start in range(0, len(texts), ROWS_AT_ONCE):
-            chunk = texts[start : start + ROWS_AT_ONCE]
-            probabilities[start : start + len(chunk)] = self.head.predict(self._vectors(chunk))
-        return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
+        pool at a time where even (n, C) is too much. A value becomes a name when it is looked at."""
+        n = len(texts)
+        probabilities, doubt = np.empty((n, len(self.names)), np.float32), np.empty(n, np.float32)
+        for start in range(0, n, ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            probabilities[part] = self.head.predict(self._vectors(texts[part]))
+            doubt[part] = self._doubt(probabilities[part])
+        return Prediction(_Named(self.names, probabilities, self.multilabel), doubt, probabilities)
 
     def save(self, folder: str) -> None:
         """Write `head.safetensors` and `head.json`."""
@@ -78,13 +82,37 @@ class HeadStudent:
         except (KeyError, ValueError) as error:
             raise ModelError(f"{where}: head.safetensors does not hold a head ({error})") from None
 
-    def _values(self, probabilities: Floats) -> Iterator[Value]:
-        if not self.multilabel:
-            return (self.names[c] for c in probabilities.argmax(axis=1))
-        return (tuple(self.names[c] for c in np.flatnonzero(row)) for row in probabilities >= 0.5)
-
-    def _doubt(self, probabilities: Floats) -> Floats:
-        p = probabilities
+    def _doubt(self, p: Floats) -> Floats:
         sure = np.maximum(p, 1 - p).min(axis=1) if self.multilabel else p.max(axis=1)
-        doubt: Floats = np.clip(1 - sure, 0, 1).astype(np.float32)
+        doubt: Floats = np.clip(1 - sure, 0, 1)
         return doubt
+
+
+class _Named(Sequence[Value]):
+    """What each row of probabilities says, as names: a list of a million names that nobody reads is never made."""
+
+    def __init__(self, names: tuple[str, ...], probabilities: Floats, multilabel: bool) -> None:
+        self._names, self._probabilities, self._multilabel = names, probabilities, multilabel
+
+    def __len__(self) -> int:
+        return len(self._probabilities)
+
+    @overload
+    def __getitem__(self, index: int) -> Value: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Value]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        rows = self._probabilities[index]
+        return self._read(rows) if rows.ndim == 2 else self._read(rows[None])[0]
+
+    def __iter__(self) -> Iterator[Value]:
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            yield from self[start : start + ROWS_AT_ONCE]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values: {', '.join(map(repr, self[:3]))}{', ...' if len(self) > 3 else ''}>"
+
+    def _read(self, rows: Floats) -> list[Value]:
+        if not self._multilabel:
+            return [self._names[c] for c in rows.argmax(axis=1).tolist()]
+        return [tuple(self._names[c] for c in np.flatnonzero(row)) for row in rows >= 0.5]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +82,10 @@ class Head:
         if vectors.shape[1] != len(self.weights) - 1:
             said = f"the head was taught on vectors of {len(self.weights) - 1} numbers, these have {vectors.shape[1]}"
             raise ModelError(f"{said}; use the encoder it was taught with, or teach it anew")
-        logits = (vectors @ self.weights[:-1] + self.weights[-1]) / np.float32(self.temperature)
+        with _blas().limit(limits=1):  # rounding that depends on the number of threads could tip a pick
+            logits = vectors @ self.weights[:-1]
+        logits += self.weights[-1]
+        logits /= np.float32(self.temperature)
         return sigmoid(logits) if self.independent else softmax(logits)
 
     def state(self) -> dict[str, Floats]:
@@ -143,6 +148,14 @@ class _Search:
             held_out = self.fold == k
             out[held_out] = self.turned.features[held_out] @ self.weights[k]
         return out
+
+
+@cache
+def _blas() -> Any:
+    """NumPy's linear algebra, for its number of threads; kept, since finding it takes a millisecond."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _temper(lessons: Lessons, logits: Floats) -> tuple[float, float]:

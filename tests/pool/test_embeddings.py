@@ -68,6 +68,20 @@ def test_every_row_has_the_vector_of_its_text(tmp_path: Path, pool: Pool) -> Non
     np.testing.assert_array_equal(np.concatenate([v for _, v in parts]), expected(pool))
 
 
+@pytest.mark.parametrize("rows", [[], [3], range(50), range(10, 40), [5, 6, 8], [4, 3], [7, 9, 9], [8, 8], [-1, 0]])
+def test_rows_in_a_run_and_rows_in_pieces_are_the_same_vectors(
+    tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch, rows: Sequence[int]
+) -> None:
+    monkeypatch.setattr(embeddings, "READ_AT_ONCE", 8)
+    wanted = np.array(rows, np.int64)
+    np.testing.assert_array_equal(filled(tmp_path, pool).rows(wanted), expected(pool)[wanted])
+
+
+def test_a_row_past_the_end_is_refused(tmp_path: Path, pool: Pool) -> None:
+    with pytest.raises(IndexError):
+        filled(tmp_path, pool).rows(np.arange(45, 51))
+
+
 def test_vectors_are_made_once_for_each_encoder_and_content(tmp_path: Path, pool: Pool) -> None:
     filled(tmp_path / "e", pool)
     again, other_key, other_pool = Encoder(), Encoder(), Encoder()

@@ -72,6 +72,34 @@ def test_labels_of_at_least_a_half_are_named_and_doubt_is_the_least_certain_deci
     np.testing.assert_allclose(found.doubt, np.minimum(p, 1 - p).max(axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_values_are_a_sequence_that_names_what_is_looked_at(kind: str) -> None:
+    values = taught(kind).predict(everything()).values
+    every = list(values)
+    assert len(values) == len(every) == 90
+    assert [values[i] for i in (0, 5, -1)] == [every[0], every[5], every[-1]]
+    assert values[3:7] == every[3:7]
+    assert every[2] in values
+    assert repr(every[0]) in repr(values)
+    with pytest.raises(IndexError):
+        values[90]
+
+
+def test_no_text_no_value() -> None:
+    assert list(taught().predict(Texts(np.empty(0, np.int64), read)).values) == []
+
+
+def test_one_and_two_threads_predict_the_same_bits() -> None:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    student = taught()
+    with threadpool_limits(limits=1):
+        one = student.predict(everything()).probabilities
+    with threadpool_limits(limits=2):
+        two = student.predict(everything()).probabilities
+    np.testing.assert_array_equal(one, two)
+
+
 @settings(max_examples=25)
 @given(st.integers(1, 40), st.lists(st.integers(0, 89), max_size=60), st.booleans())
 def test_chunks_predict_what_the_whole_predicts(size: int, rows: list[int], lazy: bool) -> None:
