@@ -4,9 +4,9 @@
 
 The pool is clinc150's training texts (15,075), one intent cut to 0.5 % of them. It is asked about in two ways:
 `domains` (the rare intent against the data's own ten domains and what lies outside them: one rare class among common
-ones) and `intents` (all 151 intents as they are: each of the others is 0.66 %, so none is common, and a perfectly even
-hand gives every class 500 / 151 = 3.3 texts). Rounds are those of a job with gold answers: cold start, then `compose`,
-with the job's default random share. Chance is not simulated: it finds 0.5 % of what is asked.
+ones) and `intents` (all 151 intents as they are: each of the others is 0.66 %, so none is common, and a perfectly
+even hand gives every class 500 / 151 = 3.3 texts). Rounds are those of a job with gold answers: cold start, then
+`compose`, with the job's default random share. Chance is not simulated: it finds 0.5 % of what is asked.
 
 Needs the data set clinc150 (`../shared/data`, or LABELWRIGHT_SHARED).
 """
