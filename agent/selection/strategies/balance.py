@@ -20,9 +20,10 @@ from agent.selection.strategies.composed import number
 
 
 def class_counts(targets: Any, classes: int) -> Doubles:
-    """(C,) float64: how many labels each class has, a soft label counting in parts. Zeros without targets (l, C)."""
-    found = np.asarray(targets if targets is not None else [], dtype=np.float64)
-    return found.sum(axis=0) if found.ndim == 2 and found.shape[1] == classes else np.zeros(classes)
+    """(C,) float64: how many labels each class has, a soft label counting in parts; zeros unless targets are (l, C)."""
+    if getattr(targets, "ndim", 0) != 2 or targets.shape[1] != classes:
+        return np.zeros(classes)
+    return np.asarray(targets.sum(axis=0, dtype=np.float64))
 
 
 def rarity(counts: Doubles, floor: float) -> Floats:

@@ -15,6 +15,7 @@ from agent.selection.seam import Ranked, State, Strategy
 from agent.selection.strategies.balance import Balanced
 from agent.selection.strategies.basis import Doubles, ranks, scored
 from agent.selection.strategies.composed import number
+from agent.selection.strategies.density import Density
 from agent.selection.strategies.options import check, one_of
 from agent.selection.strategies.uncertainty import Margin
 
@@ -47,7 +48,7 @@ class Adaptive(Ranked):
         k: of the reciprocal rank: the larger, the less the very first ranks stand out.
     """
 
-    parts: tuple[Strategy, ...] = (Margin(), Balanced())
+    parts: tuple[Strategy, ...] = (Margin(), Density(), Balanced())
     weights: tuple[float, ...] = ()
     how: str = "reciprocal"
     k: float = 60.0
