@@ -19,7 +19,7 @@ from agent.selection.strategies.composed import Composed, some
 from agent.selection.strategies.options import one_of, whole
 from agent.selection.strategies.uncertainty import Margin
 
-HELD_NUMBERS = 2**25  # float32 numbers of the far vectors that are kept in memory: 128 MB
+HELD_NUMBERS = 2**24  # float32 numbers of the far vectors that are kept in memory: 64 MB
 COVERED_AT_ONCE = 16_384  # labelled texts that one pass over the pool compares it with
 
 
@@ -69,7 +69,7 @@ def _covered(state: State) -> Rows:
 
 
 def distances(read: Callable[[Rows], Floats], rows: Rows, covered: Rows) -> Floats:
-    """(n,) float32: the squared distance of each of `rows` to the nearest of `covered`, infinite where there is none."""
+    """(n,) float32: the squared distance of each row to the nearest of `covered`; infinite where there is none."""
     out = np.full(len(rows), np.inf, dtype=np.float32)
     with space.one_thread():
         for start in range(0, len(covered), COVERED_AT_ONCE):
