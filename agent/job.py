@@ -259,6 +259,8 @@ class SelectionSettings(Section):
     knowledge: str | None = None
     """A file of entities (.txt, or a column `entity`) or of triples (columns `head`, `relation`, `tail`): what the
     strategy `knowledge` covers."""
+    unbiased: bool = False
+    """Weigh what the student learns from so that it stands for the whole pool (LURE), where chance chose."""
     options: dict[str, Any] = Field(default_factory=dict)
 
 

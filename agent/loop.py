@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,8 +15,9 @@ from agent.endpoints import Seat, connect
 from agent.job import Job
 from agent.records import MicroDollars
 from agent.report import wording
-from agent.selection import Stop, StopReason, StopState, should_stop
-from agent.store import PickRow, Spending
+from agent.report.outlook import Standing, look_ahead
+from agent.selection import Forecast, Look, Stop, StopReason, StopState, should_stop
+from agent.store import PickRow, RoundRow, Spending
 from agent.watch import Watch
 from agent.workbench import NOWHERE, Workbench
 
@@ -29,7 +30,7 @@ class Outcome:
     """What a run came to.
 
     Attributes:
-        reason: why the loop ended: budget, pool, agreement, max_labels, max_rounds, or halted (Ctrl-C).
+        reason: why the loop ended: a `StopReason`, or halted (Ctrl-C).
         message: the same as a sentence.
         labels: texts that have a label.
         waiting: texts that wait for a person.
@@ -183,6 +184,8 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
         labels=labels,
         rounds=len(rounds),
         agreements=[r.figures["kappa"] for r in rounds if r.figures.get("kappa") is not None],
+        looks=_looks(rounds),
+        gain=_gain(bench, rounds, left),
     )
     stop: Stop | None = should_stop(state, bench.job.stop)
     if stop is not None and stop.reason is StopReason.BUDGET:
@@ -192,6 +195,26 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
         said = f"{len(picks)} texts were asked about ({labels} labels), and stop.max_labels is {most}"
         return StopReason.MAX_LABELS, said
     return (stop.reason, stop.message) if stop is not None else None
+
+
+def _looks(rounds: Sequence[RoundRow]) -> list[Look]:
+    """How good each round's student was: the looks of the newest kind, since gold may have come later."""
+    found = [Look(**r.figures["look"]) for r in rounds if r.figures.get("look")]
+    return [look for look in found if look.measured_on == found[-1].measured_on]
+
+
+def _gain(bench: Workbench, rounds: Sequence[RoundRow], left: int) -> Forecast | None:
+    """What the next dollar is expected to buy; None where that is not asked for or cannot be told."""
+    if bench.job.stop.gain_per_dollar is None:
+        return None
+    store, name = bench.store, bench.job.name
+    paid = sum(c.cost for c in store.round_costs(name))
+    ahead = look_ahead(
+        Standing([r.figures for r in rounds], paid, store.count_picks(name), left, store.spending(name).spent)
+    )
+    if ahead.per_dollar is None or ahead.per_dollar_lo is None or ahead.per_dollar_hi is None:
+        return None
+    return Forecast(ahead.per_dollar, ahead.per_dollar_lo, ahead.per_dollar_hi)
 
 
 def _used_up(spending: Spending) -> str:

@@ -54,6 +54,7 @@ selection:
   # knowledge: entities.txt     # entities or triples that the strategy `knowledge` covers
   # batch: auto
   random_share: 0.2             # always drawn by chance: what the report's comparison rests on
+  # unbiased: true              # learn with weights that make up for choosing, where chance chose (strategy power)
 
 budget:
   dollars: 5                    # a hard cap: no request leaves without its worst case being set aside
@@ -61,6 +62,8 @@ budget:
 
 stop:
   agreement: 0.99               # stop when successive students agree this much; null: only at the cap
+  # target_accuracy: 0.95       # or when the student is surely this good, on gold or on what people audit
+  # gain_per_dollar: 0.5        # or when the next dollar is expected to buy fewer points of accuracy than this
   # max_labels: 2000
 
 seed: 0                         # of every random choice

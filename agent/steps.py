@@ -17,6 +17,7 @@ import numpy as np
 
 from agent import triage as triaging
 from agent.asking import Asked
+from agent.comparing import Classroom, Parts, beside_chance
 from agent.endpoints import Seat, reset
 from agent.errors import AnswerInvalid
 from agent.measuring import Lesson, Quality, fit, held_out, quality
@@ -35,7 +36,20 @@ from agent.records import (
     TextId,
     Value,
 )
-from agent.selection import State, auto_batch, auto_cold_start, cohens_kappa, cold_start, compose, find_strategy
+from agent.selection import (
+    Look,
+    State,
+    Weights,
+    auto_batch,
+    auto_cold_start,
+    batch_lure,
+    clip,
+    cohens_kappa,
+    cold_start,
+    compose,
+    drawn,
+    find_strategy,
+)
 from agent.selection.sizes import ROUNDS, SLOW_ROUNDS
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
@@ -322,10 +336,37 @@ def refit(bench: Workbench, number: int) -> None:
 
 
 def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
-    """(n,) float32: 1 for a label that counts, and the oracle's own confidence for one that waits for a person."""
+    """(n,) float32: 1 for a label that counts, and the oracle's own confidence for one that waits for a person.
+
+    With `selection.unbiased` that is multiplied by the weights which undo selection; see `unbiased`.
+    """
+    trust = _trust(bench, lessons)
+    return trust * unbiased(bench, lessons).values if bench.job.selection.unbiased else trust
+
+
+def _trust(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
     sure = accepted(bench)
     given = [1.0 if t.id in sure or label.confidence is None else label.confidence for t, label in lessons]
     return np.array([max(w, 0.05) for w in given], np.float32)
+
+
+def unbiased(bench: Workbench, lessons: Sequence[Lesson]) -> Weights:
+    """Weights with which the lessons' mean loss is that of the whole pool (R_LURE, `selection.batch_lure`), clipped.
+
+    They rest on the random slice and on what strategy `power` drew. What the numbers alone chose stands for itself
+    only, and the seed, which is no part of the pool to be labelled, keeps the weight 1.
+    """
+    picks = bench.picks()
+    times, chances = drawn([(p.round, p.slice, p.probability, p.why) for p in picks.values()])
+    places = {text_id: i for i, text_id in enumerate(picks)}
+    inside = [i for i, (t, _) in enumerate(lessons) if t.id in places]
+    order = [places[lessons[i][0].id] for i in inside]
+    lost = len(picks) - len(inside)  # picked and without a label: their loss is not known
+    population = len(bench.pool) - sum(t.row >= 0 for t, _ in bench.seed) - lost
+    found = clip(batch_lure(chances[order], times[order], max(len(inside), population)))
+    values = np.ones(len(lessons), np.float32)
+    values[inside] = found.values
+    return replace(found, values=values)
 
 
 def stop_set_values(bench: Workbench) -> tuple[Prediction, list[int]]:
@@ -346,6 +387,7 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
     before = [r for r in rounds if r.round < number and r.figures.get("pool") == bench.pool.key]
     figures: dict[str, Any] = {
         "labels": len(lessons) - len(bench.seed),
+        "seed_labels": len(bench.seed),
         "spent": spending.spent,
         "picked": dict(Counter(p.slice for p in bench.picks().values() if p.round == number)),
         "kappa": cohens_kappa(before[-1].figures["stop_set"], values) if before else None,
@@ -354,6 +396,9 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
     }
     figures |= routed(bench, number) | compare(bench, lessons, number)
+    if bench.job.selection.unbiased:
+        weights = unbiased(bench, lessons)
+        figures["weights"] = {"clipped": weights.clipped, "effective": round(weights.effective, 1)}
     if bench.gold_answers:
         figures["gold_answers"] = {i: bench.task.show(v) for i, v in bench.gold_answers.items()}
         figures["gold_confidences"] = bench.gold_confidences
@@ -375,49 +420,59 @@ def routed(bench: Workbench, number: int) -> dict[str, int]:
 
 def compare(bench: Workbench, lessons: Sequence[Lesson], number: int) -> dict[str, Any]:
     """Law 4: the student on everything, on the random slice alone, and on as many labels that were not random."""
-    picks = bench.picks()
-    by_chance = [i for i, (t, _) in enumerate(lessons) if t.id in picks and picks[t.id].slice == "random"]
-    chosen = [i for i, (t, _) in enumerate(lessons) if t.id in picks and picks[t.id].slice != "random"]
-    chosen.sort(key=lambda i: (picks[lessons[i][0].id].round, lessons[i][0].row))
-    seed = [i for i, (t, _) in enumerate(lessons) if t.id not in picks]
-    figures: dict[str, Any] = {"random_labels": len(by_chance)}
-    whole = judged(bench, lessons, by_chance, number)
+    parts = Parts.of(bench, lessons)
+    figures: dict[str, Any] = {"random_labels": len(parts.random)}
+    whole, look = judged(bench, lessons, number)
     if whole is not None:
         figures |= {"accuracy": whole.value, "accuracy_lo": whole.low, "accuracy_hi": whole.high}
         figures |= {"measured_on": whole.measured_on, "metric": whole.metric}
-    if not bench.gold or not by_chance or not chosen:
-        return figures
-    same = min(len(by_chance), len(chosen))
-    spread = [chosen[j] for j in np.linspace(0, len(chosen) - 1, same).round().astype(int)]
-    chance = judged_with(bench, [lessons[i] for i in seed + by_chance], number)
-    equal = judged_with(bench, [lessons[i] for i in seed + spread], number)
-    if chance is not None and equal is not None:
-        figures |= {"accuracy_random": chance.value, "accuracy_random_lo": chance.low}
-        figures |= {"accuracy_random_hi": chance.high, "selected_equal": equal.value}
-        figures |= {"selected_equal_lo": equal.low, "selected_equal_hi": equal.high, "equal_labels": same}
-    return figures
+    if look is not None:
+        figures["look"] = {"share": look.share, "size": look.size, "measured_on": look.measured_on}
+    # weights that undo selection are for the whole of what was labelled; a part of it is taught without them
+    room = Classroom(bench, _trust, lambda: bench.rng(FIT, number))
+    return figures | beside_chance(room, parts, lambda k: bench.rng(MEASURE, number, k))
 
 
-def judged(bench: Workbench, lessons: Sequence[Lesson], by_chance: Sequence[int], number: int) -> Quality | None:
-    """The present student's quality: on gold, else on the random slice by students that did not see those labels."""
+def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Quality | None, Look | None]:
+    """The present student's quality: on gold, else on the random slice by students that did not see those labels;
+    and a look at it for `stop.target_accuracy`, on gold or on what people said of the random slice."""
     rng = bench.rng(MEASURE, number)
     if bench.gold:
-        said = bench.student.predict([t for t, _ in bench.gold]).values
-        return quality(bench.task, [v for _, v in bench.gold], said, "gold", rng)
+        truth, said = [v for _, v in bench.gold], bench.student.predict([t for t, _ in bench.gold]).values
+        return quality(bench.task, truth, said, "gold", rng), looked(bench.task, truth, said)
+    picks = bench.picks()
+    by_chance = [i for i, (t, _) in enumerate(lessons) if t.id in picks and picks[t.id].slice == "random"]
     if len(by_chance) < 10:
-        return None
+        return None, None
     weights = weights_of(bench, lessons)
     given, said = held_out(bench.new_student, bench.task, lessons, weights=weights, measured=by_chance, rng=rng)
-    return quality(bench.task, given, said, "random slice", rng)
+    order = bench.rng(MEASURE, number).permutation(by_chance).tolist()  # that in which `held_out` answers
+    routes = bench.store.routes(bench.job.name)
+    audit = [
+        (k, routes[lessons[i][0].id].probability)
+        for k, i in enumerate(order)
+        if lessons[i][1].source is Source.PERSON and lessons[i][0].id in routes
+    ]
+    shown = [k for k, chance in audit if chance]
+    chances = [chance for _, chance in audit if chance]
+    look = looked(bench.task, [given[k] for k in shown], [said[k] for k in shown], chances)
+    return quality(bench.task, given, said, "random slice", rng), look
 
 
-def judged_with(bench: Workbench, lessons: Sequence[Lesson], number: int) -> Quality | None:
-    """The quality on gold of a student that learnt from these lessons alone."""
-    if not lessons or not bench.gold:
+def looked(
+    task: Task, truth: Sequence[Value], said: Sequence[Value], chances: Sequence[float] | None = None
+) -> Look | None:
+    """A look at a student: the share of texts that it got wholly right. None without texts.
+
+    Args:
+        chances: with which each text was shown to a person; it counts for one over that. None: gold.
+    """
+    if not truth:
         return None
-    student = fit(bench.new_student(), bench.task, lessons, weights_of(bench, lessons), bench.rng(FIT, number))
-    said = student.predict([t for t, _ in bench.gold]).values
-    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, number))
+    right = np.array([task.agreement(a, b) == 1.0 for a, b in zip(truth, said, strict=True)], np.float64)
+    weights = np.ones(len(right)) if chances is None else 1 / np.array(chances, np.float64)
+    size = weights.sum() ** 2 / (weights**2).sum()
+    return Look(float(np.average(right, weights=weights)), float(size), "gold" if chances is None else "people")
 
 
 def confidences(bench: Workbench, answers: Mapping[TextId, Asked]) -> dict[TextId, float]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.records import MicroDollars
-from agent.report.findings import known
-from agent.report.sums import FailedText, Money, OracleUse, Saved, Why
+from agent.report.sums import FailedText, Money, OracleUse, Saved, Why, known
 from agent.report.wording import plain
 from agent.store import AttemptState, RoundCost, Spending, Store
 

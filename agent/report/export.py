@@ -11,8 +11,8 @@ from typing import Any
 from agent.errors import DataError
 from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
-from agent.report.findings import known
 from agent.report.gather import standing
+from agent.report.sums import known
 from agent.report.writers import WRITERS, Row, Writer, schema
 from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task

@@ -6,25 +6,19 @@ ISO 8601. A figure that is not known is None, never a not-a-number.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agent.records import MicroDollars
-from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved
+from agent.report.explained import Picked
+from agent.report.outlook import Outlook
+from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved, known
 
 FORMAT = 1
 UNITS = {"money": "micro-dollars", "time": "UTC", "price": "dollars per million tokens, or per GPU-hour"}
 # The models that every job compares, in the order in which a person reads them.
 MODELS = ("oracle", "student_random", "student_selected", "distilled")
-
-
-def known(value: object) -> float | None:
-    """A number where there is one: None for what is missing, not a number, infinite or no number at all."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +61,49 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What selection bought over chance; `difference` is one of shares.
+
+    At equal labels both students learnt from `labels`. At equal dollars (`dollars`, micro-dollars) the selected one
+    learnt from `labels` and the random one from `random_labels`. Where both were judged by the same `n` texts it is
+    `paired`: `only_selected` and `only_random` count those that one of them alone got right, and `p` is McNemar's.
+    """
+
+    labels: int
+    selected: float
+    random: float
+    difference: float
+    lo: float | None = None
+    hi: float | None = None
+    interpolated: bool = False
+    measured_on: str = "gold"
+    metric: str = "accuracy"
+    random_labels: int | None = None
+    dollars: MicroDollars | None = None
+    paired: bool = False
+    n: int | None = None
+    only_selected: int | None = None
+    only_random: int | None = None
+    p: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, `same` (the interval holds zero) or `unknown` (there is no interval)."""
+        if self.lo is None or self.hi is None:
+            return "unknown"
+        return "better" if self.lo > 0 else "worse" if self.hi < 0 else "same"
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One finished round. `labels` and `spent` are totals so far, the other amounts are of this round alone.
 
     `selected` is the student taught by every label, `random` the one taught by the random slice's `random_labels`
     alone. `labels_spent` and `random_spent` are what answers about the texts of all rounds, and of the random slice,
     have cost so far; what was spent to measure is in `spent` alone. `selected_equal` is a student taught by
-    `equal_labels` selected labels, as many as the random slice holds where there are as many.
+    `equal_labels` selected labels, as many as the random slice holds where there are as many. `at_labels` and
+    `at_dollars` hold the two students against each other on the same texts. `clipped` weights of `selection.unbiased`
+    were cut down, and all of them are worth `effective` equal ones.
     """
 
     round: int
@@ -90,32 +120,15 @@ class Round:
     random_spent: MicroDollars | None = None
     selected_equal: Estimate | None = None
     equal_labels: int | None = None
+    at_labels: Gain | None = None
+    at_dollars: Gain | None = None
+    clipped: int | None = None
+    effective: float | None = None
     kappa: float | None = None
     seconds: float | None = None
     stop: str | None = None
     settled: MicroDollars = NOTHING
     ambiguous: MicroDollars = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """What selection bought over chance at the same number of labels; `difference` is one of shares."""
-
-    labels: int
-    selected: float
-    random: float
-    difference: float
-    lo: float | None = None
-    hi: float | None = None
-    interpolated: bool = False
-    measured_on: str = "gold"
-
-    @property
-    def verdict(self) -> str:
-        """`better`, `worse`, `same` (the interval holds zero) or `unknown` (there is no interval)."""
-        if self.lo is None or self.hi is None:
-            return "unknown"
-        return "better" if self.lo > 0 else "worse" if self.hi < 0 else "same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +231,8 @@ class Reviews:
 class Findings:
     """All that is known of a job at one moment.
 
-    `waiting` and `failed` hold the first items, `waiting_count` and `failed_count` say how many there are; `failed`
+    `gain` is what selection bought over chance at equal labels, `gain_dollars` at equal dollars. `waiting` and
+    `failed` hold the first items, `waiting_count` and `failed_count` say how many there are; `failed`
     are texts that were asked in vain and wait for a person, `failed_reasons` why, with how many texts each.
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands.
     """
@@ -236,6 +250,9 @@ class Findings:
     stop: str | None = None
     rounds: tuple[Round, ...] = ()
     gain: Gain | None = None
+    gain_dollars: Gain | None = None
+    outlook: Outlook = field(default_factory=Outlook)
+    picked: Picked = field(default_factory=Picked)
     tallies: tuple[Tally, ...] = ()
     confusion: Confusion | None = None
     calibration: Calibration | None = None
@@ -262,8 +279,9 @@ class Findings:
         """Plain JSON: the same names, what is not finite as null. Money is in micro-dollars."""
         data: dict[str, Any] = {"format": FORMAT, "units": UNITS}
         data |= _plain(asdict(self))
-        if self.gain is not None:
-            data["gain"]["verdict"] = self.gain.verdict
+        for name, gain in (("gain", self.gain), ("gain_dollars", self.gain_dollars)):
+            if gain is not None:
+                data[name]["verdict"] = gain.verdict
         return data
 
 

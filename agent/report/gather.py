@@ -13,8 +13,11 @@ from typing import Any
 from agent.records import Label, MicroDollars, Route, Source, Text, TextId, Value
 from agent.report import truth
 from agent.report.books import Books
-from agent.report.comparison import gain
-from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Reviews, Round, Tally, WaitingText, known
+from agent.report.comparison import gain, gain_of
+from agent.report.explained import explained
+from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Reviews, Round, Tally, WaitingText
+from agent.report.outlook import Outlook, Standing, look_ahead
+from agent.report.sums import known
 from agent.report.wording import plain, reason
 from agent.store import JobRow, PickRow, QueueRow, RoundRow, RouteRow, Store
 from agent.tasks import Task
@@ -92,6 +95,9 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         rounds=rounds,
         stop=evidence.stop or (rounds[-1].stop if rounds else None),
         gain=evidence.gain or gain(rounds),
+        gain_dollars=next((r.at_dollars for r in reversed(rounds) if r.at_dollars is not None), None),
+        outlook=_outlook(have, books, evidence.pool_texts),
+        picked=explained(list(have.picks.values()), have.current, have.routes, books.costs),
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds),
         reviews=_reviews(store, row),
@@ -130,6 +136,7 @@ def _as_final(model: Mapping[str, Any]) -> dict[str, Any]:
 def _round(row: RoundRow, books: Books) -> Round:
     f = row.figures
     picked = f.get("picked")
+    weights = f["weights"] if isinstance(f.get("weights"), Mapping) else {}
     settled, ambiguous = books.of_round(row.round)
     return Round(
         round=row.round,
@@ -146,11 +153,29 @@ def _round(row: RoundRow, books: Books) -> Round:
         random_spent=books.random_spent(row.round),
         selected_equal=Estimate.of(f, "selected_equal", "selected_equal_"),
         equal_labels=_whole(f.get("equal_labels")),
+        at_labels=gain_of(f, "labels"),
+        at_dollars=gain_of(f, "dollars"),
+        clipped=_whole(weights.get("clipped")),
+        effective=known(weights.get("effective")),
         kappa=known(f.get("kappa")),
         seconds=known(f.get("seconds")),
         stop=str(f["stop"]) if f.get("stop") else None,
         settled=settled,
         ambiguous=ambiguous,
+    )
+
+
+def _outlook(have: _Known, books: Books, pool_texts: int | None) -> Outlook:
+    """What more money would have bought."""
+    seeds = sum(label.source is Source.SEED and i not in have.picks for i, label in have.current.items())
+    return look_ahead(
+        Standing(
+            figures=[r.figures for r in have.rounds if r.round >= 0],
+            paid=sum(c.cost for c in books.costs),
+            picked=len(have.picks),
+            left=None if pool_texts is None else max(0, pool_texts - len(have.picks) - seeds),
+            spent=books.spending.spent,
+        )
     )
 
 

@@ -20,8 +20,9 @@ from markupsafe import Markup, escape
 
 from agent.errors import DataError
 from agent.report import charts, wording
-from agent.report.findings import Estimate, Findings, known
+from agent.report.findings import Estimate, Findings
 from agent.report.sections import classes, confusions, meter, settings
+from agent.report.sums import known
 
 TITLES = {
     "oracle": "Oracle",

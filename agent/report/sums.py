@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,13 @@ from agent.records import MicroDollars, Usage
 
 NOTHING = MicroDollars(0)
 NO_USE = Usage(0, 0)
+
+
+def known(value: object) -> float | None:
+    """A number where there is one: None for what is missing, not a number, infinite or no number at all."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from agent.report.findings import Estimate, Findings, Model, known
+from agent.report.findings import Estimate, Findings, Model
+from agent.report.sums import known
 from agent.report.wording import against, count, decimal, dollars, percent, plain, points, stopped
 
 TITLES = {

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.records import Label, Value
+from agent.selection.reasons import cause, notes
 from agent.store import QueueRow, Trouble
 from agent.tasks import Task
 
@@ -26,13 +27,6 @@ REASONS = {
     "failed": "The machine gave no usable label",
 }
 
-SLICES = {
-    "cold": "it is typical of a group of similar texts",
-    "unsure": "the small model was unsure here",
-    "uncovered": "nothing like it had been labelled yet",
-    "random": "it was drawn at random",
-    "again": "its label looked doubtful, so it was asked about again",
-}
 BADGES = {"cold": "Typical", "unsure": "Unsure", "uncovered": "New ground", "random": "Random", "again": "Doubtful"}
 
 
@@ -109,37 +103,14 @@ def finite(number: float | None) -> float | None:
 
 
 def _picked(row: QueueRow) -> str:
-    cause = SLICES.get(row.slice)
-    figures = _figures(row)
-    because = f" because {cause}" if cause else ""
-    return f"Picked in round {row.round}{because}{f' ({figures})' if figures else ''}."
+    because, figures = cause(row.slice, row.why), notes(row.slice, row.why)
+    said = f" because {because}" if because else ""
+    return f"Picked in round {row.round}{said}{f' ({figures})' if figures else ''}."
 
 
 def _dollars(micro: int) -> str:
     """Micro-dollars to the last one, without zeros that say nothing."""
     return f"${micro / 1e6:.6f}".rstrip("0").rstrip(".")
-
-
-def _figures(row: QueueRow) -> str:
-    """What selection noted of its choice, where it says more than the slice does."""
-    why = row.why
-    if row.slice == "random":
-        return ""
-    if row.slice == "uncovered" and "distance" in why:
-        return f"distance {_figure(why['distance'])}"
-    if row.slice == "cold" and "cluster_size" in why:
-        return f"a group of {_figure(why['cluster_size'])}"
-    if "rank" in why and "of" in why:
-        by = _figure(why.get("strategy"))
-        return f"rank {_figure(why['rank'])} of {_figure(why['of'])}{f' by {by}' if by else ''}"
-    noted = [(name.replace("_", " "), _figure(value)) for name, value in why.items()]
-    return ", ".join(f"{name} {value}" for name, value in noted if value)
-
-
-def _figure(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)[:80]
 
 
 def _sentence(words: str) -> str:

@@ -19,7 +19,7 @@ from agent.selection.stopping import (
     lower_bound,
     should_stop,
 )
-from agent.selection.weighting import Weights, batch_lure, clip, lure
+from agent.selection.weighting import Weights, batch_lure, clip, drawn, lure
 
 __all__ = [
     "STRATEGIES",
@@ -45,6 +45,7 @@ __all__ = [
     "cohens_kappa",
     "cold_start",
     "compose",
+    "drawn",
     "f_change_bound",
     "find_strategy",
     "fit_curve",

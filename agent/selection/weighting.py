@@ -6,7 +6,10 @@ with recorded probabilities, that can be undone. Pure numbers; knows no text and
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +94,35 @@ def batch_lure(probabilities: Numbers, groups: npt.NDArray[np.int64], population
     later = share[::-1].cumsum()[::-1] - share  # of the groups after each, in which its texts are known
     standing = np.where(drawn, share[place] / np.where(drawn, p, 1.0), 0.0)
     return np.asarray(len(p) / population * (standing + later[place]))
+
+
+def drawn(
+    picks: Iterable[tuple[int, str, float | None, Mapping[str, Any]]],
+) -> tuple[npt.NDArray[np.int64], Numbers]:
+    """(groups, probabilities) of all picks of a job, as `batch_lure` takes them, from what selection recorded.
+
+    What was drawn together (a round's random slice) is one group. Strategy `power` draws one text after another, each
+    with its share of the weights that are left (Plackett and Luce), and notes its share of all weights: each such
+    text is a group of its own, with the chance share / (1 - shares drawn before it).
+
+    Args:
+        picks: (round, slice, chance of inclusion or None, why) in the order of picking.
+    """
+    groups: list[int] = []
+    chances: list[float] = []
+    before, gone = (-1, ""), 0.0
+    for number, part, probability, why in picks:
+        share = why.get("chance_of_first_draw") if probability is None and why.get("strategy") == "power" else None
+        if (number, part) != before:
+            gone = 0.0
+        new = isinstance(share, float) or (number, part) != before
+        before = number, part
+        groups.append((groups[-1] if groups else -1) + new)
+        chances.append(math.nan if probability is None else probability)
+        if isinstance(share, float) and share > 0:
+            chances[-1] = min(1.0, share / max(share, 1.0 - gone))
+            gone += share
+    return np.array(groups, np.int64), np.array(chances, np.float64)
 
 
 def clip(weights: Numbers, most: float = MOST) -> Weights:

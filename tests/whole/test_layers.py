@@ -20,7 +20,7 @@ LEVELS = (
     {"delivery"},
     {"steps"},
     {"checking", "estimating", "standing", "starting"},
-    {"endpoints", "counting"},
+    {"endpoints", "counting", "comparing"},
     {"workbench"},
     {"watch", "console"},
     {"bulk"},
