@@ -5,7 +5,7 @@ READY := .venv/.ready
 BENCHMARKS := $(patsubst evals/%.py,%,$(wildcard evals/[a-z]*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test postgres storm check bench clean
+.PHONY: help demo test postgres storm check bench rivals clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -31,6 +31,11 @@ check: $(READY)  ## lint, format and types
 bench: $(READY)  ## every benchmark in evals/, one after the other
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m evals.$$name; done
 	@test -n "$(BENCHMARKS)" || echo "evals/ holds no benchmark yet"
+
+rivals:  ## an environment of their own for the libraries that evals.selection_speed and evals.learning_curve run beside ours
+	$(PYTHON) -m venv .cache/rivals
+	.cache/rivals/bin/pip install -qq -c constraints.txt small-text==1.4.1 scikit-activeml==1.0.1 scikit-learn numpy scipy pandas
+	.cache/rivals/bin/pip install -qq --no-deps modAL-python==0.4.2.1
 
 clean:  ## forget what was built and cached; .venv stays
 	rm -rf build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
