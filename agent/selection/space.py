@@ -71,7 +71,10 @@ def shown(squared: Floats, metric: str) -> Floats:
 
 
 def nearest_squared(vectors: Floats, centres: Floats) -> Floats:
-    """(m,) float32: from each of the vectors (m, d) to the nearest of the centres (c, d), squared. O(m c d) time."""
+    """(m,) float32: from each of the vectors (m, d) to the nearest of the centres (c, d), squared. O(m c d) time.
+
+    What is not a number is at 0 from everything, so that nobody goes far to look at it.
+    """
     halves = squared_lengths(centres) / 2
     closest = np.full(len(vectors), -np.inf, dtype=np.float32)  # of x.c - c.c/2, which is largest where c is nearest
     for start in range(0, len(centres), CENTRES):
@@ -79,7 +82,7 @@ def nearest_squared(vectors: Floats, centres: Floats) -> Floats:
         products = vectors @ centres[some].T
         products -= halves[some]
         np.maximum(closest, products.max(axis=1), out=closest)
-    return cast(Floats, np.maximum(squared_lengths(vectors) - 2 * closest, 0))
+    return cast(Floats, np.fmax(squared_lengths(vectors) - 2 * closest, 0))
 
 
 def nearest(vectors: Floats, centres: Floats) -> Indices:

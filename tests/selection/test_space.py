@@ -78,3 +78,35 @@ def test_reading_keeps_the_order_asked_for() -> None:
     found = space.read(lambda rows: stored[rows], np.array([7, 2, 9]))
     np.testing.assert_array_equal(found, stored[[7, 2, 9]])
     assert found.dtype == np.float32
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20), st.integers(1, 9), st.sampled_from([1, 3, 100]), st.integers(0, 99))
+def test_the_nearest_centre_agrees_with_all_pairs(n: int, known: int, at_once: int, seed: int) -> None:
+    vectors, centres = points(n, seed), points(known, seed + 1)
+    squared = ((vectors[:, None] - centres[None]) ** 2).sum(axis=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space, "CENTRES", at_once)
+        np.testing.assert_array_equal(space.nearest_squared(vectors, centres), squared.min(axis=1))
+    np.testing.assert_array_equal(space.nearest(vectors, centres), squared.argmin(axis=1))
+
+
+@given(st.integers(1, 20), st.integers(0, 99))
+def test_cosine_is_half_the_squared_distance_of_what_was_measured(n: int, seed: int) -> None:
+    vectors = points(n, seed) + np.float32(1)
+    read = space.measured(lambda rows: vectors[rows], "cosine")(np.arange(n))
+    angle = 1 - (vectors @ vectors[0]) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors[0])
+    found = space.shown(space.nearest_squared(read, read[:1]), "cosine")
+    np.testing.assert_allclose(found, angle, atol=1e-5)
+
+
+def test_a_vector_of_zeros_stays_as_it_is() -> None:
+    np.testing.assert_array_equal(
+        space.unit(np.array([[0, 0], [3, 4]], dtype=np.float32)), np.array([[0, 0], [0.6, 0.8]], dtype=np.float32)
+    )
+
+
+def test_chunks_cover_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "CHUNK", 4)
+    assert [(c.start, c.stop) for c in space.chunks(10)] == [(0, 4), (4, 8), (8, 10)]
+    assert list(space.chunks(0)) == []

@@ -30,7 +30,8 @@ class Badge(Composed):
     What is taken already counts as chosen; where nothing is, the first is the one of the longest gradient.
     For multilabel each decision is corrected by its own likelier answer; without probabilities g is the doubt.
 
-    `score` is the length of g, 0 to about 1.4: that of the gradient for vectors of length one, as the encoders' are.
+    `score` is the length of g, which is that of the gradient for vectors of length one, as the encoders' are; so the
+    pool is cut without reading its vectors.
     O(N C) time to cut the pool and O(m b (C + d)) to choose among the m candidates; O(N + m (C + d)) memory.
 
     Attributes:

@@ -137,7 +137,7 @@ class _Greedy:
         best = int(self.near.argmax())
         distance, centre = float(self.near[best]), self.points[best].copy()
         squared = self.lengths + self.lengths[best] - 2 * (self.points @ centre)
-        np.minimum(self.near, np.maximum(squared, 0), out=self.near)
+        np.minimum(self.near, np.fmax(squared, 0), out=self.near)
         self.near[best] = -1
         self.centres.append(centre)
         return int(self.held[best]), distance

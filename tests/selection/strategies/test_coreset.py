@@ -118,6 +118,14 @@ def test_few_rows_are_read_a_second_time(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(reads) <= space.CHUNK
 
 
+def test_a_vector_that_is_no_number_is_the_last_to_be_asked() -> None:
+    points = whole_numbers(40, 5)
+    points[7, 1] = np.nan
+    found = KCenter().choose(state(points, 3), 37, np.random.default_rng(0)).indices.tolist()
+    assert sorted(found) == list(range(37))
+    assert 7 not in found[:20]
+
+
 @pytest.mark.parametrize("among", ["random", "uncertain"])
 def test_a_cut_pool_still_gives_as_many_as_wanted(among: str) -> None:
     points = whole_numbers(120, 3)
