@@ -1,6 +1,7 @@
 """Rare classes: what would even out the labels is worth more, and a part of each batch looks for what is missing.
 
-Costs O(n C) beside the base: one pass over the probabilities for the scores, one for the quota. Holds a block of
+Costs O(n C) beside the base: one pass over the probabilities for the scores, one for the quota; and O(n d) while a
+class without a label is sought by its name. Holds a block of
 probabilities, and for each class short of labels as many indices as the quota has slots.
 """
 
@@ -8,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.records import Floats
 from agent.selection.seam import Choice, Indices, State, top
-from agent.selection.space import one_thread
+from agent.selection.space import chunks, one_thread, read, unit
 from agent.selection.strategies.basis import Doubles, OnBase, spread, usefulness
 from agent.selection.strategies.composed import number
 
 
 def class_counts(targets: Any, classes: int) -> Doubles:
-    """(C,) float64: how many labels each class has, a soft label counting in parts; zeros unless targets are (l, C)."""
+    """(C,) float64: how many labels each class has, a soft one in parts; zeros unless targets are (l, C)."""
     if getattr(targets, "ndim", 0) != 2 or targets.shape[1] != classes:
         return np.zeros(classes)
     return np.asarray(targets.sum(axis=0, dtype=np.float64))
@@ -52,15 +54,25 @@ def slots(counts: Doubles, size: int) -> Indices:
     return np.asarray(whole)
 
 
+class Sought(NamedTuple):
+    """A candidate that was chosen for a class: its index, the class, how likely it is of it, or how like its name."""
+
+    candidate: int
+    of_class: int
+    chance: float
+    by_name: bool
+
+
 class Likeliest:
     """The `most` likeliest candidates of one class so far, kept while blocks of probabilities go by."""
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.most, self.least = most, np.inf
         self.indices, self.chances = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
 
     def add(self, indices: Indices, chances: Floats, rng: np.random.Generator) -> None:
         """One block: indices (m,) and their probability (m,) of the class. Ties at the bar are drawn by chance."""
+        self.least = min(self.least, float(chances.min(initial=np.inf)))
         bar = self.chances[-1] if len(self.chances) == self.most else -np.inf
         over = np.flatnonzero(chances >= bar)
         if not len(over):
@@ -70,6 +82,10 @@ class Likeliest:
         kept = top(chances, self.most, rng)
         self.indices, self.chances = indices[kept], chances[kept]
 
+    def tells_apart(self) -> bool:
+        """Whether some candidate is likelier than another: the same for all says nothing of where to look."""
+        return len(self.chances) > 0 and float(self.chances[0]) > self.least
+
 
 @dataclass(frozen=True, kw_only=True)
 class Balanced(OnBase):
@@ -78,7 +94,9 @@ class Balanced(OnBase):
     score = base * sum over c of p_c * rarity_c. A batch first gives a quota to the classes that lack labels, each the
     candidates likeliest to be of it (after the class-conditional sampling of Bengar et al. 2022, "Class-Balanced
     Active Learning for Image Classification", and Attenberg and Provost 2010, "Why Label When You Can Search?");
-    the rest are the highest scores, spread as `compose` spreads them. Without class probabilities it is the base.
+    the rest are the highest scores, spread as `compose` spreads them. A class without a label, of which the student
+    can know nothing, is sought by its name and description where the job has them as vectors: the candidates of the
+    highest cosine. Without class probabilities it is the base.
 
     Attributes:
         base: gives the usefulness.
@@ -110,49 +128,68 @@ class Balanced(OnBase):
     def choose(self, state: State, size: int, rng: np.random.Generator) -> Choice:
         """`size` free candidates: the quota, class by class, then the highest scores."""
         found = self._quota(state, min(size, len(state.free())), rng)
-        indices = np.array([i for i, _, _ in found], dtype=np.int64)
+        indices = np.array([f.candidate for f in found], dtype=np.int64)
         beside = replace(state, taken=np.concatenate([state.taken, indices]))
         rest = spread(self, self.score(state), beside, size - len(found), rng)
         blank = [None] * len(rest.indices)
         told: dict[str, list[Any]] = {
-            "short_class": [c for _, c, _ in found] + blank,
-            "probability": [p for _, _, p in found] + blank,
+            "short_class": [f.of_class for f in found] + blank,
+            "probability": [None if f.by_name else f.chance for f in found] + blank,
+            "similarity_to_name": [f.chance if f.by_name else None for f in found] + blank,
         }
         told.update({name: [None] * len(found) + list(column) for name, column in rest.why.items()})
-        chances = np.array([p for _, _, p in found], dtype=np.float32)
+        chances = np.array([f.chance for f in found], dtype=np.float32)
         return Choice(np.concatenate([indices, rest.indices]), np.concatenate([chances, rest.scores]), told)
 
-    def _quota(self, state: State, size: int, rng: np.random.Generator) -> list[tuple[int, int, float]]:
-        """Index, class and its probability of each candidate chosen for a class that lacks labels; a class that
-        lacks most first."""
+    def _quota(self, state: State, size: int, rng: np.random.Generator) -> list[Sought]:
+        """The candidates chosen for classes that lack labels; a class that lacks most first."""
         if state.probabilities is None:
             return []
         counts = class_counts(state.targets, state.probabilities.shape[1])
         shares = slots(counts, int(size * self.quota))
         wanted = [int(c) for c in np.argsort(counts, kind="stable") if shares[c]]
-        pools = _likeliest(state, wanted, int(shares.sum()), rng)
-        chosen: dict[int, tuple[int, int, float]] = {}
-        for c, pool in zip(wanted, pools, strict=True):
-            fresh = [j for j, i in enumerate(pool.indices.tolist()) if i not in chosen][: shares[c]]
-            chosen.update({int(pool.indices[j]): (int(pool.indices[j]), c, float(pool.chances[j])) for j in fresh})
+        unmet = [c for c in wanted if counts[c] == 0 and state.class_vectors is not None]
+        pools = _by_name(state, unmet, int(shares.sum()), rng)
+        pools |= _by_probability(state, [c for c in wanted if c not in pools], int(shares.sum()), rng)
+        chosen: dict[int, Sought] = {}
+        for c in wanted:
+            if not pools[c].tells_apart():
+                continue
+            pairs = zip(pools[c].indices.tolist(), pools[c].chances.tolist(), strict=True)
+            fresh = [Sought(i, c, chance, c in unmet) for i, chance in pairs if i not in chosen][: shares[c]]
+            chosen.update({f.candidate: f for f in fresh})
         return list(chosen.values())
 
 
-def _likeliest(state: State, classes: list[int], most: int, rng: np.random.Generator) -> list[Likeliest]:
+def _by_probability(state: State, classes: list[int], most: int, rng: np.random.Generator) -> dict[int, Likeliest]:
     """For each of the classes its likeliest free candidates, best first, found in one pass."""
-    pools = [Likeliest(most) for _ in classes]
+    pools = {c: Likeliest(most) for c in classes}
     if not classes or state.probabilities is None:
         return pools
-    for rows, p in _free_blocks(state):
-        for c, pool in zip(classes, pools, strict=True):
-            pool.add(rows, p[:, c], rng)
+    open_ = _open(state)
+    for block in state.blocks():
+        rows = np.flatnonzero(open_[block])
+        p = np.asarray(state.probabilities[block], dtype=np.float32)[rows]
+        for c, pool in pools.items():
+            pool.add(rows + block.start, p[:, c], rng)
     return pools
 
 
-def _free_blocks(state: State) -> Iterable[tuple[Indices, Floats]]:
-    assert state.probabilities is not None
+def _by_name(state: State, classes: list[int], most: int, rng: np.random.Generator) -> dict[int, Likeliest]:
+    """For each of the classes the free candidates most like its name and description, found in one pass."""
+    pools = {c: Likeliest(most) for c in classes}
+    if not classes or state.class_vectors is None:
+        return pools
+    free, names = state.free(), state.class_vectors[classes]
+    with one_thread():
+        for chunk in chunks(len(free)):
+            near = unit(read(state.vectors, state.candidates[free[chunk]])) @ names.T
+            for j, pool in enumerate(pools.values()):
+                pool.add(free[chunk], near[:, j], rng)
+    return pools
+
+
+def _open(state: State) -> npt.NDArray[np.bool_]:
     open_ = np.ones(len(state.candidates), dtype=bool)
     open_[state.taken] = False
-    for block in state.blocks():
-        rows = np.flatnonzero(open_[block])
-        yield rows + block.start, np.asarray(state.probabilities[block], dtype=np.float32)[rows]
+    return open_

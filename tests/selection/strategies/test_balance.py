@@ -105,10 +105,34 @@ def test_half_of_a_batch_goes_to_the_likeliest_of_the_class_that_is_short() -> N
 
 
 def test_a_text_that_two_classes_want_is_asked_once() -> None:
-    p = np.tile(np.float32([0.5, 0.25, 0.25]), (12, 1))
+    p = np.stack([np.linspace(0.9, 0.1, 12), np.linspace(0.05, 0.45, 12), np.linspace(0.05, 0.45, 12)], axis=1)
+    p = p.astype(np.float32)
     given_state = replace(state(p, [90, 0, 0]), taken=np.arange(4))
     batch = Balanced(quota=1).choose(given_state, 8, np.random.default_rng(0))
     assert sorted(batch.indices.tolist()) == list(range(4, 12))
+
+
+def test_a_probability_that_is_the_same_for_all_gets_no_quota() -> None:
+    p = np.tile(np.float32([0.5, 0.3, 0.2]), (30, 1))
+    batch = Balanced().choose(state(p, [9, 9, 0]), 10, np.random.default_rng(0))
+    assert len(batch.indices) == 10
+    assert set(batch.why["short_class"]) == {None}
+
+
+def test_a_class_without_a_label_is_sought_by_its_name() -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(3), 300).astype(np.float32)
+    names = np.eye(3, 4, dtype=np.float32)
+    given_state = replace(state(p, [20, 5, 0]), class_vectors=names, taken=np.arange(7))
+    batch = Balanced(quota=0.4).choose(given_state, 10, np.random.default_rng(0))
+    points = given_state.vectors(np.arange(300))
+    near = points[:, 2] / np.linalg.norm(points, axis=1)
+    near[:7] = -2
+    expected = np.argsort(-near)[:3]
+    assert batch.why["short_class"][:4] == [2, 2, 2, 1]
+    assert batch.indices[:3].tolist() == expected.tolist()
+    np.testing.assert_allclose(batch.why["similarity_to_name"][:3], near[expected], rtol=1e-5)
+    assert batch.why["similarity_to_name"][3:] == [None] * 7
+    assert batch.why["probability"][3] is not None
 
 
 def found_of_the_rare(strategy: Strategy, seed: int) -> int:
