@@ -6,13 +6,26 @@
 from collections.abc import Callable
 
 from agent.selection.seam import Strategy
+from agent.selection.strategies.anchors import Anchored
+from agent.selection.strategies.badge import Badge
 from agent.selection.strategies.balance import Balanced
 from agent.selection.strategies.bandit import Bandit
+from agent.selection.strategies.bayesian import Bald, Epig
+from agent.selection.strategies.cluster_margin import ClusterMargin
+from agent.selection.strategies.committee import Committee
+from agent.selection.strategies.contrastive import Contrastive
+from agent.selection.strategies.coreset import KCenter
+from agent.selection.strategies.density import Density
+from agent.selection.strategies.difficulty import ExpectedError
 from agent.selection.strategies.fusion import Adaptive
+from agent.selection.strategies.kmeans import KMeans
 from agent.selection.strategies.knowledge import Knowledge
 from agent.selection.strategies.power import Power
 from agent.selection.strategies.priced import Priced
+from agent.selection.strategies.probcover import ProbCover
+from agent.selection.strategies.reduction import ErrorReduction
 from agent.selection.strategies.trusted import Trusted
+from agent.selection.strategies.typical import TypiClust
 from agent.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin, Random
 
 ALL: tuple[Callable[..., Strategy], ...] = (
@@ -20,6 +33,20 @@ ALL: tuple[Callable[..., Strategy], ...] = (
     LeastConfidence,
     Margin,
     Entropy,
+    Committee,
+    Bald,
+    Epig,
+    ExpectedError,
+    ErrorReduction,
+    KCenter,
+    KMeans,
+    Density,
+    Badge,
+    ClusterMargin,
+    Contrastive,
+    TypiClust,
+    ProbCover,
+    Anchored,
     Knowledge,
     Power,
     Balanced,
@@ -32,14 +59,28 @@ ALL: tuple[Callable[..., Strategy], ...] = (
 __all__ = [
     "ALL",
     "Adaptive",
+    "Anchored",
+    "Badge",
     "Balanced",
+    "Bald",
     "Bandit",
+    "ClusterMargin",
+    "Committee",
+    "Contrastive",
+    "Density",
     "Entropy",
+    "Epig",
+    "ErrorReduction",
+    "ExpectedError",
+    "KCenter",
+    "KMeans",
     "Knowledge",
     "LeastConfidence",
     "Margin",
     "Power",
     "Priced",
+    "ProbCover",
     "Random",
     "Trusted",
+    "TypiClust",
 ]

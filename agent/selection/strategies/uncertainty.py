@@ -22,7 +22,7 @@ OVER = ("mean", "max", "sum")
 
 
 def margins(p: Floats) -> Floats:
-    """1 minus the lead of the largest of each row over the second: p (m, C) float32 to (m,). One pass over columns."""
+    """1 minus the lead of the largest of each row over the second: p (m, C) float32 to (m,). One pass."""
     first = p[:, 0].copy()
     second, lower = np.zeros_like(first), np.empty_like(first)
     for column in p.T[1:]:
@@ -108,7 +108,7 @@ class LeastConfidence(_Uncertain):
         first = p[:, 0].copy()
         for column in p.T[1:]:  # numpy's own max of short rows takes three times as long
             np.maximum(first, column, out=first)
-        return cast(Floats, 1 - first)
+        return 1 - first
 
 
 @dataclass(frozen=True, kw_only=True)
