@@ -14,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from agent import steps
 from agent.errors import DataError
+from agent.job import Job
 from agent.pool.knowledge import Graph, Mentions, read_graph, split
 from agent.workbench import Workbench
 from tests.pool.making import job, pool_of, write_csv, write_jsonl
+from tests.whole.jobs import WORDS, write_job
 
 
 def graph(folder: Path, *rows: str) -> Graph:
@@ -245,3 +248,17 @@ KNOWS = {"knowledge": "graph.txt"}
 
 def test_a_job_without_a_graph_has_none(tmp_path: Path) -> None:
     assert Workbench(job(tmp_path)).mentions is None
+
+
+def test_a_round_of_a_job_covers_the_graph(tmp_path: Path) -> None:
+    changes = {"selection__strategy": "knowledge", "selection__knowledge": "words.txt", "selection__batch": 6}
+    path = write_job(tmp_path, pool=60, oracle__base_url="http://127.0.0.1:9/v1", data__gold=None, **changes)
+    (tmp_path / "words.txt").write_text("\n".join(w for words in WORDS.values() for w in words), encoding="utf-8")
+    with Workbench(Job.load(path)) as bench:
+        bench.own()
+        picks = steps.select(bench, 1, affordable=100)
+    chosen = [p for p in picks if p.slice == "unsure"]
+    covers = [name for p in chosen for name in p.why["covers"]]
+    assert (len(picks), len(chosen)) == (6, 5)
+    assert 8 < len(covers) == len(set(covers))
+    assert not {w for p in picks if p.slice == "random" for w in split(p.text)} & set(covers)
