@@ -29,6 +29,8 @@ COLUMNS = {
     "round": "the round in which the text was picked",
     "slice": "why it was picked: `cold`, `unsure`, `uncovered`, `random`",
     "inclusion_probability": "the chance with which it was picked, where chance decided",
+    "score": "what selection gave the text when it was picked; `slice` and `why` say which score",
+    "why": "what selection noted of its choice, as JSON: strategy, rank, group, distance and the like",
     "route": "`accepted`, `person`, `seed`, or `waiting`: the label is a suggestion that a person has not confirmed",
     "review_probability": "the chance with which a person was asked about it",
     "created_at": "when the label was given, UTC",

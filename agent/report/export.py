@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from agent.errors import DataError
 from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
-from agent.report.sums import known
+from agent.report.sums import as_json, known
 from agent.report.writers import WRITERS, Row, Writer, schema
 from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task
@@ -144,6 +145,8 @@ class _Kept:
             "round": pick and pick.round,
             "slice": pick and pick.slice,
             "inclusion_probability": pick and pick.probability,
+            "score": pick and known(pick.score),
+            "why": None if pick is None else _why(pick),
             "route": standing(label, route) if label is not None else _waits(route),
             "review_probability": route and route.probability,
             "created_at": label and label.created_at,
@@ -159,6 +162,11 @@ class _Kept:
         if not label.probabilities:
             return None
         return {n: known(label.probabilities.get(n)) for n in self.task.names or label.probabilities}
+
+
+def _why(pick: PickRow) -> str:
+    """What selection noted of its choice, as JSON; a number that JSON cannot hold is null."""
+    return _valid(json.dumps(as_json(pick.why), ensure_ascii=False, allow_nan=False))
 
 
 def _waits(route: RouteRow | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from agent.records import MicroDollars
 from agent.report.explained import Picked
 from agent.report.outlook import Outlook
-from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved, known
+from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved, as_json, known
 
 FORMAT = 1
 UNITS = {"money": "micro-dollars", "time": "UTC", "price": "dollars per million tokens, or per GPU-hour"}
@@ -278,19 +278,8 @@ class Findings:
     def as_json(self) -> dict[str, Any]:
         """Plain JSON: the same names, what is not finite as null. Money is in micro-dollars."""
         data: dict[str, Any] = {"format": FORMAT, "units": UNITS}
-        data |= _plain(asdict(self))
+        data |= as_json(asdict(self))
         for name, gain in (("gain", self.gain), ("gain_dollars", self.gain_dollars)):
             if gain is not None:
                 data[name]["verdict"] = gain.verdict
         return data
-
-
-def _plain(value: Any) -> Any:
-    """`value` as what JSON can hold."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return known(value)
-    return value if value is None or isinstance(value, str | int | bool) else str(value)

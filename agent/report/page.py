@@ -45,6 +45,8 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "points": wording.points,
     "dollars": wording.dollars,
     "dollars_each": wording.dollars_each,
+    "sum": wording.round_dollars,
+    "share": wording.share,
     "decimal": wording.decimal,
     "seconds": wording.seconds,
     "minutes": wording.minutes,

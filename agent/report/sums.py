@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.records import MicroDollars, Usage
 
@@ -17,6 +18,17 @@ def known(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
+
+
+def as_json(value: Any) -> Any:
+    """`value` as what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(k): as_json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(v) for v in value]
+    if isinstance(value, float):
+        return known(value)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from agent.report.findings import Estimate, Findings, Model
+from agent.report.comparison import gain_of
+from agent.report.findings import Estimate, Findings, Gain, Model
 from agent.report.sums import known
-from agent.report.wording import against, count, decimal, dollars, percent, plain, points, stopped
+from agent.report.wording import against, count, decimal, dollars, percent, plain, points, round_dollars, stopped
 
 TITLES = {
     "oracle": "oracle",
@@ -48,7 +49,12 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     for model in findings.models:
         _model(table, model)
     said = stopped(findings.stop) if findings.stop else "it did not: the run was interrupted or goes on"
-    return Group(table, Text(), line("why it stopped", said), line("selection", _gain(findings)))
+    lines = [line("why it stopped", said), line("selection", _gain(findings.gain))]
+    if findings.gain_dollars is not None:
+        lines.append(line("same money", _gain(findings.gain_dollars)))
+    if findings.bought:
+        lines += [line("more money", told) for told in _outlook(findings)]
+    return Group(table, Text(), *lines)
 
 
 def line(head: str, said: str) -> Text:
@@ -70,17 +76,13 @@ def triaged(accepted: int, people: int, failed: int, waiting: int) -> Text:
 
 def student(figures: Mapping[str, Any]) -> Text:
     """A round's figures: `student  accuracy 91.3 % (89.0 % to 93.0 %), ...`."""
-    whole, chance = (
-        Estimate.of(figures, ends="accuracy_"),
-        Estimate.of(figures, "accuracy_random", "accuracy_random_"),
-    )
+    whole, held = Estimate.of(figures, ends="accuracy_"), gain_of(figures, "labels")
     said = []
     if whole is not None:
         said.append(f"{_metric(whole.metric)} {_estimate(whole)}, {against(whole.measured_on)}")
-    if chance is not None and (equal := known(figures.get("selected_equal"))) is not None:
-        each = known(figures.get("equal_labels"))
-        head = f"with {count(each)} labels each" if each else "with equally many labels"
-        said.append(f"{head}: {percent(equal)} selected, {percent(chance.value)} at random")
+    if held is not None:
+        each = f"with {count(held.labels)} labels each"
+        said.append(f"{each}: {percent(held.selected)} selected, {percent(held.random)} at random")
     if (kappa := known(figures.get("kappa"))) is not None:
         said.append(f"kappa {decimal(kappa)}")
     return line("student", " · ".join(said) or "not measured: no gold set, and too few labels on the random slice")
@@ -118,13 +120,18 @@ def _ambiguous(findings: Findings) -> str:
     return f"{dollars(findings.money.ambiguous)} of it ambiguous" if n else "none of it ambiguous"
 
 
-def _gain(findings: Findings) -> str:
+def _gain(g: Gain | None) -> str:
     """Law 4 in a line."""
-    g = findings.gain
     if g is None:
         return "not compared with chance: no round taught a student by the random slice alone"
     ends = f" (95 %: {points(g.lo)} to {points(g.hi)})" if g.lo is not None and g.hi is not None else ""
-    with_labels = f"{points(g.difference)} points over chance with {count(g.labels)} labels{ends}"
+    if g.dollars is not None:
+        random = count(g.random_labels or 0)
+        some = f"{count(g.labels)} labels against {random} random ones for {dollars(g.dollars)} each"
+    else:
+        some = f"{count(g.labels)} labels" + (" each" if g.paired else "")
+    on = f", on the same {count(g.n)} texts" if g.paired and g.n is not None else ""
+    with_labels = f"{points(g.difference)} points over chance with {some}{ends}{on}"
     verdicts = {
         "better": f"bought {with_labels}",
         "worse": f"cost: {with_labels}; random picks would have done better",
@@ -132,3 +139,22 @@ def _gain(findings: Findings) -> str:
         "unknown": f"{with_labels}; without an interval this proves nothing",
     }
     return verdicts[g.verdict]
+
+
+def _outlook(findings: Findings) -> list[str]:
+    """What more money would have bought, a line a sum."""
+    ahead = findings.outlook
+    if not ahead.prospects:
+        return [f"what it would have bought cannot be told yet: {ahead.why_not or 'no round has finished'}"]
+    lines: list[str] = []
+    for p in ahead.prospects:
+        again = " (as much again)" if p.dollars == findings.money.spent else ""
+        paid = f"the whole rest of the pool, {count(p.labels)} texts" if p.whole_pool else f"{count(p.labels)} labels"
+        far = ", far beyond what was measured" if p.far else ""
+        lines.append(
+            f"the next {round_dollars(p.dollars)}{again} would have bought {points(p.gain)} points "
+            f"(95 %: {points(p.lo)} to {points(p.hi)}{far}): {paid}"
+        )
+        if p.whole_pool:
+            break  # a larger sum buys the same
+    return lines

@@ -31,6 +31,8 @@ REASONS = {
 STOPPED = {
     "budget": "The budget is used up: the next question might have passed the cap.",
     "pool": "Every text of the pool has been asked.",
+    "target_accuracy": "The student is surely as good as the job asked for.",
+    "gain_per_dollar": "The next dollar is expected to buy too little.",
     "agreement": "Successive students agree: more labels change little.",
     "kappa": "Successive students agree: more labels change little.",
     "max_labels": "The job’s limit of labels is reached.",
@@ -71,6 +73,11 @@ def dollars(micro: float) -> str:
     return f"{sign}${size / 1e6:,.{2 if size >= 1_000_000_000 else 4}f}"
 
 
+def round_dollars(micro: float) -> str:
+    """A sum that somebody named: `$100`; what is no whole number of dollars as `dollars` writes it."""
+    return f"${micro / 1e6:,.0f}" if micro and micro % 1_000_000 == 0 else dollars(micro)
+
+
 def dollars_each(micro: float) -> str:
     """Micro-dollars that one of many things costs, to three digits that count: `$0.0000359`, `$0.0214`, `$1.83`."""
     size = abs(micro) / 1e6
@@ -99,6 +106,11 @@ def percent(share: float, decimals: int = 1) -> str:
     if 0 < share < step / 200:
         return f"<{NARROW_SPACE}{step:.{decimals}f}{NARROW_SPACE}%"
     return f"{100 * share:.{decimals}f}{NARROW_SPACE}%"
+
+
+def share(chance: float) -> str:
+    """A chance that may be small, to two digits that count: `12 %`, `0.031 %`."""
+    return f"{100 * chance:.2g}{NARROW_SPACE}%" if 0 < chance < 0.1 else percent(chance, 0)
 
 
 def points(difference: float) -> str:

@@ -51,6 +51,8 @@ def schema(names: Sequence[str], several: bool) -> pa.Schema:
         "round": pa.int64(),
         "slice": pa.string(),
         "inclusion_probability": pa.float64(),
+        "score": pa.float64(),
+        "why": pa.string(),
         "route": pa.string(),
         "review_probability": pa.float64(),
         "created_at": TIME,

@@ -95,7 +95,7 @@ def _group(why: Mapping[str, Any]) -> str:
     number, held = _whole(why.get("cluster")), _whole(why.get("labelled_in_cluster"))
     for name, of in (("cluster_size", ""), ("cluster_on_shortlist", " on the shortlist")):
         if (size := _whole(why.get(name))) is not None:
-            said = f"a group of {size:,}" + (" similar texts" if size != 1 else "") + of
+            said = f"a group of {size:,}{of}"
             said += "" if number is None else f" (number {number})"
             return said + ("" if held is None else f", {held:,} of them labelled before")
     return "" if number is None else f"group {number}"

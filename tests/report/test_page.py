@@ -162,7 +162,7 @@ def test_no_text_at_all_breaks_the_page(text: str) -> None:
     )
     html = page(findings)
     tags = [tag for tag, _ in Seen(html).tags]
-    assert tags.count("section") == 9
+    assert tags.count("section") == 10
     assert html.rstrip().endswith("</html>")
     html.encode("utf-8")
 

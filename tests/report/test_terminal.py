@@ -48,7 +48,8 @@ def test_lines_of_a_round() -> None:
     assert "round 7   picked 80 (70 unsure, 10 at random)" in shown(picked(7, {"unsure": 70, "random": 10}))
     assert "88 accepted · 12 for people (queue: 57)" in shown(triaged(88, 12, 0, 57))
     figures = {"accuracy": 0.913, "accuracy_lo": 0.89, "accuracy_hi": 0.93, "measured_on": "gold",
-               "accuracy_random": 0.871, "selected_equal": 0.9, "kappa": 0.98}  # fmt: skip
+               "kappa": 0.98, "beside": {"labels": {"selected_labels": 30, "random_labels": 30, "selected": 0.9,
+                                                    "random": 0.871, "difference": 0.029}}}  # fmt: skip
     said = shown(student(figures))
     assert "91.3" in said
     assert "87.1" in said

@@ -97,7 +97,7 @@ def test_triages_words_become_sentences(reason: str, sentence: str) -> None:
         ("uncovered", {"distance": 0.4213, "rank": 3, "of": 700},
          "Picked in round 2 because nothing like it had been labelled yet (distance 0.421)."),
         ("cold", {"strategy": "typical", "typicality": 2.5, "cluster_size": 12, "clusters": 9},
-         "Picked in round 2 because it is typical of a group of similar texts (a group of 12 similar texts)."),
+         "Picked in round 2 because it is typical of a group of similar texts (a group of 12)."),
         ("random", {"drawn": 20, "rank": 3, "of": 700},
          "Picked in round 2 because it was drawn at random (20 of 700, a chance of 2.86 % each)."),
         ("unsure", {"strategy": "knowledge", "rank": 1, "of": 9, "covers": ["Bonn", "Ulm", "Hof", "Gera"]},

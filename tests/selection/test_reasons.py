@@ -37,7 +37,7 @@ KEYS = st.sampled_from(
         ("unsure", {"strategy": "bandit", "arm": "k_center", "arm_mean": 0.25, "distance": 0.5}, None,
          "nothing near it had been labelled yet (the turn of k_center, expected reward 0.25, distance 0.5)"),
         ("unsure", {"strategy": "typiclust", "cluster": 3, "cluster_size": 40, "labelled_in_cluster": 2}, None,
-         ("it is typical of a group of similar texts that has few labels (a group of 40 similar texts (number 3), "
+         ("it is typical of a group of similar texts that has few labels (a group of 40 (number 3), "
          "2 of them labelled before)")),
         ("unsure", {"strategy": "balanced", "short_class": "loan", "probability": 0.31}, None,
          "it may belong to a class that has few labels (class loan with probability 0.31)"),
