@@ -4,7 +4,7 @@
 
 Whole jobs on the 1,191 sentences of wikigold (train): which kinds of names (person, organisation, place, other) does
 a sentence hold? A scripted server answers with the truth, which the data's own tags give. The file has 300 of the
-1,774 names that are tagged there, drawn anew for each seed; a second part takes all of them. An entity counts as
+1,771 names that are tagged there, drawn anew for each seed; a second part takes all of them. An entity counts as
 covered where the *tags* name it in a labelled sentence, so the matcher of the product is not its own judge.
 
 Needs the data set wikigold (`../shared/data`, or LABELWRIGHT_SHARED).
