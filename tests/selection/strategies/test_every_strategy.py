@@ -108,7 +108,7 @@ def test_a_batch_is_whole_in_every_state(given: State, name: str) -> None:
     scores = np.asarray(find_strategy(name).score(given))
     assert scores.shape == given.candidates.shape
     assert np.isfinite(scores).all()
-    for size, share in ((1, 0.0), (7, 0.2), (10_000, 0.2), (10_000, 0.0)):
+    for size, share in ((1, 0.0), (7, 0.2), (10_000, 0.2)):
         checked(compose(given, find_strategy(name), size, share, np.random.default_rng(1)), given, size)
 
 
@@ -132,13 +132,13 @@ def test_what_is_taken_is_never_chosen(given: State, name: str) -> None:
 @pytest.mark.parametrize("name", list(STRATEGIES))
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_the_same_seed_gives_the_same_batch_on_one_and_two_threads(name: str, multilabel: bool) -> None:
-    given, batches, scores = state(1500, 150, 4, multilabel=multilabel), [], []
-    for threads in (1, 2, 1):
+    given, batches, scores = state(800, 100, 4, multilabel=multilabel), [], []
+    for threads in (1, 2):
         with threadpool_limits(limits=threads):
             scores.append(find_strategy(name).score(given))
-            batches.append(compose(given, find_strategy(name), 40, 0.2, np.random.default_rng(3)))
+            batches.append(compose(given, find_strategy(name), 30, 0.2, np.random.default_rng(3)))
     np.testing.assert_array_equal(scores[0], scores[1])
-    assert batches[0] == batches[1] == batches[2]
+    assert batches[0] == batches[1]
 
 
 @pytest.mark.parametrize("name", list(STRATEGIES))
