@@ -132,8 +132,9 @@ def _telling(state: State) -> Indices:
         return nobody
     if not len(state.foreseen):
         return nobody
-    kept = np.flatnonzero(np.ptp(state.foreseen, axis=1) > 1e-6)  # the same for all classes: it could not say
     width = np.shape(state.foreseen)[1]
+    unsaid = 0.5 if state.multilabel else 1 / width  # of all classes alike: the student could not say
+    kept = np.flatnonzero(np.abs(state.foreseen - unsaid).max(axis=1) > 1e-6)
     most = max(1, NUMBERS // (width + FEATURES + 1) // (width if state.multilabel else 1))
     return np.sort(state.rng(1).choice(kept, most, replace=False)) if len(kept) > most else kept
 
