@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from agent.errors import DataError
-from agent.records import Label, Source, TextId
+from agent.records import Label, Pick, Source, TextId
 from agent.report.export import FORMATS, PoolRow, export
 from agent.store import Store
 from tests.report import a_job
@@ -220,3 +220,13 @@ def test_memory_does_not_grow_with_the_pool(done: Store, tmp_path: Path, monkeyp
 
 def test_formats_are_those_that_the_command_names() -> None:
     assert FORMATS == ("parquet", "csv", "jsonl", "datasets")
+
+
+def test_every_label_carries_why_its_text_was_picked(done: Store, tmp_path: Path) -> None:
+    why = {"strategy": "mine", "rank": 3, "near": [0.5, float("nan")], "covers": ["Ulm"]}
+    done.add_picks(a_job.JOB, 9, [Pick(TextId("late"), 70, "unsure", 0.25, None, why)], {TextId("late"): "late"})
+    a_job.give(done, "late", "card", 0.9)
+    export(done, a_job.JOB, a_job.task(), [*pool(), ("late", "late", TextId("late"))], tmp_path, ["parquet", "jsonl"])
+    rows = frame(tmp_path).set_index("id")
+    assert json.loads(rows.loc["late"].why) == {**why, "near": [0.5, None]}
+    assert (rows.loc["late"].score, rows.loc["row-0"].score, rows.loc["row-0"].why) == (0.25, 0.5, "{}")

@@ -288,3 +288,34 @@ def test_findings_hold_no_figure_twice_under_two_names() -> None:
     assert data["format"] == 1
     assert data["units"]["money"] == "micro-dollars"
     assert set(data) - {"format", "units"} == set(Findings.__dataclass_fields__)
+
+
+def test_the_page_says_what_more_money_would_have_bought_and_why_it_cannot_tell() -> None:
+    said = Seen(page(sample.news())).text
+    assert "(as much again) would pay for the whole rest of the pool, 456 texts: +1.2 points" in said
+    assert "the next $100 no more than that, since the pool ends there" in said
+    said = Seen(page(sample.banking())).text
+    assert "cannot be told yet: 3 rounds were measured alike, and a learning curve needs 4." in said
+
+
+def test_the_same_dollars_are_compared_as_well_as_the_same_labels() -> None:
+    said = Seen(page(sample.news())).text
+    assert "With 108 labels each" in said
+    assert "For the same $0.0028 , 101 chosen labels taught a student that cannot be told apart" in said
+    assert "alone is right on 31 , the other alone on 18 (McNemar’s exact test, p = 0.085 )" in said
+
+
+def test_every_slice_says_why_and_examples_say_it_in_words() -> None:
+    said = Seen(page(sample.news())).text
+    assert "it is typical of a group of similar texts cold 40 40 $0.0014 chosen, not drawn" in said
+    assert "1 % to 2.5 %" in said
+    assert "Chosen by margin ( 394 ), typical ( 40 )." in said
+    assert "the small model was unsure here (rank 2 of 812 by margin, a group of 4)" in said
+
+
+def test_weights_that_make_up_for_choosing_are_told_with_what_they_cost() -> None:
+    news = sample.news()
+    last = replace(news.rounds[-1], clipped=3, effective=212.4)
+    said = Seen(page(replace(news, rounds=(*news.rounds[:-1], last)))).text
+    assert "worth 212 that weigh alike; 3 weights were cut down" in said
+    assert "selection.unbiased" not in Seen(page(replace(news, settings={}))).text

@@ -55,3 +55,12 @@ def test_lines_of_a_round() -> None:
     assert "87.1" in said
     assert "kappa 0.980" in said
     assert "not measured" in shown(student({"accuracy": float("nan")}))
+
+
+def test_the_end_says_what_the_same_and_more_money_would_have_bought() -> None:
+    said = " ".join(shown(final_table(sample.news())).split())
+    assert "+1.8 points over chance with 101 labels against 108 random ones for $0.0028 each" in said
+    assert "on the same 400 texts" in said
+    assert "the next $0.0189 (as much again) would have bought +1.2 points (95 %: +0.3 to +2.6)" in said
+    said = " ".join(shown(final_table(sample.banking())).split())
+    assert "cannot be told yet: 3 rounds were measured alike" in said

@@ -95,3 +95,20 @@ def test_what_one_of_many_costs_keeps_three_digits_that_count() -> None:
 
 def test_seconds_of_people_read_as_minutes() -> None:
     assert [minutes(s) for s in (0, 3, 204, 743, 400_000)] == ["0", "0.1", "3.4", "12", "6,667"]
+
+
+def test_a_small_chance_keeps_the_digits_that_count() -> None:
+    from agent.report.wording import round_dollars, share
+
+    assert [plain_space(share(p)) for p in (0.5, 0.025, 0.00031, 0.0, 1.0)] == [
+        "50 %",
+        "2.5 %",
+        "0.031 %",
+        "0 %",
+        "100 %",
+    ]
+    assert [round_dollars(m) for m in (100_000_000, 2_000_000, 18_900, 0)] == ["$100", "$2", "$0.0189", "$0"]
+
+
+def plain_space(said: str) -> str:
+    return said.replace("\u202f", " ")

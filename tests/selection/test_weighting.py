@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.selection.weighting import batch_lure, clip, lure
+from agent.selection.weighting import batch_lure, clip, drawn, lure
 
 CHANCES = st.lists(st.floats(0.01, 1.0), min_size=1, max_size=12)
 
@@ -141,3 +141,27 @@ def test_clipped_weights_have_the_mean_one_and_are_told(weights: list[float]) ->
 
 def test_weights_that_are_all_nothing_are_all_one() -> None:
     assert clip(np.zeros(3)).values.tolist() == [1, 1, 1]
+
+
+def test_shares_of_the_first_draw_become_the_chances_of_every_draw() -> None:
+    weights = np.array([5.0, 1.0, 3.0, 1.0])
+    share = weights / weights.sum()
+    for order in itertools.permutations(range(4), 3):
+        picks = [(1, "random", 0.2, {"strategy": "power", "drawn": 1})]
+        picks += [(1, "unsure", None, {"strategy": "power", "chance_of_first_draw": float(share[i])}) for i in order]
+        groups, chances = drawn(picks)
+        left, expected = list(range(4)), []
+        for i in order:
+            expected.append(weights[i] / weights[left].sum())
+            left.remove(i)
+        assert groups.tolist() == [0, 1, 2, 3]
+        assert chances.tolist() == pytest.approx([0.2, *expected])
+
+
+def test_what_was_drawn_together_is_one_group_and_what_was_chosen_has_no_chance() -> None:
+    cold = [(0, "random", 0.5, {}), (0, "random", 0.5, {}), (0, "cold", None, {"typicality": 2.0})]
+    first = [(1, "random", 0.1, {}), (1, "unsure", None, {"strategy": "margin"}), (1, "unsure", None, {})]
+    groups, chances = drawn([*cold, *first])
+    assert groups.tolist() == [0, 0, 1, 2, 3, 3]
+    assert np.isnan(chances).tolist() == [False, False, True, False, True, True]
+    assert drawn([])[0].tolist() == []
