@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from agent.records import Floats, Rows
 from agent.selection import cold_start, coldstart
+from agent.selection.coldstart import most_like, zero_shot
 
 CENTRES = np.eye(6, dtype=np.float32) * 20
 
@@ -89,3 +90,64 @@ def test_ten_million_rows_are_sampled_and_never_read_whole(monkeypatch: pytest.M
     assert sum(len(r) for r in asked) == 500
     assert all((np.diff(r) > 0).all() for r in asked)
     assert peak < 200e6  # the indices of the candidates themselves are 80 MB
+
+
+def test_zero_shot_is_a_softmax_over_the_cosines_to_the_classes() -> None:
+    rng = np.random.default_rng(0)
+    texts, names = rng.normal(size=(7, 5)).astype(np.float32), rng.normal(size=(3, 5)).astype(np.float32)
+    found = zero_shot(texts, names, 0.1)
+    for text, row in zip(texts, found, strict=True):
+        cosines = np.array([text @ name / np.linalg.norm(text) / np.linalg.norm(name) for name in names])
+        np.testing.assert_allclose(row, np.exp(cosines / 0.1) / np.exp(cosines / 0.1).sum(), rtol=1e-4)
+    assert found.dtype == np.float32
+    assert zero_shot(texts[:0], names).shape == (0, 3)
+    assert np.isfinite(zero_shot(np.zeros((2, 5), dtype=np.float32), names, 1e-6)).all()
+    with pytest.raises(ValueError, match="above 0"):
+        zero_shot(texts, names, 0)
+
+
+def test_a_class_that_typicality_would_pass_over_is_met_by_its_name() -> None:
+    points = np.concatenate([six_topics(100), CENTRES[:1] * 0.5 + CENTRES[1:2] * 0.5 + np.eye(6)[4:5] * 6])
+    points = points.astype(np.float32)
+    names = np.concatenate([CENTRES, points[-1:]])  # the seventh class has a single text in the pool
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        batch = cold_start(np.arange(601), lambda r: points[r], 14, 0, rng, class_vectors=names)
+        told = [c for c in batch if c.why["strategy"] == "zero_shot"]
+        assert len({c.row for c in batch}) == 14
+        assert sorted(c.why["class"] for c in told) == list(range(7))
+        assert {(c.why["class"], c.row % 6) for c in told if c.why["class"] < 6} == {(i, i) for i in range(6)}
+        assert [c.row for c in told if c.why["class"] == 6] == [600]
+        assert Counter(c.slice for c in batch) == {"cold": 14}
+
+
+def test_a_generic_text_does_not_win_every_class() -> None:
+    names = np.eye(4, dtype=np.float32)
+    generic = np.ones((1, 4), dtype=np.float32) / 2  # cosine 0.5 to each
+    faint = np.eye(4, 8, dtype=np.float32) * 0.4 + np.eye(4, 8, 4, dtype=np.float32) * 0.92  # cosine 0.4 to one
+    texts = np.concatenate([np.pad(generic, ((0, 0), (0, 4))), faint])
+    likeness = zero_shot(texts, np.pad(names, ((0, 0), (0, 4))))
+    found, classes = most_like(likeness, np.ones(5, dtype=np.float32), 4)
+    assert 0 not in found
+    assert sorted(classes.tolist()) == [0, 1, 2, 3]
+
+
+def test_of_texts_as_like_a_class_the_most_typical_is_taken_and_turns_go_round() -> None:
+    likeness = np.array([[0.99, 0.01], [0.98, 0.02], [0.2, 0.8], [0.97, 0.03]], dtype=np.float32)
+    texts, classes = most_like(likeness, np.array([3, 1, 1, 2], dtype=np.float32), 4)
+    assert texts.tolist() == [1, 2, 3, 0]
+    assert classes.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 5), (1, 5), (3, 5), (40, 20), (40, 1)])
+@pytest.mark.parametrize("classes", [0, 1, 50])
+def test_sizes_are_exact_with_the_classes_names_too(n: int, size: int, classes: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    names = np.random.default_rng(1).normal(size=(classes, 3)).astype(np.float32)
+    batches = [
+        cold_start(np.arange(n), lambda r: points[r], size, 0.2, np.random.default_rng(0), class_vectors=names)
+        for _ in range(2)
+    ]
+    assert batches[0] == batches[1]
+    assert len({c.row for c in batches[0]}) == len(batches[0]) == min(n, size)
+    json.dumps([dict(c.why) for c in batches[0]], allow_nan=False)
