@@ -1,9 +1,9 @@
 """One measurement in a process of its own, its memory watched from outside.
 
-The process prints `ready` when everything is imported and opened, waits for a line, works, and prints one line of
-JSON. What is watched is anonymous memory (RssAnon of Linux): pages of a mapped file are the system's cache, which it
-drops when it needs the room. The peak is that of samples 5 ms apart, taken by another process, so that no lock hides
-one.
+The process prints `ready` when everything is imported, waits for a line, works, and prints a line of JSON each time it
+has done so; the last one counts. What is watched is anonymous memory (RssAnon of Linux): pages of a mapped file are
+the system's cache, which it drops when it needs the room. The peak is that of samples 5 ms apart, taken by another
+process, so that no lock hides one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Found:
     """What came of it.
 
     Attributes:
-        said: the line of JSON; empty where there was none.
+        said: the last line of JSON; empty where there was none.
         megabytes: the most anonymous memory while it worked, beyond what it had when it was ready.
         trouble: why there is no figure, or empty.
     """
@@ -55,8 +55,8 @@ def apart(command: Sequence[object], limit_s: float) -> Found:
         output, errors = process.communicate("go\n", timeout=limit_s)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
-        return Found({}, watch.stop(), f"> {limit_s:.0f} s")
+        done = process.communicate()[0].splitlines()  # whole lines: each was written at once
+        return Found(json.loads(done[-1]), watch.stop()) if done else Found({}, watch.stop(), f"> {limit_s:.0f} s")
     megabytes = watch.stop()
     if process.returncode:
         return Found({}, megabytes, "killed" if process.returncode < 0 else _last(errors))
@@ -91,5 +91,6 @@ class _Watch:
 
 def _last(errors: str) -> str:
     lines = [line for line in errors.splitlines() if line.strip()]
-    said = lines[-1].strip() if lines else "ended without a word"
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)] or lines
+    said = raised[-1].strip() if raised else "ended without a word"
     return "out of memory" if "MemoryError" in said or "allocate" in said else said[:120]

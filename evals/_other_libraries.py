@@ -6,6 +6,7 @@ Runs in an environment of its own (`make rivals`), so it imports nothing of Labe
 vectors in memory (single precision, where ours are read from disk) and ends with 100 chosen texts; the student's
 probabilities are made in between where the strategy looks at them, by the very weights of our own student.
 """
+# ruff: noqa: N803 (scikit-activeml calls by the name X)
 
 from __future__ import annotations
 
@@ -37,18 +38,18 @@ class Fixed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.weights = weights
         self.classes_ = np.arange(weights.shape[1])
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Fixed:  # noqa: N803 (scikit-activeml names it)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Fixed:
         return self
 
-    def predict_proba(self, vectors: Any) -> Any:
-        logits = vectors @ self.weights[:-1] + self.weights[-1]
+    def predict_proba(self, X: Any) -> Any:
+        logits = X @ self.weights[:-1] + self.weights[-1]
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=1, keepdims=True)
         return logits
 
-    def predict(self, vectors: Any) -> Any:
-        return self.predict_proba(vectors).argmax(axis=1)
+    def predict(self, X: Any) -> Any:
+        return self.predict_proba(X).argmax(axis=1)
 
     def embed(self, vectors: Any, return_proba: bool = False, pbar: Any = None) -> Any:
         """As small-text asks a classifier for vectors."""
@@ -238,7 +239,7 @@ def main() -> None:
         chosen = np.asarray(choose(world))
         times.append(time.perf_counter() - start)
         assert len(np.unique(chosen)) == BATCH, f"{len(np.unique(chosen))} texts were chosen, not {BATCH}"
-    print(json.dumps({"seconds": statistics.median(times), "library": f"{library} {version}"}))
+        print(json.dumps({"seconds": statistics.median(times), "library": f"{library} {version}"}), flush=True)
 
 
 if __name__ == "__main__":
