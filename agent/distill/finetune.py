@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from agent.distill.network import Network, Tokens, by_length, seeded
+from agent.distill.network import Network, Tokens, by_length, has_fast_bfloat16, seeded
 from agent.records import Floats, Rows
 from agent.student.head import Head
 from agent.student.logistic import Lessons as Linear
@@ -126,12 +126,12 @@ def finetune(
         parameter.requires_grad_(False)
     best = _Best(network, held_out)
     with seeded(course.seed):
-        descent = _Descent(network, lessons, course.learning_rate, [len(p) for p in plan])
+        learner = _Learner(network, lessons, course.learning_rate, [len(p) for p in plan])
         losses, seen = [], 0
         for batches in plan:
             total = 0.0
             for batch in batches:
-                total += descent.step(batch)
+                total += learner.step(batch)
                 seen += len(batch)
                 progress(seen, len(lessons) * epochs)
             losses.append(total / float(lessons.weights.sum()))
@@ -158,23 +158,46 @@ def deal(lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
     return [batches[i] for i in rng.permutation(len(batches)).tolist()]
 
 
-class _Descent:
-    """AdamW with linear warm-up and decay, gradient clipping, and bfloat16 arithmetic where the machine has it."""
+class Descent:
+    """AdamW with linear warm-up and decay, and gradient clipping.
 
-    def __init__(self, network: Network, lessons: Lessons, rate: float, batches: Sequence[int]) -> None:
+    Args:
+        groups: (parameters, peak learning rate) of each group.
+        steps: that will be made in all.
+    """
+
+    def __init__(self, groups: Sequence[tuple[list[Any], float]], steps: int) -> None:
         import torch
 
-        self.network, self.lessons = network, lessons
-        self.parameters = [p for p in network.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
-        steps = sum(batches)
+        self.parameters = [p for parameters, _ in groups for p in parameters]
+        named = [{"params": parameters, "lr": rate} for parameters, rate in groups]
+        self.optimizer = torch.optim.AdamW(named, weight_decay=WEIGHT_DECAY, fused=True)
         warm = max(1.0, WARM_UP * steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: min((step + 1) / warm, (steps - step) / max(1.0, steps - warm))
         )
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Go down along the gradient of `loss`."""
+        import torch
+
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.optimizer.step()
+        self.schedule.step()
+
+
+class _Learner:
+    """Learns batch by batch, with bfloat16 arithmetic where the machine has it."""
+
+    def __init__(self, network: Network, lessons: Lessons, rate: float, batches: Sequence[int]) -> None:
+        self.network, self.lessons = network, lessons
+        learnt = [p for p in network.model.parameters() if p.requires_grad]
+        self.descent = Descent([(learnt, rate)], sum(batches))
         # an average batch, so that a small batch does not make its texts count for more
-        self.share = float(lessons.weights.sum()) * len(batches) / steps
-        self.fast = _has_fast_bfloat16(network.device)
+        self.share = float(lessons.weights.sum()) * len(batches) / sum(batches)
+        self.fast = has_fast_bfloat16(network.device)
 
     def step(self, batch: list[int]) -> float:
         """Learn from one batch. Returns the sum of its weighted losses in nats."""
@@ -187,11 +210,7 @@ class _Descent:
             torch.from_numpy(a[batch]).to(logits.device) for a in (self.lessons.targets, self.lessons.weights)
         )
         loss = (weights * row_losses(logits, targets, multilabel=self.network.multilabel)).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss / self.share).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
-        self.optimizer.step()
-        self.schedule.step()
+        self.descent.step(loss / self.share)
         return float(loss.detach())
 
 
@@ -237,13 +256,3 @@ class _Best:
             learnt = {name for name, p in self.network.model.named_parameters() if p.requires_grad}
             state = self.network.model.state_dict()
             self._weights = {k: v.detach().clone() for k, v in state.items() if k in learnt}
-
-
-def _has_fast_bfloat16(device: str) -> bool:
-    """Whether bfloat16 saves time: elsewhere CPUs do it in software, slower than float32."""
-    import torch
-
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities: Callable[[], dict[str, Any]] | None = getattr(torch.cpu, "get_capabilities", None)
-    return bool(capabilities and (found := capabilities()) and (found.get("avx512_bf16") or found.get("amx_bf16")))

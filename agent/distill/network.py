@@ -84,14 +84,7 @@ class Network:
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), configuration and tokenizer as `transformers` does. Raises OSError."""
-        from safetensors import SafetensorError
-
-        try:
-            with _quietly():
-                self.model.save_pretrained(folder)
-                self.tokenizer.save_pretrained(folder)
-        except SafetensorError as error:  # what it makes of a full disk
-            raise OSError(str(error)) from error
+        save_as_transformers(self.model, self.tokenizer, folder)
 
     # Texts to numbers ----------------------------------------------------------------------------------------------
 
@@ -190,6 +183,37 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def open_encoder(folder: Path) -> tuple[Any, Any]:
+    """The encoder of a folder without any classifier, on the best device, and its tokenizer. Raises ModelError."""
+    import torch
+    from transformers import AutoModel
+
+    model = _read_model(folder, AutoModel, "an encoder")
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), _read_tokenizer(folder)
+
+
+def save_as_transformers(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write weights (safetensors), configuration and tokenizer. Raises OSError."""
+    from safetensors import SafetensorError
+
+    try:
+        with _quietly():
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # what it makes of a full disk
+        raise OSError(str(error)) from error
+
+
+def has_fast_bfloat16(device: str) -> bool:
+    """Whether bfloat16 saves time: elsewhere CPUs do it in software, slower than float32."""
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities: Callable[[], dict[str, Any]] | None = getattr(torch.cpu, "get_capabilities", None)
+    return bool(capabilities and (found := capabilities()) and (found.get("avx512_bf16") or found.get("amx_bf16")))
+
+
 def _no_attention_dropout(config: Any) -> None:
     """Dropout of attention weights bars torch's fast attention on CPUs; that of the states stays."""
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
@@ -197,18 +221,19 @@ def _no_attention_dropout(config: Any) -> None:
             setattr(config, name, 0.0)
 
 
-def _read_model(folder: Path, **options: Any) -> Any:
+def _read_model(folder: Path, kind: Any = None, what: str = "a sequence classifier", **options: Any) -> Any:
+    """A model of class `kind`; a sequence classifier where that is None."""
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     with _quietly():
         try:
-            return AutoModelForSequenceClassification.from_pretrained(
+            return (kind or AutoModelForSequenceClassification).from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{folder}: cannot be loaded as a sequence classifier: {said}") from None
+            raise ModelError(f"{folder}: cannot be loaded as {what}: {said}") from None
 
 
 def _read_tokenizer(folder: Path) -> Any:
