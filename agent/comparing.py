@@ -59,7 +59,9 @@ class Classroom:
         key = tuple(t.id for t, _ in lessons)
         if key not in self.taught:
             weights = self.weigh(self.bench, lessons)
-            self.taught[key] = fit(self.bench.new_student(), self.bench.task, lessons, weights, self.fit_rng())
+            self.taught[key] = fit(
+                self.bench.new_student(first=True), self.bench.task, lessons, weights, self.fit_rng()
+            )
         return self.taught[key]
 
 

@@ -19,7 +19,7 @@ from agent.errors import DataError, StoreError
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
 from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
-from agent.workbench import Workbench
+from agent.workbench import FIT, MEASURE, Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
 ROWS_AT_ONCE = 4096
@@ -84,7 +84,7 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
         bench.watch.note(f"the model in {folder} was made from these labels already")
         return folder
     if not bench.task.names:
-        return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(steps.FIT, 1_000_000))
+        return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
     distill.distil(
         _examples(bench, lessons),
@@ -128,7 +128,7 @@ def final_figures(bench: Workbench) -> Final:
 
 def oracle_quality(bench: Workbench) -> Quality | None:
     """The first oracle: on the gold texts it was asked about, else on labelled pool texts with gold or a person's."""
-    rng = bench.rng(steps.MEASURE, 1_000_000)
+    rng = bench.rng(MEASURE, 1_000_000)
     said = steps.gold_answers(bench)
     if said:
         both = [(v, said[t.id]) for t, v in bench.gold if t.id in said]
@@ -151,7 +151,7 @@ def model_quality(bench: Workbench) -> Quality | None:
     if not bench.gold or not bench.task.names or not (folder / "config.json").is_file():
         return None
     said = predicted(bench, folder)
-    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(steps.MEASURE, 1_000_001))
+    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, 1_000_001))
 
 
 def _tell_card(folder: Path, found: Quality) -> None:

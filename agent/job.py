@@ -112,6 +112,28 @@ class DataSettings(Section):
     over_long: Literal["cut", "skip", "refuse"] = "cut"
 
 
+class MilestoneSettings(Section):
+    """When the encoder is tuned on the labels so far, and how much that may cost."""
+
+    enabled: bool = True
+    first: Annotated[int, Field(ge=40)] = 100
+    """Labels before the first time."""
+    growth: Annotated[float, Field(gt=1)] = 1.5
+    """How many times as many labels as the last time it takes for the next."""
+    way: Literal["auto", "finetuned", "contrastive"] = "auto"
+    tokens: Annotated[int, Field(ge=1000)] = 30_000
+    """That go through the encoder while it learns: what each time costs, some twenty seconds on two cores."""
+    threads: Annotated[int, Field(ge=1)] = 2
+    """Of torch. Another number may give another encoder, by rounding alone."""
+    pool: Annotated[int, Field(ge=1000)] = 20_000
+    """Most texts that are embedded again each time; of a larger pool a random sample."""
+
+
+def _switched(value: object) -> object:
+    """`refresh: false` is `refresh: {enabled: false}`."""
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class StudentSettings(Section):
     """The small model."""
 
@@ -123,6 +145,8 @@ class StudentSettings(Section):
     batch_tokens: Annotated[int, Field(ge=64)] = 8192
     cache: str | None = None
     """Where embeddings are kept; by default beside the output."""
+    refresh: Annotated[MilestoneSettings, BeforeValidator(_switched)] = MilestoneSettings()
+    """The encoder is tuned on the labels as they grow; false leaves it as it is until the model is distilled."""
 
 
 class Price(Section):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from agent import delivery, steps
+from agent import delivery, picking, steps
 from agent.endpoints import Seat, connect
 from agent.job import Job
 from agent.records import MicroDollars
@@ -80,7 +80,7 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
             picks = steps.open_picks(bench)
             number = min((p.round for p in picks), default=number)
             if not picks and not steps.unfinished(bench, number):
-                picks = steps.select(bench, number, await table.affordable())
+                picks = picking.select(bench, number, await table.affordable())
             if picks:
                 await _round(bench, table, number, picks)
             steps.refit(bench, number)

@@ -26,38 +26,27 @@ from agent.records import (
     Floats,
     Label,
     MicroDollars,
-    Pick,
     Prediction,
     Question,
     Route,
-    Rows,
     Source,
     Text,
     TextId,
     Value,
 )
+from agent.refreshing import milestone
 from agent.selection import (
     Look,
-    State,
     Weights,
-    auto_batch,
-    auto_cold_start,
     batch_lure,
     clip,
     cohens_kappa,
-    cold_start,
-    compose,
     drawn,
-    find_strategy,
 )
-from agent.selection.sizes import ROUNDS, SLOW_ROUNDS
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
-from agent.workbench import Workbench
+from agent.workbench import FIT, MEASURE, STOP_SET, TRIAGE, Workbench
 
-# one number a kind of random choice, so that no two choices share a stream
-SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE = range(6)
-MOST_SCORED = 500_000
 MOST_AT_ONCE = 20_000  # questions that are held in memory
 MOST_IN_BATCHES = 100_000  # a batch may take a day: what can go out at once must not wait for it
 ENOUGH_BLIND = 60
@@ -77,88 +66,6 @@ def unfinished(bench: Workbench, number: int) -> bool:
     """Whether a round was picked and decided but not measured: the run died there, and nothing is left to pick."""
     measured = {r.round for r in bench.store.rounds(bench.job.name)}
     return number not in measured and any(p.round == number for p in bench.picks().values())
-
-
-def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
-    """Choose the batch of round `number`, and keep the choice. Empty where nothing is left to choose.
-
-    Args:
-        affordable: how many questions the rest of the budget is expected to pay for.
-    """
-    candidates, share = _candidates(bench, number)
-    settings = bench.job.selection
-    left = _labels_left(bench, affordable)
-    rng = bench.rng(SELECT, number)
-    strategy = find_strategy(settings.strategy, settings.options)
-    first = settings.cold_start
-    if first == "auto":
-        first = auto_cold_start(len(bench.task.names), left, len(candidates))
-    if number == 0 and len(bench.seed) < first:
-        # a student of a few seed labels is sure of the wrong things: typical texts teach more
-        chance = 1.0 if settings.strategy == "random" else settings.random_share
-        chosen = cold_start(candidates, _rows_to_vectors(bench), min(first, left), chance, rng)
-    else:
-        size = settings.batch
-        if size == "auto":
-            slow = bench.job.oracle[0].in_batches
-            size = auto_batch(left, len(candidates), asked=len(bench.picks()), rounds=SLOW_ROUNDS if slow else ROUNDS)
-        chosen = compose(_state(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
-    texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
-    picks = [_scaled(c.pick(t.id), share) for c, t in zip(chosen, texts, strict=True)]
-    bench.pick(number, picks, {t.id: t.text for t in texts})
-    bench.watch.picked(number, Counter(p.slice for p in picks))
-    return [p for p in bench.picks().values() if p.round == number]
-
-
-def _candidates(bench: Workbench, number: int) -> tuple[Rows, float]:
-    """Rows that may be picked, and the share of all such rows that they are: a huge pool is scored by a sample."""
-    free = np.ones(len(bench.pool), bool)
-    free[[p.row for p in bench.picks().values() if p.row >= 0]] = False
-    free[[t.row for t, _ in bench.seed if t.row >= 0]] = False
-    rows = np.flatnonzero(free)
-    if len(rows) <= MOST_SCORED:
-        return rows, 1.0
-    drawn = bench.rng(SAMPLE, number).choice(len(rows), MOST_SCORED, replace=False)
-    return np.sort(rows[drawn]), MOST_SCORED / len(rows)
-
-
-def _labels_left(bench: Workbench, affordable: int) -> int:
-    most = bench.job.stop.max_labels
-    return affordable if most is None else max(0, min(affordable, most - len(bench.picks())))
-
-
-def _state(bench: Workbench, candidates: Rows, number: int) -> State:
-    prediction = _scored(bench, candidates)
-    lessons = [(t, label) for t, label in bench.lessons() if t.row >= 0]
-    return State(
-        candidates=candidates,
-        doubt=prediction.doubt,
-        vectors=_rows_to_vectors(bench),
-        probabilities=prediction.probabilities,
-        labelled=np.array([t.row for t, _ in lessons], np.int64),
-        targets=bench.task.targets([label for _, label in lessons]) if lessons else None,
-        round=number,
-        multilabel=bench.task.kind == "multilabel",
-        mentions=bench.mentions,
-    )
-
-
-def _scored(bench: Workbench, candidates: Rows) -> Prediction:
-    """What the student thinks of the candidates; one that has learnt nothing doubts them all alike."""
-    if bench.trained:
-        return bench.student.predict(bench.pool.texts(candidates))
-    return Prediction(values=[], doubt=np.ones(len(candidates), np.float32))
-
-
-def _rows_to_vectors(bench: Workbench) -> Any:
-    return lambda rows: bench.vectors(bench.pool.texts(rows))
-
-
-def _scaled(pick: Pick, share: float) -> Pick:
-    """The chance of inclusion in the whole pool, where only a random share of it was scored."""
-    if pick.probability is None or share == 1.0:
-        return pick
-    return Pick(pick.text_id, pick.row, pick.slice, pick.score, pick.probability * share, pick.why)
 
 
 # Ask, and read the answers ----------------------------------------------------------------------------------------
@@ -331,8 +238,11 @@ def refit(bench: Workbench, number: int) -> None:
     """Teach the student everything known so far."""
     lessons = bench.lessons()
     bench.trained = bool(lessons)
+    bench.taught = lessons
     if lessons:
-        fit(bench.student, bench.task, lessons, weights_of(bench, lessons), bench.rng(FIT, number))
+        weights = weights_of(bench, lessons)
+        milestone(bench, lessons, weights)
+        fit(bench.student, bench.task, lessons, weights, bench.rng(FIT, number))
 
 
 def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
@@ -399,6 +309,8 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
     if bench.job.selection.unbiased:
         weights = unbiased(bench, lessons)
         figures["weights"] = {"clipped": weights.clipped, "effective": round(weights.effective, 1)}
+    if bench.milestone is not None:
+        figures["encoder"], bench.milestone = bench.milestone, None
     if bench.gold_answers:
         figures["gold_answers"] = {i: bench.task.show(v) for i, v in bench.gold_answers.items()}
         figures["gold_confidences"] = bench.gold_confidences

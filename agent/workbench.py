@@ -18,7 +18,7 @@ from agent.errors import DataError
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
-from agent.records import Label, MicroDollars, Pick, Source, Student, Text, TextId, Value
+from agent.records import Floats, Label, MicroDollars, Pick, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
 from agent.tasks import Task, build
 from agent.watch import Silent, Watch
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 
 NOWHERE = -1  # the row of a text that is not in the pool
+
+MOST_SCORED = 500_000
+
+# one number a kind of random choice, so that no two choices share a stream
+SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH = range(7)
 
 
 class Workbench:
@@ -45,6 +50,10 @@ class Workbench:
         self.watch: Watch = watch or Silent()
         self.halted = False
         self.trained = False  # the student has learnt something
+        self.taught: list[tuple[Text, Label]] = []  # what it learnt last, in that order
+        self._tuned: Encoder | None = None  # the encoder as it was refreshed last
+        self._temperature = 1.0
+        self.milestone: dict[str, Any] | None = None  # what came of refreshing it last, in this run
         self._locks: list[RunLock | JobLock] = []
         self._opened: list[Any] = []
         self._on_halt: list[Callable[[], None]] = []
@@ -156,24 +165,71 @@ class Workbench:
     # Texts ----------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def first_encoder(self) -> Encoder:
+        """The encoder that the job names, before any label tuned it."""
         from agent.student import load_encoder
 
         return load_encoder(self.job)
 
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder as it is now."""
+        return self._tuned or self.first_encoder
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the encoder is another than the job names."""
+        return self._tuned is not None
+
+    def tune(self, encoder: Encoder, temperature: float) -> None:
+        """Go on with a refreshed encoder: every vector is made anew when it is next asked for.
+
+        `temperature` is what the student's logits are divided by from now on: the encoder knows by heart what
+        teaches the student, which is surer than it should be.
+        """
+        first = self.first_embeddings  # opened before they are no longer the present ones
+        self._tuned, self._temperature = encoder, temperature
+        for name in ("embeddings", "class_vectors", "student"):
+            self.__dict__.pop(name, None)
+        self.__dict__["first_embeddings"] = first
+
     @cached_property
     def pool(self) -> Pool:
-        return Pool.open(self.job.data, self.job, self.encoder.count_tokens)
+        return Pool.open(self.job.data, self.job, self.first_encoder.count_tokens)
 
     @cached_property
     def embeddings(self) -> Embeddings:
-        """The pool's vectors, made where they are missing."""
+        """The pool's vectors by the encoder as it is now, made where they are missing; a pool too large to be
+        embedded again is embedded text by text, where it is looked at."""
+        return self._embedded(self.encoder, len(self.pool) <= self.most_scored)
+
+    @cached_property
+    def first_embeddings(self) -> Embeddings:
+        """The same by the first encoder."""
+        return self.embeddings if self._tuned is None else self._embedded(self.first_encoder, True)
+
+    def _embedded(self, encoder: Encoder, whole: bool) -> Embeddings:
         from agent.pool import Embeddings
 
         cache = self.job.path(self.job.student.cache) if self.job.student.cache else self.job.output_folder / "cache"
-        made = Embeddings(cache / "embeddings", self.encoder.key, self.encoder.dim, self.encoder.encode)
-        made.fill(self.pool, lambda done, total: self.watch.progress("embedding", done, total))
+        made = Embeddings(cache / "embeddings", encoder.key, encoder.dim, encoder.encode)
+        if whole:
+            made.fill(self.pool, lambda done, total: self.watch.progress("embedding", done, total))
         return made
+
+    @property
+    def most_scored(self) -> int:
+        """Most candidates that a round looks at."""
+        return MOST_SCORED if self._tuned is None else self.job.student.refresh.pool
+
+    @cached_property
+    def class_vectors(self) -> Floats | None:
+        """(C, d) float32: names and descriptions of the classes, as the encoder sees them; None without classes."""
+        if not self.task.names:
+            return None
+        told = self.job.task.labels
+        words = {name: name.replace("_", " ") for name in self.task.names}
+        return self.encoder.encode([f"{w}: {told[n]}" if told.get(n) else w for n, w in words.items()])
 
     @cached_property
     def mentions(self) -> Mentions | None:
@@ -224,15 +280,23 @@ class Workbench:
     def student(self) -> Student:
         return self.new_student()
 
-    def new_student(self) -> Student:
-        """A student that has learnt nothing yet."""
+    def new_student(self, *, first: bool = False) -> Student:
+        """A student that has learnt nothing yet, on the encoder as it is now, or on the `first` one: there no label
+        has left its mark on the vectors, so that sets of labels can be compared."""
         from agent.student import build_student
 
-        return build_student(self.job, self.task, self.vectors)
+        student = build_student(self.job, self.task, self.first_vectors if first else self.vectors)
+        if self._tuned is not None and not first:
+            student.temperature = self._temperature  # type: ignore[attr-defined]  # only heads are tuned for
+        return student
 
     def vectors(self, texts: Sequence[Text]) -> Any:
         """(n, d) float32 embeddings, made or read when a student first asks: one that wants none costs none."""
         return self.embeddings.vectors(texts)
+
+    def first_vectors(self, texts: Sequence[Text]) -> Any:
+        """The same by the first encoder."""
+        return self.first_embeddings.vectors(texts)
 
     def picks(self) -> dict[TextId, PickRow]:
         """Every text that was ever picked, with its row in the pool as it is now, or `NOWHERE`.

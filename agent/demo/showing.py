@@ -25,7 +25,7 @@ from agent.records import Floats
 from agent.report import Gain
 from agent.tasks.intervals import paired_difference
 from agent.watch import Watch
-from agent.workbench import Workbench
+from agent.workbench import MEASURE, Workbench
 
 CARRIED = ("job.yaml", "guidelines.md", "tape.jsonl.gz")
 DRAWN_WITH = 2026  # the draw of the texts that the tape was recorded for
@@ -90,7 +90,7 @@ def _with_control(job_file: Path, outcome: Outcome, control: Outcome) -> deliver
         final = dict(outcome.delivered.final)
         final["student_selected"], right = _student(bench)
         final["student_random"], by_chance = _student(other)
-        difference, low, high = paired_difference(right, by_chance, bench.rng(steps.MEASURE))
+        difference, low, high = paired_difference(right, by_chance, bench.rng(MEASURE))
         gain = Gain(
             labels=min(outcome.labels, control.labels),
             selected=float(right.mean()),
@@ -110,7 +110,7 @@ def _student(bench: Workbench) -> tuple[dict[str, Any], Floats]:
     steps.refit(bench, len(rounds) - 1)
     said = bench.student.predict([t for t, _ in bench.gold]).values
     gold = [v for _, v in bench.gold]
-    found = quality(bench.task, gold, said, "gold", bench.rng(steps.MEASURE))
+    found = quality(bench.task, gold, said, "gold", bench.rng(MEASURE))
     assert found is not None
     labels = len(bench.store.current(bench.job.name))
     right = np.array([bench.task.agreement(g, s) for g, s in zip(gold, said, strict=True)], np.float32)

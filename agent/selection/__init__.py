@@ -19,6 +19,7 @@ from agent.selection.stopping import (
     lower_bound,
     should_stop,
 )
+from agent.selection.strategies.bandit import reward, surprise
 from agent.selection.weighting import Weights, batch_lure, clip, drawn, lure
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "fit_curve",
     "lower_bound",
     "lure",
+    "reward",
     "should_stop",
+    "surprise",
     "top",
 ]

@@ -34,17 +34,20 @@ class HeadStudent:
 
     Attributes:
         head: the head itself; `head.out_of_fold` holds honest probabilities of the texts last learnt from.
+        temperature: what the head's own logits are divided by on top, where its vectors know its lessons by heart.
     """
 
     def __init__(self, task: Task, vectors: Vectors, multilabel: bool) -> None:
         self.names = tuple(task.names)
         self.multilabel = multilabel
         self.head = Head(len(self.names), independent=multilabel)
+        self.temperature = 1.0
         self._vectors = vectors
 
     def fit(self, texts: Sequence[Text], targets: Floats, weights: Floats, rng: np.random.Generator) -> None:
         """Learn from n texts: `targets` (n, C) float32, `weights` (n,) float32. Forgets what it learnt before."""
         self.head.fit(self._vectors(texts), targets, weights, rng)
+        self.head.temperature *= self.temperature
 
     def predict(self, texts: Sequence[Text]) -> Prediction:
         """Values, doubt and (n, C) probabilities. Vectors are read a chunk at a time; ask for a slice of a large
@@ -56,6 +59,16 @@ class HeadStudent:
             probabilities[part] = self.head.predict(self._vectors(texts[part]))
             doubt[part] = self._doubt(probabilities[part])
         return Prediction(_Named(self.names, probabilities, self.multilabel), doubt, probabilities)
+
+    @property
+    def foreseen(self) -> Floats:
+        """(n, C) float32: what students that had not seen each of the texts last learnt from said of it."""
+        return self.head.out_of_fold
+
+    @property
+    def penalty(self) -> float:
+        """l2 of the head, the precision of its prior."""
+        return self.head.l2
 
     def save(self, folder: str) -> None:
         """Write `head.safetensors` and `head.json`."""

@@ -19,6 +19,7 @@ LEVELS = (
     {"loop"},
     {"delivery"},
     {"steps"},
+    {"picking", "refreshing"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing"},
     {"workbench"},

@@ -39,12 +39,13 @@ def rarity(counts: Doubles, floor: float) -> Floats:
     return np.asarray(floor + (1 - floor) * lack, dtype=np.float32)
 
 
-def slots(counts: Doubles, size: int) -> Indices:
-    """(C,) int64: how many of `size` slots go to each class, in proportion to what it lacks of the mean count.
+def slots(counts: Doubles, size: int, short: float = 1.0) -> Indices:
+    """(C,) int64: how many of `size` slots go to each class, in proportion to what it lacks of `short` times the mean
+    count.
 
     Largest remainders; never more than all classes lack together, so that almost even labels leave the slots free.
     """
-    need = np.maximum(counts.mean() - counts, 0) if len(counts) else counts
+    need = np.maximum(short * counts.mean() - counts, 0) if len(counts) else counts
     given = min(size, int(np.ceil(need.sum() - 1e-9)))
     if given <= 0:
         return np.zeros(len(counts), dtype=np.int64)
@@ -102,16 +103,22 @@ class Balanced(OnBase):
         base: gives the usefulness.
         floor: 0 to 1, what a class with labels enough still counts.
         quota: 0 to 1, the largest share of a batch that is given to classes short of labels.
+        short: 0 to 1, the share of the mean count below which a class is short of labels.
     """
 
     uncovered: float = 0.0
     floor: float = 0.1
     quota: float = 0.5
+    short: float = 1.0
     name: ClassVar[str] = "balanced"
 
     def problems(self) -> Iterable[str | None]:
         """What is wrong with the settings."""
-        return (number("floor", self.floor, 0, 1), number("quota", self.quota, 0, 1))
+        return (
+            number("floor", self.floor, 0, 1),
+            number("quota", self.quota, 0, 1),
+            number("short", self.short, 0, 1),
+        )
 
     def score(self, state: State) -> Floats:
         """(n,) float32, never below zero."""
@@ -146,7 +153,7 @@ class Balanced(OnBase):
         if state.probabilities is None:
             return []
         counts = class_counts(state.targets, state.probabilities.shape[1])
-        shares = slots(counts, int(size * self.quota))
+        shares = slots(counts, int(size * self.quota), self.short)
         wanted = [int(c) for c in np.argsort(counts, kind="stable") if shares[c]]
         unmet = [c for c in wanted if counts[c] == 0 and state.class_vectors is not None]
         pools = _by_name(state, unmet, int(shares.sum()), rng)

@@ -1,0 +1,149 @@
+"""Milestones: when the labels have grown enough, the encoder is tuned on them and the pool is embedded again.
+
+What is learnt from, and when, is decided here; how, is `agent.distill.refresh`'s. A refreshed encoder is a folder
+named by a hash of what made it, so a run that died goes on with it instead of making it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.measuring import Lesson
+from agent.records import Floats
+from agent.student import HeadStudent
+from agent.workbench import REFRESH, Workbench
+
+FOLDER = "encoders"
+
+
+def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> None:
+    """Go on with the encoder of the last milestone, or refresh it where the labels have grown enough since.
+
+    What came of it is left in `bench.milestone` for the round's figures. Does nothing for a student that has no
+    encoder, or where the job says so.
+    """
+    settings = bench.job.student.refresh
+    if not settings.enabled or not isinstance(bench.student, HeadStudent):
+        return
+    last = bench.milestone or _last(bench)
+    if last and last.get("folder") and not bench.is_tuned and (bench.output(FOLDER) / last["folder"]).is_dir():
+        _use(bench, bench.output(FOLDER) / last["folder"])
+    if len(lessons) < settings.first or (last and len(lessons) < settings.growth * last["labels"]):
+        return
+    rows = _taught(bench, lessons)
+    if not rows:
+        return
+    folder = bench.output(FOLDER) / _name(bench, [lessons[i] for i in rows])
+    found = _kept(folder) or _refresh(bench, [lessons[i] for i in rows], weights[rows], folder)
+    present: str | None = (last or {}).get("folder")
+    stands_on = folder.name if found["kept"] != "frozen" else present
+    began = time.monotonic()
+    if found["kept"] != "frozen":
+        _use(bench, folder)
+        if len(bench.pool) <= bench.most_scored:
+            _ = bench.embeddings
+    seconds = round(time.monotonic() - began, 1)
+    bench.milestone = {**found, "labels": len(lessons), "folder": stands_on, "embedding_seconds": seconds}
+    _forget(bench, {stands_on, present})
+    bench.watch.note(told(bench.milestone, len(bench.pool), bench.most_scored))
+
+
+def told(found: Mapping[str, Any], pool: int, embedded: int) -> str:
+    """A milestone in one line."""
+    tried, kept = found.get("accuracies", {}), found["kept"]
+    before, after = tried.get("frozen"), tried.get(kept)
+    if kept == "frozen":
+        return (
+            f"encoder kept as it is: tuning it on {found['labels']:,} labels did not help ({found['seconds']:.0f} s)"
+        )
+    texts = f"{pool:,} texts" if pool <= embedded else f"at most {embedded:,} of {pool:,} texts a round"
+    return (
+        f"encoder refreshed on {found['labels']:,} labels ({kept}, {found['seconds']:.0f} s; {texts} embedded again, "
+        f"{found['embedding_seconds']:.0f} s): {before:.3f} to {after:.3f} right on a held-out fold"
+    )
+
+
+def _last(bench: Workbench) -> dict[str, Any] | None:
+    rounds = [r.figures["encoder"] for r in bench.store.rounds(bench.job.name) if r.figures.get("encoder")]
+    return dict(rounds[-1]) if rounds else None
+
+
+def _taught(bench: Workbench, lessons: Sequence[Lesson]) -> list[int]:
+    """What the encoder learns from: without gold texts the student is measured on the random slice, so an encoder
+    that had seen those labels would make it look better than it is."""
+    if bench.gold:
+        return list(range(len(lessons)))
+    picks = bench.picks()
+    return [i for i, (t, _) in enumerate(lessons) if t.id not in picks or picks[t.id].slice != "random"]
+
+
+def _name(bench: Workbench, lessons: Sequence[Lesson]) -> str:
+    """A hash of labels, encoder, settings and seed: the same make the same encoder."""
+    what = [bench.first_encoder.key, bench.job.student.refresh.model_dump(), bench.job.seed, list(bench.task.names)]
+    rows = [[t.text, x.value, sorted((x.probabilities or {}).items())] for t, x in lessons]
+    return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()[:16]
+
+
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """What is known of a refreshed encoder that is there already."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "milestone.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _refresh(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, folder: Path) -> dict[str, Any]:
+    from agent.distill.refresh import RefreshSettings, refresh
+    from agent.distill.targets import Examples
+
+    settings = bench.job.student.refresh
+    examples = Examples(
+        [t.text for t, _ in lessons],
+        bench.task.targets([label for _, label in lessons]),
+        weights,
+        bench.task.names,
+        multilabel=bench.task.widget == "multiple",
+        seed=int(bench.rng(REFRESH).integers(2**31 - 1)),
+    )
+    done = refresh(
+        bench.encoder,
+        examples,
+        RefreshSettings(way=settings.way, tokens=settings.tokens, threads=settings.threads),
+        folder,
+        lambda seen, total: bench.watch.progress("refreshing the encoder", seen, total),
+        base=bench.first_encoder,
+    )
+    found = {
+        "kept": done.kept,
+        "accuracies": {way: round(v, 4) for way, v in done.accuracies.items()},
+        "losses": {way: round(v, 4) for way, v in done.losses.items()},
+        "temperature": round(done.temperature, 4),
+        "judged": done.judged,
+        "seconds": round(done.seconds, 1),
+    }
+    if done.folder is not None:
+        (folder / "milestone.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _use(bench: Workbench, folder: Path) -> None:
+    from agent.student.encoder import Encoder
+
+    student = bench.job.student
+    found = _kept(folder) or {}
+    encoder = Encoder.load(str(folder), student.max_tokens, student.batch_tokens)
+    bench.tune(encoder, float(found.get("temperature", 1.0)))
+
+
+def _forget(bench: Workbench, needed: set[str | None]) -> None:
+    """Encoders that no milestone stands on any more: each is as large as the first one."""
+    for old in bench.output(FOLDER).glob("*"):
+        if old.is_dir() and old.name not in needed:
+            shutil.rmtree(old, ignore_errors=True)
