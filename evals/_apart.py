@@ -1,9 +1,9 @@
 """One measurement in a process of its own, its memory watched from outside.
 
-The process prints `ready` when everything is imported, waits for a line, works, and prints a line of JSON each time it
-has done so; the last one counts. What is watched is anonymous memory (RssAnon of Linux): pages of a mapped file are
-the system's cache, which it drops when it needs the room. The peak is that of samples 5 ms apart, taken by another
-process, so that no lock hides one.
+The process prints `ready` when everything is imported, waits for a line, works, and prints a line of JSON each time
+it has done so; the last one counts. What is watched is anonymous memory (RssAnon of Linux): pages of a mapped file
+are the system's cache, which it drops when it needs the room. The peak is that of samples 5 ms apart, taken by
+another process, so that no lock hides one.
 """
 
 from __future__ import annotations

@@ -14,21 +14,25 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
+from agent.records import Floats, Rows
 from agent.selection import BatchStrategy, State, cold_start, compose, find_strategy
 from evals._cloud import CLASSES, World
 
 BATCH = 100
 RANDOM_SHARE = 0.1
 TIMES, ENOUGH_S = 3, 20.0
+ENTITIES = 500
 NEEDS = {"badge": {"candidates": 10_000}}
 """Options that the target names."""
 
 
 def state(world: World) -> State:
-    """What a job knows after its student has scored the pool; prices and trust are made up."""
+    """What a job knows after its student has scored the pool; prices, trust and entities are made up."""
     said = world.student.predict(world.stored.texts(world.candidates))
     n = len(world.candidates)
     rng = np.random.default_rng(3)
@@ -44,6 +48,7 @@ def state(world: World) -> State:
         penalty=world.student.head.l2,
         prices=rng.integers(5, 50, n, dtype=np.int16).astype(np.float32) if n <= 1_000_000 else None,
         class_vectors=_class_vectors(world),
+        mentions=_mentions,
     )
 
 
@@ -75,7 +80,14 @@ def _rng() -> np.random.Generator:
     return np.random.default_rng(4)
 
 
-def _class_vectors(world: World) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _mentions(rows: Rows) -> Any:
+    """One of 500 entities in each text."""
+    entities = (rows * 2_654_435_761) % ENTITIES
+    ones = np.ones(len(rows), np.float32)
+    return csr_array((ones, entities, np.arange(len(rows) + 1)), shape=(len(rows), ENTITIES))
+
+
+def _class_vectors(world: World) -> Floats:
     """(C, d): something near each class."""
     found = np.stack([world.stored.rows(world.labelled[world.labels == c]).mean(axis=0) for c in range(CLASSES)])
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
