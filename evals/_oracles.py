@@ -20,6 +20,7 @@ import numpy.typing as npt
 from agent.records import Floats, Text, TextId
 from agent.student.head import Head
 from evals._corpora import Corpus
+from evals._corpora import corpus as corpus_of
 
 KINDS = ("gold", "symmetric", "confused", "instance", "tape")
 WRONG, ABSTAINS = 0.2, 0.05
@@ -64,9 +65,9 @@ def answers(corpus: Corpus, kind: str, seed: int) -> Answers:
         targets = _certain(np.where(wrong, like.argmax(axis=1)[corpus.labels], corpus.labels), classes)
         silent = rng.random(n) < ABSTAINS
     elif kind == "instance":
-        targets = _taught(corpus)
+        targets = _taught(corpus.name)
     else:
-        return recorded(corpus)
+        return recorded(corpus.name)
     return Answers(targets, silent, price(corpus))
 
 
@@ -82,21 +83,23 @@ def _certain(labels: npt.NDArray[np.int64], classes: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _taught(corpus: Corpus) -> Floats:
-    head = Head(len(corpus.names))
-    known = _certain(corpus.labels[corpus.apart], len(corpus.names))
-    head.fit(corpus.vectors[corpus.apart], known, np.ones(len(known), np.float32), np.random.default_rng(0))
-    return head.predict(corpus.vectors)
+def _taught(name: str) -> Floats:
+    found = corpus_of(name)
+    head = Head(len(found.names))
+    known = _certain(found.labels[found.apart], len(found.names))
+    head.fit(found.vectors[found.apart], known, np.ones(len(known), np.float32), np.random.default_rng(0))
+    return head.predict(found.vectors)
 
 
 @lru_cache(maxsize=1)
-def recorded(corpus: Corpus) -> Answers:
+def recorded(name: str) -> Answers:
     """The demo's tape on this set's texts; a text that was not recorded is one the oracle is silent about.
 
     Raises ValueError for a set without a tape.
     """
-    if corpus.name != "bbc":
-        raise ValueError(f"no tape of {corpus.name}")
+    if name != "bbc":
+        raise ValueError(f"no tape of {name}")
+    corpus = corpus_of(name)
     import tempfile
     from pathlib import Path
 

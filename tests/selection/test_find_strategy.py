@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import UserError
 from agent.selection import STRATEGIES, Strategy, find_strategy, registry
-from agent.selection.strategies import Adaptive, Balanced, Entropy, Margin, Power, Priced
+from agent.selection.strategies import Balanced, Entropy, Fusion, Margin, Power, Priced
 
 OWN = """
 import numpy as np
@@ -101,8 +101,8 @@ def test_a_nested_strategy_has_options_of_its_own() -> None:
 
 def test_a_list_of_strategies_mixes_names_and_mappings() -> None:
     parts = ["margin", {"strategy": "priced", "options": {"exponent": 1}}, {"strategy": "entropy", "options": None}]
-    found = find_strategy("adaptive", {"parts": parts, "weights": [1, 2, 1]})
-    assert found == Adaptive(parts=(Margin(), Priced(exponent=1), Entropy()), weights=[1, 2, 1])
+    found = find_strategy("fusion", {"parts": parts, "weights": [1, 2, 1]})
+    assert found == Fusion(parts=(Margin(), Priced(exponent=1), Entropy()), weights=[1, 2, 1])
 
 
 def test_a_strategy_that_was_built_already_is_taken_as_it_is() -> None:
@@ -156,10 +156,10 @@ def test_a_type_that_only_a_type_checker_knows_hides_no_strategy() -> None:
             {"base": {"strategy": "margin", "options": {"shortlist": 0}}},
             "`selection.options.base.options.shortlist`: a whole number from 1 is needed, not 0",
         ),
-        ("adaptive", {"parts": "margin"}, "`selection.options.parts`: a list of strategies is needed, not 'margin'"),
-        ("adaptive", {"parts": ["margin", "entrpy"]}, "`selection.options.parts[1]`: unknown strategy 'entrpy'"),
+        ("fusion", {"parts": "margin"}, "`selection.options.parts`: a list of strategies is needed, not 'margin'"),
+        ("fusion", {"parts": ["margin", "entrpy"]}, "`selection.options.parts[1]`: unknown strategy 'entrpy'"),
         (
-            "adaptive",
+            "fusion",
             {"parts": [{"strategy": "balanced", "options": {"base": "zzzz"}}]},
             "`selection.options.parts[0].options.base`: unknown strategy 'zzzz'",
         ),

@@ -17,7 +17,7 @@ from agent.selection.strategies.contrastive import Contrastive
 from agent.selection.strategies.coreset import KCenter
 from agent.selection.strategies.density import Density
 from agent.selection.strategies.difficulty import ExpectedError
-from agent.selection.strategies.fusion import Adaptive
+from agent.selection.strategies.fusion import Adaptive, Fusion
 from agent.selection.strategies.kmeans import KMeans
 from agent.selection.strategies.knowledge import Knowledge
 from agent.selection.strategies.power import Power
@@ -52,6 +52,7 @@ ALL: tuple[Callable[..., Strategy], ...] = (
     Balanced,
     Priced,
     Trusted,
+    Fusion,
     Adaptive,
     Bandit,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Epig",
     "ErrorReduction",
     "ExpectedError",
+    "Fusion",
     "KCenter",
     "KMeans",
     "Knowledge",
