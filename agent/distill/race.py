@@ -40,7 +40,9 @@ class RefreshSettings:
     """How an encoder is refreshed.
 
     Attributes:
-        way: that is tried; `auto` tries both, which takes `RACE` of the time more.
+        way: that is tried against the present encoder; `auto` tries both, which takes `RACE` of the time more. The
+            contrastive way had the lowest loss on the fold in four races of four (uci_sentiment with 200 labels,
+            fewrel with 200 and 525, banking77 with 770).
         layers: how many layers learn, from the top.
         tokens: that go through them in all: the cost, whatever the number of labels.
         batch: texts a step.
@@ -49,7 +51,7 @@ class RefreshSettings:
         threads: of torch. The same number gives the same encoder, on one machine.
     """
 
-    way: Literal["auto", "finetuned", "contrastive"] = "auto"
+    way: Literal["auto", "finetuned", "contrastive"] = "contrastive"
     layers: int = 3
     tokens: int = 30_000
     batch: int = 64

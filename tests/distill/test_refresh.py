@@ -22,7 +22,7 @@ from agent.student.encoder import Encoder
 from agent.student.head import Head
 from tests.distill.making import NAMES, examples, make_encoder, sentences
 
-SMALL = RefreshSettings(tokens=12_000, layers=1, batch=16, learning_rate=3e-3, threads=1)
+SMALL = RefreshSettings(way="auto", tokens=12_000, layers=1, batch=16, learning_rate=3e-3, threads=1)
 
 
 def accuracy(encoder: Encoder, known: Examples) -> float:
