@@ -95,7 +95,8 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         rounds=rounds,
         stop=evidence.stop or (rounds[-1].stop if rounds else None),
         gain=evidence.gain or gain(rounds),
-        gain_dollars=next((r.at_dollars for r in reversed(rounds) if r.at_dollars is not None), None),
+        # a control job tells of its whole budget: a slice of this job's would stand oddly beside it
+        gain_dollars=None if evidence.gain else next((r.at_dollars for r in reversed(rounds) if r.at_dollars), None),
         outlook=_outlook(have, books, evidence.pool_texts),
         picked=explained(list(have.picks.values()), have.current, have.routes, books.costs),
         tallies=_tallies(task, have, evidence.gold),

@@ -200,6 +200,11 @@ def _moment(stamp: str) -> str:
     return f"{at.day} {MONTHS[at.month - 1]} {at.year}, {at:%H:%M}"
 
 
+def _sentence(said: str) -> str:
+    """With a capital and a full stop, as on paper; the loop speaks as the terminal does."""
+    return said[:1].upper() + said[1:] + ("" if not said or said[-1] in ".!?…" else ".")
+
+
 def _measure(name: str) -> str:
     return MEASURES.get(name, wording.plain(name, 40).replace("_", " "))
 
@@ -223,7 +228,7 @@ def _environment() -> Environment:
         "plain": wording.plain,
         "against": wording.against,
         "is_agreement": wording.is_agreement,
-        "stopped": wording.stopped,
+        "stopped": lambda reason: _sentence(wording.stopped(reason)),
         "moment": _moment,
         "measure": _measure,
         "charged": lambda state: CHARGED.get(state, wording.plain(state, 30)),
