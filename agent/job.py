@@ -276,7 +276,7 @@ class PeopleSettings(Section):
 class SelectionSettings(Section):
     """Which texts are asked about."""
 
-    strategy: str = "margin"
+    strategy: str = "adaptive"
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     random_share: Annotated[float, Field(ge=0.0, le=1)] = 0.2
     cold_start: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"

@@ -30,6 +30,7 @@ data:
 
 student:
   encoder: builtin:minilm       # or a folder with a transformers encoder, or a hub id
+  # refresh: false              # by default the encoder is tuned on the labels as they grow
 
 oracle:                         # one, or a list from cheap to dear
   name: main
@@ -50,7 +51,7 @@ people:
   audit: 0.05                   # share of accepted answers that a person judges blind all the same
 
 selection:
-  strategy: margin              # random, least_confidence, margin, entropy, or package.module:Name
+  strategy: adaptive            # or one of docs/strategies.md (margin, badge, k_center ...), or package.module:Name
   # knowledge: entities.txt     # entities or triples that the strategy `knowledge` covers
   # batch: auto
   random_share: 0.2             # always drawn by chance: what the report's comparison rests on

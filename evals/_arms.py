@@ -1,28 +1,35 @@
 """One way of buying labels, simulated: rounds of picks from a pool, answers from an oracle, a student after each.
 
-Every arm of a cell has the same budget of questions, the same sizes of batches, and the same seed. `default` is what a
-job does that says nothing about selection; `random` and `margin` have the plain frozen head; the rivals' strategies
+Every arm of a cell has the same budget of questions, the same sizes of batches, and the same seed. `default` is what
+a job does that says nothing about selection; `random` and `margin` have the plain frozen head; the rivals' strategies
 choose by themselves (`evals/_rival_picks.py`, in an environment of their own) and are judged by the same head.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agent.job import SelectionSettings
+from agent.distill.refresh import RefreshSettings, refresh
+from agent.distill.targets import Examples
+from agent.job import MilestoneSettings, SelectionSettings
 from agent.records import Floats, Rows
-from agent.selection import State, auto_cold_start, cold_start, compose, find_strategy
+from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
+from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
 from evals._corpora import Corpus
 from evals._oracles import Answers
 
 BUDGETS = {"banking77": 770, "clinc150": 1500, "dbpedia14": 280, "fewrel": 480, "uci_sentiment": 300, "bbc": 150}
 ROUNDS = 10
+MOST_TOKENS = 128
+Vectors = Callable[[Rows], Floats]
 
 
 @dataclass
@@ -82,14 +89,14 @@ def taught(bench: Bench, vectors: Floats, number: int) -> Head:
     return head
 
 
-def state_of(bench: Bench, vectors: Floats, head: Head, number: int) -> State:
-    """What a strategy sees, as `agent.steps` builds it."""
-    candidates, rows = bench.candidates, bench.known
-    p = head.predict(vectors[candidates])
+def state_of(bench: Bench, vectors: Vectors, head: Head, candidates: Rows, number: int) -> State:
+    """What a strategy sees, as `agent.picking` builds it."""
+    rows = bench.known
+    p = head.predict(vectors(candidates))
     return State(
         candidates,
         1 - p.max(axis=1),
-        lambda wanted: vectors[wanted],
+        vectors,
         p,
         rows,
         bench.answers.targets[rows],
@@ -123,7 +130,8 @@ def pick(bench: Bench, settings: SelectionSettings, vectors: Floats, number: int
             bench.candidates, lambda rows: vectors[rows], size, chance, rng, class_vectors=bench.corpus.class_vectors
         )
     else:
-        state = state_of(bench, vectors, taught(bench, vectors, number - 1), number)
+        head = taught(bench, vectors, number - 1)
+        state = state_of(bench, lambda rows: vectors[rows], head, bench.candidates, number)
         found = compose(state, strategy, size, settings.random_share, rng)
     return [c.row for c in found]
 
@@ -148,16 +156,93 @@ PLAIN: dict[str, dict[str, Any]] = {
 }
 
 
+CANDIDATES = 2500
+"""Of a pool of 5,000 that are embedded again at a milestone: a job of this size embeds them all, and loses nothing."""
+
+
 def default_settings() -> dict[str, Any]:
-    """What a job does about selection that says nothing about it."""
-    return json.loads(SelectionSettings().model_dump_json())
+    """What a job does about selection and its encoder that says nothing about them."""
+    selection, refresh = SelectionSettings(), MilestoneSettings()
+    found: dict[str, Any] = json.loads(selection.model_dump_json()) | {
+        "refresh": json.loads(refresh.model_dump_json())
+    }
+    return found | {"candidates": CANDIDATES}
 
 
-def refreshes() -> bool:
-    """Whether the default arm tunes its encoder on the way."""
-    return False
+def run_default(bench: Bench, *, refreshes: bool = True) -> list[Point]:
+    """The default arm: selection as a job has it, and the encoder refreshed at milestones as `agent.refreshing` does;
+    texts drawn by chance teach the head and not the encoder, as in a job without gold texts."""
+    settings, milestones = SelectionSettings(), MilestoneSettings(enabled=refreshes)
+    with tempfile.TemporaryDirectory() as folder:
+        tuned = _Tuned(bench, Path(folder))
+        drawn: set[int] = set()
+        for number, size in enumerate(sizes(bench.corpus)):
+            chosen = _picks(bench, settings, tuned, number, size)
+            drawn |= {c.row for c in chosen if c.slice == "random"}
+            bench.asked += [c.row for c in chosen]
+            tuned.milestone(milestones, drawn)
+            head = tuned.taught(number)
+            bench.judge(lambda rows, head=head: head.predict(tuned.vectors(rows)))  # type: ignore[misc]
+            tuned.head = head
+    return bench.points
 
 
-def run_default(bench: Bench) -> list[Point]:
-    """The default arm."""
-    return run(bench, SelectionSettings())
+class _Tuned:
+    """The encoder as it is now: vectors of texts, made where they are first looked at after a milestone."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench, self.folder = bench, folder
+        self.head = Head(len(bench.corpus.names))
+        self._first = self._now = Encoder.load(BUILTIN, max_tokens=MOST_TOKENS)
+        self._made = bench.corpus.vectors
+        self._has = np.ones(len(self._made), bool)
+        self._temperature, self._last = 1.0, 0
+        self.milestones = 0
+
+    def vectors(self, rows: Rows) -> Floats:
+        missing = rows[~self._has[rows]]
+        if len(missing):
+            texts = [self.bench.corpus.texts[i] for i in missing.tolist()]
+            self._made[missing] = self._now.encode(texts).astype(np.float16)
+            self._has[missing] = True
+        return self._made[rows]
+
+    def taught(self, number: int) -> Head:
+        bench, rows = self.bench, self.bench.known
+        head = Head(len(bench.corpus.names))
+        ones = np.ones(len(rows), np.float32)
+        head.fit(self.vectors(rows), bench.answers.targets[rows], ones, bench.rng(1, number))
+        head.temperature *= self._temperature
+        return head
+
+    def milestone(self, settings: MilestoneSettings, drawn: set[int]) -> None:
+        bench, rows = self.bench, self.bench.known
+        if not settings.enabled or len(rows) < max(settings.first, settings.growth * self._last):
+            return
+        self._last = len(rows)
+        learnt = np.array([i for i in rows.tolist() if i not in drawn], np.int64)
+        texts = [bench.corpus.texts[i] for i in learnt.tolist()]
+        weights = np.ones(len(learnt), np.float32)
+        examples = Examples(texts, bench.answers.targets[learnt], weights, bench.corpus.names, seed=bench.seed)
+        course = RefreshSettings(way=settings.way, tokens=settings.tokens, threads=1)  # two cells run at a time
+        found = refresh(self._now, examples, course, self.folder / str(len(rows)), base=self._first)
+        if found.folder is not None:
+            self._now = Encoder.load(str(found.folder), max_tokens=MOST_TOKENS)
+            self._temperature = found.temperature
+            self._made, self._has = np.empty_like(self._made), np.zeros(len(self._made), bool)
+            self.milestones += 1
+
+    def candidates(self, number: int) -> Rows:
+        rows = self.bench.candidates
+        if self._now is self._first or len(rows) <= CANDIDATES:
+            return rows
+        return np.sort(self.bench.rng(3, self._last).permutation(rows)[:CANDIDATES])
+
+
+def _picks(bench: Bench, settings: SelectionSettings, tuned: _Tuned, number: int, size: int) -> list[Chosen]:
+    rng, names = bench.rng(2, number), bench.corpus.class_vectors
+    if number == 0:
+        return cold_start(bench.candidates, tuned.vectors, size, settings.random_share, rng, class_vectors=names)
+    state = state_of(bench, tuned.vectors, tuned.head, tuned.candidates(number), number)
+    strategy = find_strategy(settings.strategy, settings.options)
+    return compose(state, strategy, size, settings.random_share, rng)

@@ -51,10 +51,10 @@ def needed(points: Points, target: float, by: str = "asked") -> float:
     was not reached."""
     x, y = [float(p[by]) for p in points], [p["accuracy"] for p in points]
     if y[0] >= target:
-        return x[0]
+        return float(x[0])
     for i in range(1, len(y)):
         if y[i] >= target:
-            return x[i - 1] + (x[i] - x[i - 1]) * (target - y[i - 1]) / (y[i] - y[i - 1])
+            return float(x[i - 1] + (x[i] - x[i - 1]) * (target - y[i - 1]) / (y[i] - y[i - 1]))
     return float("inf")
 
 

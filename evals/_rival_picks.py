@@ -3,8 +3,8 @@
     .cache/rivals/bin/python evals/_rival_picks.py TASK.npz ARM [ARM ...]
 
 Shares no code with Labelwright: it gets vectors, the oracle's labels and the sizes of the rounds, and prints one JSON
-line an arm: its name, and the picks of each round. The first round is random, as in both libraries' own examples; their
-model is scikit-learn's logistic regression on the same vectors, with the little penalty that unit vectors want.
+line an arm: its name, and the picks of each round. The first round is random, as in both libraries' own examples;
+their model is scikit-learn's logistic regression on the same vectors, with the little penalty that unit vectors want.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 warnings.filterwarnings("ignore")
-Pick = Callable[[Any, Any, Any, Any, int, int], Any]
+Pick = Callable[..., Any]
 C = 30.0  # the inverse penalty: 1 leaves 77 classes nearly uniform on unit vectors
 
 
@@ -61,8 +61,8 @@ class Data:
 
 
 def small_text(make: Callable[[], Any], needs_embeddings: bool) -> Pick:
-    def pick(x: Any, known: Any, y: Any, free: Any, size: int, seed: int) -> Any:
-        np.random.seed(seed)  # noqa: NPY002: small-text draws from the global generator
+    def pick(x: Any, known: Any, y: Any, free: Any, *, size: int, seed: int) -> Any:
+        np.random.seed(seed)  # small-text draws from the global generator
         model = Sure(logistic().fit(x[known], y))
         more = {"embeddings": x} if needs_embeddings else {}
         return make().query(model, Data(x), free, known, y, n=size, **more)
@@ -71,7 +71,7 @@ def small_text(make: Callable[[], Any], needs_embeddings: bool) -> Pick:
 
 
 def skactiveml(name: str) -> Pick:
-    def pick(x: Any, known: Any, y: Any, free: Any, size: int, seed: int) -> Any:
+    def pick(x: Any, known: Any, y: Any, free: Any, *, size: int, seed: int) -> Any:
         import skactiveml.pool
         from skactiveml.classifier import SklearnClassifier
 
@@ -103,7 +103,7 @@ def picks(task: Any, pick: Pick) -> list[list[int]]:
     for number, size in enumerate(sizes[1:]):
         known = asked[~silent[asked]]
         free = np.setdiff1d(np.arange(len(x)), asked)
-        chosen = np.asarray(pick(x, known, said[known], free, size, seed * 100 + number), dtype=int).ravel()
+        chosen = np.asarray(pick(x, known, said[known], free, size=size, seed=seed * 100 + number), dtype=int).ravel()
         asked = np.concatenate([asked, chosen])
         rounds.append(chosen.tolist())
     return rounds

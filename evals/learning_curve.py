@@ -1,11 +1,11 @@
 """What labels buy: accuracy by labels and by dollars, on six sets and five oracles, against chance and the rivals.
 
-    python -m evals.learning_curve [--quick] [--sets banking77,bbc] [--oracles gold] [--arms default,random] [--seeds 5]
-                                   [--minutes 60] [--jobs 2] [--table]
+    python -m evals.learning_curve [--quick] [--sets banking77,bbc] [--oracles gold] [--arms default,random]
+                                   [--seeds 5] [--minutes 60] [--jobs 2] [--table]
 
-Resumable: each cell (set, oracle, seed, arm) is kept in evals/results/learning_curve/ as soon as it is done, and is not
-computed again. `--minutes` ends it in good time, `--table` only reads what is there. Tuned on three sets only, which the
-table names. Needs ../shared/data (or LABELWRIGHT_SHARED); rivals' arms need `make rivals`.
+Resumable: each cell (set, oracle, seed, arm) is kept in evals/results/learning_curve/ as soon as it is done, and is
+not computed again. `--minutes` ends it in good time, `--table` only reads what is there. Tuned on three sets only,
+which the table names. Needs ../shared/data (or LABELWRIGHT_SHARED); rivals' arms need `make rivals`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from evals.outcome import RESULTS, Outcome
 CELLS = RESULTS / "learning_curve"
 RIVAL_PYTHON = Path(os.environ.get("LABELWRIGHT_RIVALS", _corpora.ROOT / ".cache" / "rivals" / "bin" / "python"))
 RIVALS = ("small-text breaking ties", "small-text contrastive", "scikit-activeml badge", "scikit-activeml dropquery")
-ARMS = ("random", "margin", "default", *RIVALS)
+ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
 
@@ -93,8 +93,8 @@ def compute(set_name: str, oracle: str, seed: int, arms: list[str]) -> list[tupl
     for arm in [a for a in arms if a not in RIVALS]:
         began = time.monotonic()
         bench = _arms.Bench(corpus, told, seed)
-        if arm == "default":
-            points = _arms.run_default(bench)
+        if arm.startswith("default"):
+            points = _arms.run_default(bench, refreshes=arm == "default")
         else:
             points = _arms.run(bench, SelectionSettings(**_arms.PLAIN[arm]))
         done.append((Cell(set_name, oracle, seed, arm), [asdict(p) for p in points], time.monotonic() - began))
@@ -139,7 +139,7 @@ def planned(args: argparse.Namespace) -> list[Cell]:
         for s in args.sets
         for o in args.oracles
         for arm in args.arms
-        if (o != "tape" or s == "bbc") and (arm != "default" or seed < REFRESHED or not _arms.refreshes())
+        if (o != "tape" or s == "bbc") and (arm != "default" or seed < REFRESHED)
     ]
 
 
@@ -186,7 +186,7 @@ def arguments() -> argparse.Namespace:
     said.add_argument("--table", action="store_true", help="only read what is kept")
     args = said.parse_args()
     if args.quick:
-        args.sets, args.oracles, args.arms, args.seeds = ("uci_sentiment", "bbc"), ("gold",), ARMS[:3], 2
+        args.sets, args.oracles, args.arms, args.seeds = ("uci_sentiment", "bbc"), ("gold",), ARMS[:4], 2
     return args
 
 
