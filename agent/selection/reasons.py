@@ -50,6 +50,8 @@ def cause(part: str, why: Mapping[str, Any]) -> str:
         by = arm if isinstance(arm, str) else why.get("strategy")
         if isinstance(by, str) and by in BY_STRATEGY and not (by == "knowledge" and not why.get("covers", True)):
             return BY_STRATEGY[by]
+    if part == "cold" and why.get("strategy") == "zero_shot":
+        return "of a group of similar texts it is the most like what a class is called"
     return CAUSES.get(part, "")
 
 
@@ -108,6 +110,8 @@ def _distance(why: Mapping[str, Any]) -> str:
 
 def _class(why: Mapping[str, Any]) -> str:
     for name in ("short_class", "class", "for_class"):
+        if (place := _whole(why.get(name))) is not None:
+            return f"class number {place + 1} of the job’s list"
         if (said := _said(why.get(name))) and not isinstance(why.get(name), float):
             p = why.get("probability")
             likely = f" with probability {_said(p)}" if isinstance(p, float) and math.isfinite(p) else ""

@@ -96,7 +96,7 @@ def test_labels_say_why_their_texts_were_picked(tmp_path: Path, serve_gold: Serv
     outcome = run(job(tmp_path, serve_gold(dict(truth()))))
     rows = [json.loads(line) for line in (tmp_path / "out/labels/labels.jsonl").read_text().splitlines()]
     why = [json.loads(r["why"]) for r in rows if r["source"] == "oracle"]
-    assert {w["strategy"] for w in why} <= {"margin", "typical", "adaptive"}
+    assert {w["strategy"] for w in why} <= {"margin", "typical", "zero_shot", "adaptive"}
     picked = report(outcome)["picked"]
     assert sum(s["picked"] for s in picked["slices"]) == 30
     assert all(e["because"] for e in picked["examples"])
