@@ -45,8 +45,8 @@ KEYS = st.sampled_from(
         ("unsure", {"strategy": "margin", "price": 120}, None,
          "the small model was unsure here (about $0.00012 to ask)"),
         ("cold", {"strategy": "zero_shot", "class": 2, "cluster_size": 9}, None,
-         ("of a group of similar texts it is the most like what a class is called (a group of 9, class number 3 of the "
-         "job’s list)")),
+         ("of a group of similar texts it is the most like what a class is called (a group of 9, class number 3 "
+         "of the job’s list)")),
         ("mine", {"my_score": 2}, None, "my score 2"),
         ("mine", {}, None, ""),
     ],
