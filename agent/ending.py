@@ -38,5 +38,6 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "cap_dollars": outcome.spending.cap / 1e6,
         "ambiguous": outcome.spending.ambiguous_count,
         "final": delivered.final if delivered else {},
+        "outlook": delivered.findings.as_json()["outlook"] if delivered else None,
         "paths": {k: str(v) for k, v in delivered.paths.items()} if delivered else {},
     }

@@ -72,7 +72,7 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
     table = Table(bench)
     number = len(bench.store.rounds(bench.job.name))
     steps.triage_again(bench, number)
-    steps.refit(bench, number)
+    steps.refit(bench)
     try:
         while (stop := _stop(bench, table)) is None:
             began = time.monotonic()
@@ -83,7 +83,7 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
                 picks = picking.select(bench, number, await table.affordable())
             if picks:
                 await _round(bench, table, number, picks)
-            steps.refit(bench, number)
+            steps.refit(bench)
             steps.measure(bench, number, steps.since(began))
             number = len(bench.store.rounds(bench.job.name))
         return stop

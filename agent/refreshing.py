@@ -34,10 +34,8 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> N
     last = bench.milestone or _last(bench)
     if last and last.get("folder") and not bench.is_tuned and (bench.output(FOLDER) / last["folder"]).is_dir():
         _use(bench, bench.output(FOLDER) / last["folder"])
-    if len(lessons) < settings.first or (last and len(lessons) < settings.growth * last["labels"]):
-        return
     rows = _taught(bench, lessons)
-    if not rows:
+    if len(rows) < settings.first or (last and len(rows) < settings.growth * last["labels"]):
         return
     folder = bench.output(FOLDER) / _name(bench, [lessons[i] for i in rows])
     found = _kept(folder) or _refresh(bench, [lessons[i] for i in rows], weights[rows], folder)
@@ -49,7 +47,7 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> N
         if len(bench.pool) <= bench.most_scored:
             _ = bench.embeddings
     seconds = round(time.monotonic() - began, 1)
-    bench.milestone = {**found, "labels": len(lessons), "folder": stands_on, "embedding_seconds": seconds}
+    bench.milestone = {**found, "labels": len(rows), "folder": stands_on, "embedding_seconds": seconds}
     _forget(bench, {stands_on, present})
     bench.watch.note(told(bench.milestone, len(bench.pool), bench.most_scored))
 

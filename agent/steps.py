@@ -234,7 +234,7 @@ def accepted(bench: Workbench) -> set[TextId]:
 # Refit and measure ------------------------------------------------------------------------------------------------
 
 
-def refit(bench: Workbench, number: int) -> None:
+def refit(bench: Workbench) -> None:
     """Teach the student everything known so far."""
     lessons = bench.lessons()
     bench.trained = bool(lessons)
@@ -242,7 +242,8 @@ def refit(bench: Workbench, number: int) -> None:
     if lessons:
         weights = weights_of(bench, lessons)
         milestone(bench, lessons, weights)
-        fit(bench.student, bench.task, lessons, weights, bench.rng(FIT, number))
+        # by what is known, not by the round: a run that goes on teaches the same student as one that never stopped
+        fit(bench.student, bench.task, lessons, weights, bench.rng(FIT, len(lessons)))
 
 
 def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:

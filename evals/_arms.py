@@ -157,7 +157,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 
 CANDIDATES = 2500
-"""Of a pool of 5,000 that are embedded again at a milestone: a job of this size embeds them all, and loses nothing."""
+"""Of a pool of 5,000 that are embedded again at a milestone: a job of this size embeds them all."""
 
 
 def default_settings() -> dict[str, Any]:
@@ -216,16 +216,16 @@ class _Tuned:
         return head
 
     def milestone(self, settings: MilestoneSettings, drawn: set[int]) -> None:
-        bench, rows = self.bench, self.bench.known
-        if not settings.enabled or len(rows) < max(settings.first, settings.growth * self._last):
+        bench = self.bench
+        learnt = np.array([i for i in bench.known.tolist() if i not in drawn], np.int64)
+        if not settings.enabled or len(learnt) < max(settings.first, settings.growth * self._last):
             return
-        self._last = len(rows)
-        learnt = np.array([i for i in rows.tolist() if i not in drawn], np.int64)
+        self._last = len(learnt)
         texts = [bench.corpus.texts[i] for i in learnt.tolist()]
         weights = np.ones(len(learnt), np.float32)
         examples = Examples(texts, bench.answers.targets[learnt], weights, bench.corpus.names, seed=bench.seed)
         course = RefreshSettings(way=settings.way, tokens=settings.tokens, threads=1)  # two cells run at a time
-        found = refresh(self._now, examples, course, self.folder / str(len(rows)), base=self._first)
+        found = refresh(self._now, examples, course, self.folder / str(len(learnt)), base=self._first)
         if found.folder is not None:
             self._now = Encoder.load(str(found.folder), max_tokens=MOST_TOKENS)
             self._temperature = found.temperature

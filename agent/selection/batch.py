@@ -146,6 +146,8 @@ class _Work:
         score = float(self.scores[index])
         rank = len(self.ordered) - int(np.searchsorted(self.ordered, self.scores[index], side="right")) + 1
         told = {"strategy": named(self.strategy), "score": score, "rank": rank, "of": len(self.ordered), **why}
+        if self.state.prices is not None:
+            told["price"] = float(self.state.prices[index])
         return Chosen(int(self.state.candidates[index]), part, score, probability, told)
 
 

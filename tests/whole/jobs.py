@@ -44,6 +44,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         "data": {"pool": "pool.csv", "text": "text", "seed": "seed.csv", "gold": "gold.csv"},
         "oracle": {"name": "local", "model": "scripted", "price": {"input": 1.0, "output": 2.0}},
         "people": {"threshold": 0.7, "audit": 0.1},
+        "student": {"refresh": False},  # what it takes is tested in test_milestones
         "selection": {"batch": 20, "cold_start": 20},
         "budget": {"dollars": 1},
         "stop": {"agreement": None, "max_rounds": 3},

@@ -62,6 +62,7 @@ def job_file(tmp_path: Path, server: ScriptedServer) -> Path:
             "price": {"input": 1, "output": 2},
             "max_concurrency": 8,
         },
+        "student": {"refresh": False},
         "selection": {"batch": 50, "cold_start": 50},
         "budget": {"dollars": 0.2},
         "stop": {"agreement": None},

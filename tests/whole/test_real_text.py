@@ -52,6 +52,7 @@ def test_seventy_seven_classes_of_real_text(
                 "id": "id",
             },
             "oracle": {"base_url": server.url, "model": "scripted", "price": {"input": 0.05, "output": 0.1}},
+            "student": {"refresh": False},
             "selection": {"batch": 120, "cold_start": 120},
             "stop": {"max_rounds": 2},
             "budget": {"dollars": 1},

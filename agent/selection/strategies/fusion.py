@@ -1,4 +1,4 @@
-"""Several strategies at once, by the ranks they give, since each is wrong somewhere else; and the default one.
+"""Several strategies at once, by the ranks they give, since each is wrong somewhere else; and the default.
 
 Ranks forget the scales of scores, so nothing has to be calibrated. Costs the parts and a sort each, O(n log n).
 """
