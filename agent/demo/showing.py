@@ -106,7 +106,6 @@ def _with_control(job_file: Path, outcome: Outcome, control: Outcome) -> deliver
 
 def _student(bench: Workbench) -> tuple[dict[str, Any], Floats]:
     """The in-loop student taught by everything that its job bought: its figures, and (n,) 1 where it is right."""
-    rounds = bench.store.rounds(bench.job.name)
     steps.refit(bench)
     said = bench.student.predict([t for t, _ in bench.gold]).values
     gold = [v for _, v in bench.gold]
