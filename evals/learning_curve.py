@@ -144,12 +144,13 @@ def planned(args: argparse.Namespace) -> list[Cell]:
 
 
 def work(cells: list[Cell], args: argparse.Namespace) -> None:
-    """Compute what is missing, by groups that share set, oracle and seed, until the time is up."""
+    """Compute what is missing, arm by arm (a rival's process makes all its arms), until the time is up."""
     have = known()
-    groups: dict[tuple[str, str, int], list[str]] = {}
+    groups: dict[tuple[str, str, int, str], list[str]] = {}
     for cell in cells:
         if cell not in have:
-            groups.setdefault((cell.set, cell.oracle, cell.seed), []).append(cell.arm)
+            of = "rivals" if cell.arm in RIVALS else cell.arm
+            groups.setdefault((cell.set, cell.oracle, cell.seed, of), []).append(cell.arm)
     until = time.monotonic() + 60 * args.minutes
     total, number = sum(map(len, groups.values())), 0
     waiting = iter(groups.items())
@@ -158,7 +159,7 @@ def work(cells: list[Cell], args: argparse.Namespace) -> None:
         running: set[Any] = set()
         while True:
             while len(running) < args.jobs and time.monotonic() < until and (item := next(waiting, None)):
-                running.add(pool.submit(compute, *item[0], item[1]))
+                running.add(pool.submit(compute, *item[0][:3], item[1]))
             if not running:
                 break
             done, running = wait(running, return_when="FIRST_COMPLETED")

@@ -13,7 +13,10 @@ from agent.ledger import Purse
 from agent.records import MicroDollars
 
 FIGURES = {"accuracy": 0.913, "accuracy_lo": 0.89, "accuracy_hi": 0.93, "measured_on": "gold", "random_labels": 60,
-           "accuracy_random": 0.871, "selected_equal": 0.9, "equal_labels": 60, "kappa": 0.98}  # fmt: skip
+           "accuracy_random": 0.871, "selected_equal": 0.9, "equal_labels": 60, "kappa": 0.98,
+           "beside": {"labels": {"selected_labels": 60, "random_labels": 60, "metric": "accuracy", "n": 400,
+                                 "selected": 0.9, "random": 0.871, "difference": 0.029, "lo": 0.001, "hi": 0.057,
+                                 "measured_on": "gold"}}}  # fmt: skip
 
 
 def watched(width: int, *, terminal: bool) -> tuple[Lines, io.StringIO]:

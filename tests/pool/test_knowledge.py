@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from agent import steps
+from agent import picking
 from agent.errors import DataError
 from agent.job import Job
 from agent.pool.knowledge import Graph, Mentions, read_graph, split
@@ -256,7 +256,7 @@ def test_a_round_of_a_job_covers_the_graph(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("\n".join(w for words in WORDS.values() for w in words), encoding="utf-8")
     with Workbench(Job.load(path)) as bench:
         bench.own()
-        picks = steps.select(bench, 1, affordable=100)
+        picks = picking.select(bench, 1, affordable=100)
     chosen = [p for p in picks if p.slice == "unsure"]
     covers = [name for p in chosen for name in p.why["covers"]]
     assert (len(picks), len(chosen)) == (6, 5)
