@@ -13,8 +13,8 @@ help:  ## what there is
 demo: $(READY)  ## label 1,000 news articles for a few cents of recorded answers, in a few minutes
 	$(BIN)/labelwright demo
 
-test: $(READY)  ## every test; ARGS='-k word' narrows them
-	$(BIN)/pytest $(ARGS)
+test: $(READY)  ## every test, as many at once as there are cores, four at most; ARGS='-k word' narrows them
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 postgres: $(READY)  ## a throw-away PostgreSQL in the foreground, and the `store:` address to use; Ctrl-C ends it
 	$(BIN)/python -m tests.postgres
