@@ -12,7 +12,7 @@ import numpy as np
 from agent.errors import UserError
 from agent.records import Floats
 from agent.selection import space
-from agent.selection.seam import BatchStrategy, Chosen, Indices, Ranked, State, Strategy
+from agent.selection.seam import BatchStrategy, Choice, Chosen, Indices, Ranked, State, Strategy
 
 LOOKED_AT = 5_000  # candidates among which the uncovered ones are sought
 REMEMBERED = 20_000  # labelled texts that they are compared with
@@ -71,6 +71,30 @@ def named(strategy: Strategy) -> str:
     return str(getattr(strategy, "name", type(strategy).__name__))
 
 
+def spread(strategy: Strategy, scores: Floats, state: State, size: int, rng: np.random.Generator) -> Choice:
+    """`size` free candidates of the best `shortlist` times as many by `scores` (n,): the best of each k-means
+    cluster, the highest score first (after Zhdanov 2019). O(f) for f free ones, and a k-means of the shortlist.
+
+    Raises UserError where `pick` of the strategy gave indices that cannot be used.
+    """
+    left = state.free()
+    size = min(size, len(left))
+    if not size:
+        return Choice(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    wanted = min(len(left), size * int(getattr(strategy, "shortlist", Ranked.shortlist)))
+    found = _indices(strategy, strategy.pick(scores[left], wanted, rng), size, len(left))
+    shortlist = left[found]
+    groups = space.clusters(space.read(state.vectors, state.candidates[shortlist]), size, rng)
+    best = np.argsort(space.turn(groups), kind="stable")[:size]
+    sizes = np.bincount(groups)
+    why = {
+        "shortlist": [len(shortlist)] * size,
+        "clusters": [int((sizes > 0).sum())] * size,
+        "cluster_size": sizes[groups[best]].tolist(),
+    }
+    return Choice(shortlist[best], scores[shortlist[best]], why)
+
+
 @dataclass(eq=False)
 class _Work:
     """A batch in the making: which candidates are still free."""
@@ -93,37 +117,21 @@ class _Work:
     def unsure(self, count: int) -> list[Chosen]:
         if not count:
             return []
-        if isinstance(self.strategy, BatchStrategy):
-            return self._own(count)
-        left = np.flatnonzero(self.free)
-        wanted = min(len(left), count * int(getattr(self.strategy, "shortlist", Ranked.shortlist)))
-        found = _indices(self.strategy, self.strategy.pick(self.scores[left], wanted, self.rng), count, len(left))
-        shortlist = left[found]
-        groups = space.clusters(space.read(self.state.vectors, self.state.candidates[shortlist]), count, self.rng)
-        best = np.argsort(space.turn(groups), kind="stable")[:count]
-        sizes = np.bincount(groups)
-        self.free[shortlist[best]] = False
-        among = {"shortlist": len(shortlist), "clusters": int((sizes > 0).sum())}
-        return [
-            self._chosen(int(shortlist[i]), "unsure", {**among, "cluster_size": int(sizes[groups[i]])}) for i in best
-        ]
-
-    def _own(self, count: int) -> list[Chosen]:
-        """What a strategy chose that composes its own batch."""
-        assert isinstance(self.strategy, BatchStrategy)
-        taken = np.flatnonzero(~self.free)
-        made = self.strategy.choose(replace(self.state, taken=taken), count, self.rng)
-        found = _indices(self.strategy, made.indices, min(count, int(self.free.sum())), len(self.free), "choose")[
-            :count
-        ]
+        state = replace(self.state, taken=np.flatnonzero(~self.free))
+        if not isinstance(self.strategy, BatchStrategy):
+            return self._told(spread(self.strategy, self.scores, state, count, self.rng))
+        made = self.strategy.choose(state, count, self.rng)
+        least = min(count, int(self.free.sum()))
+        found = _indices(self.strategy, made.indices, least, len(self.free), "choose")[:count]
         if not self.free[found].all():
             raise UserError(f"selection.strategy: `choose` of {named(self.strategy)} chose what was taken already")
-        self.free[found] = False
-        notes = [{name: column[j] for name, column in made.why.items()} for j in range(len(found))]
-        return [
-            self._chosen(int(i), "unsure", {"chosen_for": float(s), **note})
-            for i, s, note in zip(found, made.scores, notes, strict=False)
-        ]
+        why = {"chosen_for": [float(s) for s in made.scores], **made.why}
+        return self._told(Choice(found, made.scores, why))
+
+    def _told(self, made: Choice) -> list[Chosen]:
+        self.free[made.indices] = False
+        notes = [{name: column[j] for name, column in made.why.items()} for j in range(len(made.indices))]
+        return [self._chosen(int(i), "unsure", note) for i, note in zip(made.indices, notes, strict=True)]
 
     def uncovered(self, count: int) -> list[Chosen]:
         if not count:

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.records import Floats
+from agent.selection.batch import spread
 from agent.selection.seam import Choice, Indices, State, top
 from agent.selection.space import chunks, one_thread, read, unit
-from agent.selection.strategies.basis import Doubles, OnBase, spread, usefulness
+from agent.selection.strategies.basis import Doubles, OnBase, usefulness
 from agent.selection.strategies.composed import number
 
 

@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from agent.errors import UserError
 from agent.records import Floats
-from agent.selection import space
-from agent.selection.batch import named
-from agent.selection.seam import BatchStrategy, Choice, Indices, Ranked, State, Strategy
+from agent.selection.batch import named, spread
+from agent.selection.seam import BatchStrategy, Choice, Ranked, State, Strategy
 from agent.selection.strategies.options import check
 from agent.selection.strategies.uncertainty import Margin
 
@@ -95,23 +94,6 @@ def chosen_by(strategy: Strategy, state: State, size: int, rng: np.random.Genera
             f"selection.options: `choose` of {named(strategy)} must return {size} distinct free candidates"
         )
     return made
-
-
-def spread(strategy: Strategy, scores: Floats, state: State, size: int, rng: np.random.Generator) -> Choice:
-    """`size` free candidates of the best `shortlist` times as many by `scores` (n,): the best of each k-means
-    cluster, the highest score first, as `compose` does (after Zhdanov 2019). O(f) and a k-means of the shortlist."""
-    left = state.free()
-    size = min(size, len(left))
-    if not size:
-        return Choice(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-    wanted = min(len(left), size * int(getattr(strategy, "shortlist", Ranked.shortlist)))
-    shortlist: Indices = left[np.asarray(strategy.pick(scores[left], wanted, rng), dtype=np.int64)]
-    groups = space.clusters(space.read(state.vectors, state.candidates[shortlist]), size, rng)
-    best = np.argsort(space.turn(groups), kind="stable")[:size]
-    sizes = np.bincount(groups)[groups[best]].tolist()
-    return Choice(
-        shortlist[best], scores[shortlist[best]], {"cluster_size": sizes, "shortlist": [wanted] * len(best)}
-    )
 
 
 def agreement_with(foreseen: Floats, targets: Floats, multilabel: bool) -> Floats:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from agent.selection import State, compose
+from agent.selection.batch import spread
 from agent.selection.strategies import Entropy, Margin, Power, Random
-from agent.selection.strategies.basis import chosen_by, spread
+from agent.selection.strategies.basis import chosen_by
 
 
 def state(n: int = 400) -> State:
