@@ -145,6 +145,8 @@ class StudentSettings(Section):
     batch_tokens: Annotated[int, Field(ge=64)] = 8192
     cache: str | None = None
     """Where embeddings are kept; by default beside the output."""
+    unlabelled: Literal["off", "self_training", "propagation"] = "off"
+    """What texts without a label teach the head: nothing, its own surest guesses, or what their neighbours are."""
     refresh: Annotated[MilestoneSettings, BeforeValidator(_switched)] = MilestoneSettings()
     """The encoder is tuned on the labels as they grow; false leaves it as it is until the model is distilled."""
 

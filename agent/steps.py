@@ -45,6 +45,7 @@ from agent.selection import (
 )
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
+from agent.unlabelled import learn_on
 from agent.workbench import FIT, MEASURE, STOP_SET, TRIAGE, Workbench
 
 MOST_AT_ONCE = 20_000  # questions that are held in memory
@@ -244,6 +245,7 @@ def refit(bench: Workbench) -> None:
         milestone(bench, lessons, weights)
         # by what is known, not by the round: a run that goes on teaches the same student as one that never stopped
         fit(bench.student, bench.task, lessons, weights, bench.rng(FIT, len(lessons)))
+        learn_on(bench, lessons, weights)
 
 
 def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:

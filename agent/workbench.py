@@ -34,7 +34,7 @@ NOWHERE = -1  # the row of a text that is not in the pool
 MOST_SCORED = 500_000
 
 # one number a kind of random choice, so that no two choices share a stream
-SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH = range(7)
+SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED = range(8)
 
 
 class Workbench:

@@ -23,6 +23,8 @@ from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
+from agent.student.propagation import propagated, self_trained
+from agent.unlabelled import PER_LABEL
 from evals._corpora import Corpus
 from evals._oracles import Answers
 
@@ -169,7 +171,7 @@ def default_settings() -> dict[str, Any]:
     return found | {"candidates": CANDIDATES}
 
 
-def run_default(bench: Bench, *, refreshes: bool = True) -> list[Point]:
+def run_default(bench: Bench, *, refreshes: bool = True, unlabelled: str = "off") -> list[Point]:
     """The default arm: selection as a job has it, and the encoder refreshed at milestones as `agent.refreshing` does;
     texts drawn by chance teach the head and not the encoder, as in a job without gold texts."""
     settings, milestones = SelectionSettings(), MilestoneSettings(enabled=refreshes)
@@ -181,7 +183,7 @@ def run_default(bench: Bench, *, refreshes: bool = True) -> list[Point]:
             drawn |= {c.row for c in chosen if c.slice == "random"}
             bench.asked += [c.row for c in chosen]
             tuned.milestone(milestones, drawn)
-            head = tuned.taught(number)
+            head = tuned.taught(number, unlabelled)
             bench.judge(lambda rows, head=head: head.predict(tuned.vectors(rows)))  # type: ignore[misc]
             tuned.head = head
     return bench.points
@@ -207,12 +209,23 @@ class _Tuned:
             self._has[missing] = True
         return self._made[rows]
 
-    def taught(self, number: int) -> Head:
+    def taught(self, number: int, unlabelled: str) -> Head:
+        """The student of a round; as `agent.unlabelled` does, it may learn from texts without a label as well."""
         bench, rows = self.bench, self.bench.known
         head = Head(len(bench.corpus.names))
         ones = np.ones(len(rows), np.float32)
         head.fit(self.vectors(rows), bench.answers.targets[rows], ones, bench.rng(1, number))
         head.temperature *= self._temperature
+        if unlabelled != "off":
+            targets, every = bench.answers.targets[rows], np.concatenate([rows, self.candidates(number)])
+            vectors, labelled = self.vectors(every), np.arange(len(rows))
+            if unlabelled == "propagation":
+                extra = propagated(vectors, labelled, targets)
+            else:
+                per_class = PER_LABEL * max(1, round(len(rows) / len(bench.corpus.names)))
+                extra = self_trained(head.predict(vectors), labelled, per_class=per_class)
+            both = np.concatenate([targets, extra.targets]), np.concatenate([ones, extra.weights])
+            head.learn_on(np.concatenate([vectors[: len(rows)], vectors[extra.rows]]), *both)
         return head
 
     def milestone(self, settings: MilestoneSettings, drawn: set[int]) -> None:

@@ -34,6 +34,8 @@ from evals.outcome import RESULTS, Outcome
 CELLS = RESULTS / "learning_curve"
 RIVAL_PYTHON = Path(os.environ.get("LABELWRIGHT_RIVALS", _corpora.ROOT / ".cache" / "rivals" / "bin" / "python"))
 RIVALS = ("small-text breaking ties", "small-text contrastive", "scikit-activeml badge", "scikit-activeml dropquery")
+ABLATIONS = {"self-training": "self_training", "propagation": "propagation"}
+"""What texts without a label add to the default on a frozen encoder."""
 ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
@@ -61,7 +63,9 @@ ROUND_VERSION = 1
 def _settings(arm: str) -> Any:
     if arm in _arms.PLAIN:
         return _arms.PLAIN[arm]
-    return arm if arm in RIVALS else _arms.default_settings()
+    if arm in RIVALS:
+        return arm
+    return [_arms.default_settings(), ABLATIONS.get(arm, "off")] if arm in ABLATIONS else _arms.default_settings()
 
 
 def known() -> dict[Cell, list[dict[str, Any]]]:
@@ -71,7 +75,7 @@ def known() -> dict[Cell, list[dict[str, Any]]]:
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             cell = Cell(row["set"], row["oracle"], row["seed"], row["arm"])
-            if cell.arm in ARMS and cell.set in _arms.BUDGETS and row["print"] == cell.print:
+            if cell.arm in (*ARMS, *ABLATIONS) and cell.set in _arms.BUDGETS and row["print"] == cell.print:
                 found[cell] = row["points"]
     return found
 
@@ -93,7 +97,9 @@ def compute(set_name: str, oracle: str, seed: int, arms: list[str]) -> list[tupl
     for arm in [a for a in arms if a not in RIVALS]:
         began = time.monotonic()
         bench = _arms.Bench(corpus, told, seed)
-        if arm.startswith("default"):
+        if arm in ABLATIONS:
+            points = _arms.run_default(bench, refreshes=False, unlabelled=ABLATIONS[arm])
+        elif arm.startswith("default"):
             points = _arms.run_default(bench, refreshes=arm == "default")
         else:
             points = _arms.run(bench, SelectionSettings(**_arms.PLAIN[arm]))

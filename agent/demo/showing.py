@@ -93,8 +93,8 @@ def _with_control(job_file: Path, outcome: Outcome, control: Outcome) -> deliver
         difference, low, high = paired_difference(right, by_chance, bench.rng(MEASURE))
         gain = Gain(
             labels=min(outcome.labels, control.labels),
-            selected=float(right.mean()),
-            random=float(by_chance.mean()),
+            selected=float(right.mean(dtype=np.float64)),
+            random=float(by_chance.mean(dtype=np.float64)),
             difference=difference,
             lo=low,
             hi=high,

@@ -75,6 +75,15 @@ class Head:
             start = search.mean()
         self.weights = axes @ solve(turned, self.l2, start, FINE)
 
+    def learn_on(self, vectors: Floats, targets: Floats, weights: Floats) -> None:
+        """Learn from n texts, some of them with guesses instead of labels, starting from what is known.
+
+        Penalty, temperature and `out_of_fold` stay those of the labels alone: guesses always agree with themselves.
+        Arguments as for `fit`.
+        """
+        lessons, _ = self._lessons(vectors, targets, weights)
+        self.weights = solve(lessons, self.l2, self.weights, FINE)
+
     def predict(self, vectors: Floats) -> Floats:
         """(n, C) float32 probabilities of (n, d) float32 vectors. Raises ModelError for vectors of another length."""
         if not len(self.weights):

@@ -223,3 +223,18 @@ def test_classes_seen_only_once_do_not_drown_the_head_in_its_penalty() -> None:
     head.fit(vectors, np.eye(40, dtype=np.float32)[classes], np.ones(60, np.float32), np.random.default_rng(0))
     said = head.predict(centres / np.linalg.norm(centres, axis=1, keepdims=True)).argmax(axis=1)
     assert (said == np.arange(40)).mean() > 0.9
+
+
+def test_learning_on_without_anything_new_changes_nothing_and_keeps_what_labels_decided() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 8)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 60)]
+    head, ones = Head(3), np.ones(60, np.float32)
+    head.fit(vectors, targets, ones, rng)
+    before, kept = head.predict(vectors), (head.l2, head.temperature)
+    head.learn_on(vectors, targets, ones)
+    np.testing.assert_allclose(head.predict(vectors), before, atol=0.02)
+    head.learn_on(
+        np.concatenate([vectors, vectors]), np.concatenate([targets, targets]), np.concatenate([ones, ones])
+    )
+    assert (head.l2, head.temperature) == kept

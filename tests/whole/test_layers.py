@@ -19,7 +19,7 @@ LEVELS = (
     {"loop"},
     {"delivery"},
     {"steps"},
-    {"picking", "refreshing"},
+    {"picking", "refreshing", "unlabelled"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing"},
     {"workbench"},
