@@ -218,7 +218,7 @@ def test_the_strategy_of_your_own_makes_a_batch(own: Strategy) -> None:
     assert unsure[0].row == int(np.delete(np.arange(80), drawn)[np.delete(doubt, drawn).argmax()])
     assert unsure[0].score == pytest.approx(doubt[unsure[0].row] ** 3)
     assert unsure[0].why["strategy"] == "doubtful"
-    assert len(OWN[0].strip().splitlines()) <= 12
+    assert len([line for line in OWN[0].splitlines() if line.strip()]) <= 12
 
 
 def test_what_it_says_a_strategy_may_see_is_there() -> None:
