@@ -11,7 +11,6 @@ from agent.endpoints import greet, questions_of, reach
 from agent.errors import EndpointError, UserError
 from agent.job import OracleSettings
 from agent.oracle import ChatOracle, FileOracle, TapeOracle
-from agent.selection import find_strategy
 from agent.workbench import Workbench
 
 
@@ -47,7 +46,7 @@ def _look(what: str, found: Callable[[], str]) -> Finding:
 
 
 def _strategy(bench: Workbench) -> str:
-    find_strategy(bench.job.selection.strategy, bench.job.selection.options)
+    _ = bench.strategy
     return bench.job.selection.strategy
 
 

@@ -23,7 +23,6 @@ from agent.selection import (
     auto_cold_start,
     cold_start,
     compose,
-    find_strategy,
     reward,
     surprise,
 )
@@ -41,9 +40,7 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
     Args:
         affordable: how many questions the rest of the budget is expected to pay for.
     """
-    settings = bench.job.selection
-    strategy = find_strategy(settings.strategy, settings.options)
-    _ = bench.mentions  # a file that is no good is told before anything is spent
+    strategy = bench.strategy
     candidates, share = _candidates(bench, number)
     left = _labels_left(bench, affordable)
     chosen = _chosen(bench, number, strategy, candidates, left)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from agent.errors import DataError
+from agent.errors import DataError, JobFileError
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
@@ -26,6 +26,7 @@ from agent.watch import Silent, Watch
 if TYPE_CHECKING:
     from agent.pool import Embeddings
     from agent.pool.knowledge import Mentions
+    from agent.selection import Strategy
     from agent.student.encoder import Encoder
 
 
@@ -161,6 +162,21 @@ class Workbench:
         tokens = self.tokenizers.get(oracle.name)
         of = Tariff.in_batches if oracle.in_batches else Tariff.of
         return of(oracle) if tokens is None else of(oracle, tokens.bound)
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """Which texts are asked about; what it needs is looked at, so that nothing is spent before it is missed.
+
+        Raises JobFileError, DataError for a knowledge graph that is not there or no good.
+        """
+        from agent.selection import find_strategy, with_parts
+        from agent.selection.strategies import Knowledge
+
+        found = find_strategy(self.job.selection.strategy, self.job.selection.options)
+        if self.mentions is None and any(isinstance(part, Knowledge) for part in with_parts(found)):
+            said = "`selection.strategy`: knowledge needs `selection.knowledge`, a file of entities or triples"
+            raise JobFileError("job", [(0, said)])
+        return found
 
     # Texts ----------------------------------------------------------------------------------------------------------
 

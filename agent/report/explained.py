@@ -90,12 +90,19 @@ def _slice(name: str, rows: Sequence[PickRow], current: Mapping[TextId, Label], 
     chances = [p.probability for p in rows if p.probability is not None]
     return Slice(
         name=name,
-        because=Counter(cause(name, p.why) for p in rows).most_common(1)[0][0],
+        because=_because(Counter(cause(name, p.why) for p in rows)),
         picked=len(rows),
         labelled=sum(p.text_id in current for p in rows),
         cost=MicroDollars(sum(c.cost for c in costs if c.slice == name)),
         chance=(min(chances), max(chances)) if chances else None,
     )
+
+
+def _because(causes: Counter[str]) -> str:
+    """Why a slice was picked; with how many of its texts each reason holds for, where there are several."""
+    if len(causes) == 1:
+        return next(iter(causes))
+    return "; ".join(f"{said} ({n})" for said, n in causes.most_common())
 
 
 def _strategy(pick: PickRow) -> str:

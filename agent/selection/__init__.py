@@ -6,7 +6,7 @@ Pure functions of numbers; every random choice takes a generator.
 from agent.selection.batch import compose
 from agent.selection.coldstart import cold_start
 from agent.selection.forecast import Curve, Forecast, Point, fit_curve
-from agent.selection.registry import STRATEGIES, find_strategy
+from agent.selection.registry import STRATEGIES, find_strategy, with_parts
 from agent.selection.seam import BatchStrategy, Choice, Chosen, Ranked, State, Strategy, Trial, top
 from agent.selection.sizes import auto_batch, auto_cold_start
 from agent.selection.stopping import (
@@ -56,4 +56,5 @@ __all__ = [
     "should_stop",
     "surprise",
     "top",
+    "with_parts",
 ]

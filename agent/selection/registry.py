@@ -10,7 +10,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,15 @@ def _build(name: str, options: Mapping[str, Any], key: str, under: str) -> Strat
         lacks = [verb for verb in ("score", "pick") if not hasattr(strategy, verb)]
         raise _wrong(key, f"{name} is not a Strategy: it lacks {' and '.join(lacks)}")
     return strategy
+
+
+def with_parts(strategy: Strategy) -> Iterator[Strategy]:
+    """The strategy, and every one that it is made of, however deep."""
+    yield strategy
+    for value in vars(strategy).values() if hasattr(strategy, "__dict__") else ():
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(part, Strategy) and not isinstance(part, type):
+                yield from with_parts(part)
 
 
 def _fitting(name: str, make: Callable[..., Any], options: dict[str, Any], under: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from agent import picking
-from agent.errors import DataError
+from agent.errors import DataError, JobFileError
 from agent.job import Job
 from agent.pool.knowledge import Graph, Mentions, read_graph, split
 from agent.workbench import Workbench
@@ -262,3 +262,18 @@ def test_a_round_of_a_job_covers_the_graph(tmp_path: Path) -> None:
     assert (len(picks), len(chosen)) == (6, 5)
     assert 8 < len(covers) == len(set(covers))
     assert not {w for p in picks if p.slice == "random" for w in split(p.text)} & set(covers)
+
+
+@pytest.mark.parametrize(
+    "strategy", ["knowledge", {"strategy": "bandit", "options": {"arms": ["margin", "knowledge"]}}]
+)
+def test_a_strategy_that_lacks_its_graph_is_told_before_anything_is_picked(tmp_path: Path, strategy: object) -> None:
+    changes: dict[str, object] = {"selection__strategy": strategy}
+    if isinstance(strategy, dict):
+        changes = {"selection__strategy": strategy["strategy"], "selection__options": strategy["options"]}
+    path = write_job(tmp_path, pool=60, oracle__base_url="http://127.0.0.1:9/v1", data__gold=None, **changes)
+    with Workbench(Job.load(path)) as bench:
+        bench.own()
+        with pytest.raises(JobFileError, match=r"knowledge needs `selection\.knowledge`"):
+            picking.select(bench, 0, affordable=100)
+        assert bench.picks() == {}

@@ -40,7 +40,7 @@ def test_slices_strategies_costs_and_chances_are_counted() -> None:
         "random", 5, 5, 290, (0.05, 0.05)
     )  # fmt: skip
     assert (unsure.picked, unsure.labelled, unsure.cost, unsure.chance) == (24, 7, 870, None)
-    assert unsure.because == "the small model was unsure here"
+    assert unsure.because == "the small model was unsure here (20); nothing near it had been labelled yet (4)"
     assert found.strategies == (("margin", 20), ("bandit: k_center", 4))
     assert found.paid == 1160 / 29
     assert found.expected == sum(30.0 + i for i in range(5, 25)) / 20

@@ -307,7 +307,7 @@ def test_the_same_dollars_are_compared_as_well_as_the_same_labels() -> None:
 
 def test_every_slice_says_why_and_examples_say_it_in_words() -> None:
     said = Seen(page(sample.news())).text
-    assert "it is typical of a group of similar texts cold 40 40 $0.0014 chosen, not drawn" in said
+    assert "it is typical of a group of similar texts cold 40 40 $0.0014 none on record" in said
     assert "1 % to 2.5 %" in said
     assert "Chosen by margin ( 394 ), typical ( 40 )." in said
     assert "the small model was unsure here (rank 2 of 812 by margin, a group of 4)" in said

@@ -52,6 +52,10 @@ def test_a_flat_curve_promises_next_to_nothing_and_a_steep_one_much() -> None:
     assert isinstance(flat, Curve)
     assert isinstance(steep, Curve)
     assert flat.gain(400).high < 0.015
+    for error in (0.02, 0.0):
+        perfect = fit_curve([Point(n, 1.0, error) for n in (18, 33, 48, 63, 78, 93, 108)])
+        assert isinstance(perfect, Curve), "nothing more is to be had, and that is known"
+        assert perfect.gain(100).high < 0.03
     assert steep.gain(200).low > 0.02
 
 
