@@ -149,8 +149,13 @@ def _rows_of_ranks(outcome: Outcome, places: Places, complete: bool) -> None:
     for arm, rank in sorted(found.items(), key=lambda item: item[1]):
         ours = arm == "default"
         first = ours and complete and rank == min(found.values())
-        outcome.add(f"mean rank of {arm}", rank, f"of {len(found)}", target="first" if ours else "",
-                    holds=first if ours else None)  # fmt: skip
+        outcome.add(
+            f"mean rank of {arm}",
+            rank,
+            f"of {len(found)}",
+            target="first" if ours else "",
+            holds=first if ours else None,
+        )
 
 
 def _rows_against_random(outcome: Outcome, places: Places, complete: bool) -> None:
@@ -165,8 +170,14 @@ def _rows_against_random(outcome: Outcome, places: Places, complete: bool) -> No
         ahead = sum(a.difference > 0 for a in found.values())
         said = f"{wins} / {len(found) - wins - losses} / {losses}"
         only = rival == "random"
-        outcome.add(f"default against {rival}: win / tie / loss", said, f"Wilcoxon, Holm; ahead in {ahead}",
-                    target="no loss" if only else "", holds=(complete and losses == 0) if only else None, rival=rival)  # fmt: skip
+        outcome.add(
+            f"default against {rival}: win / tie / loss",
+            said,
+            f"Wilcoxon, Holm; ahead in {ahead}",
+            target="no loss" if only else "",
+            holds=(complete and losses == 0) if only else None,
+            rival=rival,
+        )
         for place, a in found.items():
             more = f"points of area, {a.lo * 100:+.1f} to {a.hi * 100:+.1f}, p {fixed[place]:.3f}, {a.n} seeds"
             outcome.add(f"{', '.join(place)}: default minus {rival}", a.difference * 100, more, rival=rival)
@@ -183,14 +194,24 @@ def _rows_of_half(outcome: Outcome, places: Places, complete: bool) -> None:
             if by == "asked" and ratio <= HALF:
                 reached[oracle].append(name)
             tuned = "tuned on" if name in TUNED_ON else "only measured"
-            outcome.add(f"{name}, {oracle}: {word} for random's final accuracy", ratio,
-                        f"of random's, {lo:.2f} to {hi:.2f}; {tuned}", rival="random")  # fmt: skip
+            outcome.add(
+                f"{name}, {oracle}: {word} for random's final accuracy",
+                ratio,
+                f"of random's, {lo:.2f} to {hi:.2f}; {tuned}",
+                rival="random",
+            )
     for oracle in dict.fromkeys(o for _, o in places):
         if oracle == "tape":  # one set only
             continue
         sets = reached[oracle]
-        outcome.add(f"{oracle}: sets with at most half of random's labels", len(sets), ", ".join(sets) or "none",
-                    target=f">= {SETS_WANTED}", holds=complete and len(sets) >= SETS_WANTED, rival="random")  # fmt: skip
+        outcome.add(
+            f"{oracle}: sets with at most half of random's labels",
+            len(sets),
+            ", ".join(sets) or "none",
+            target=f">= {SETS_WANTED}",
+            holds=complete and len(sets) >= SETS_WANTED,
+            rival="random",
+        )
 
 
 def draw(places: Mapping[Place, dict[str, dict[int, Points]]], folder: Path) -> None:
