@@ -28,7 +28,7 @@ from agent.selection import (
 )
 from agent.selection.sizes import ROUNDS, SLOW_ROUNDS
 from agent.store import PickRow
-from agent.workbench import SAMPLE, SELECT, Workbench
+from agent.workbench import SELECT, Workbench
 
 LONG = 1000
 """Characters of the made-up text that shows what a character of a question costs."""
@@ -41,7 +41,7 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
         affordable: how many questions the rest of the budget is expected to pay for.
     """
     strategy = bench.strategy
-    candidates, share = _candidates(bench, number)
+    candidates, share = _candidates(bench)
     left = _labels_left(bench, affordable)
     chosen = _chosen(bench, number, strategy, candidates, left)
     texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
@@ -70,16 +70,12 @@ def _chosen(bench: Workbench, number: int, strategy: Strategy, candidates: Rows,
     return compose(state_of(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
 
 
-def _candidates(bench: Workbench, number: int) -> tuple[Rows, float]:
+def _candidates(bench: Workbench) -> tuple[Rows, float]:
     """Rows that may be picked, and the share of all such rows that they are: a huge pool is scored by a sample."""
     free = np.ones(len(bench.pool), bool)
     free[[p.row for p in bench.picks().values() if p.row >= 0]] = False
     free[[t.row for t, _ in bench.seed if t.row >= 0]] = False
-    rows = np.flatnonzero(free)
-    if len(rows) <= bench.most_scored:
-        return rows, 1.0
-    drawn = bench.rng(SAMPLE, number).choice(len(rows), bench.most_scored, replace=False)
-    return np.sort(rows[drawn]), bench.most_scored / len(rows)
+    return bench.scored(np.flatnonzero(free))
 
 
 def _labels_left(bench: Workbench, affordable: int) -> int:

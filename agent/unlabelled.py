@@ -1,4 +1,4 @@
-"""What texts without a label teach the student, where the job wants that: `student.unlabelled`.
+"""What texts without a label teach the student, unless the job wants nothing of it: `student.unlabelled`.
 
 The formulas are `agent.student.propagation`'s; here a sample of the pool is drawn for them.
 """
@@ -31,7 +31,7 @@ def learn_on(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> No
         return
     free = np.ones(len(bench.pool), bool)
     free[[t.row for t, _ in lessons if t.row >= 0]] = False
-    rng, left = bench.rng(UNLABELLED, len(lessons)), np.flatnonzero(free)
+    rng, (left, _) = bench.rng(UNLABELLED, len(lessons)), bench.scored(np.flatnonzero(free))
     drawn = np.sort(rng.choice(left, min(SAMPLE, len(left)), replace=False))
     texts = [t for t, _ in lessons]
     targets: Floats = bench.task.targets([label for _, label in lessons])

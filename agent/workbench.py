@@ -6,6 +6,7 @@ it reads the store, does its work, and writes the store, so a run may die anywhe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -18,7 +19,7 @@ from agent.errors import DataError, JobFileError
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
-from agent.records import Floats, Label, MicroDollars, Pick, Source, Student, Text, TextId, Value
+from agent.records import Floats, Label, MicroDollars, Pick, Rows, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
 from agent.tasks import Task, build
 from agent.watch import Silent, Watch
@@ -237,6 +238,19 @@ class Workbench:
     def most_scored(self) -> int:
         """Most candidates that a round looks at."""
         return MOST_SCORED if self._tuned is None else self.job.student.refresh.pool
+
+    def scored(self, free: Rows) -> tuple[Rows, float]:
+        """Those of the free rows of the pool that a round looks at, ascending, and what share of them they are.
+
+        All, or of a huge pool as many as `most_scored`: the first in an order by chance that stays the same for as
+        long as the encoder does. So each text is embedded once, and what others take makes room for as many new ones.
+        """
+        most = self.most_scored
+        if len(free) <= most:
+            return free, 1.0
+        key = hashlib.sha256(self.encoder.key.encode()).digest()
+        order = self.rng(SAMPLE, int.from_bytes(key[:4])).random(len(self.pool))[free]
+        return np.sort(free[np.argpartition(order, most)[:most]]), most / len(free)
 
     @cached_property
     def class_vectors(self) -> Floats | None:

@@ -18,13 +18,14 @@ import numpy as np
 
 from agent.distill.refresh import RefreshSettings, refresh
 from agent.distill.targets import Examples
-from agent.job import MilestoneSettings, SelectionSettings
+from agent.job import MilestoneSettings, SelectionSettings, StudentSettings
 from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
 from agent.student.propagation import propagated, self_trained
 from agent.unlabelled import PER_LABEL
+from evals._adapting import adapted
 from evals._corpora import Corpus
 from evals._oracles import Answers
 
@@ -53,6 +54,7 @@ class Bench:
     seed: int
     asked: list[int] = field(default_factory=list)  # indices of texts, in the order of asking
     points: list[Point] = field(default_factory=list)
+    head: Head | None = None  # of the round before
 
     def rng(self, *where: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *where])
@@ -117,7 +119,7 @@ def run(bench: Bench, settings: SelectionSettings) -> list[Point]:
     for number, size in enumerate(sizes(bench.corpus)):
         chosen = pick(bench, settings, vectors, number, size)
         bench.asked += chosen
-        head = taught(bench, vectors, number)
+        bench.head = head = taught(bench, vectors, number)
         bench.judge(lambda rows, head=head: head.predict(vectors[rows]))  # type: ignore[misc]
     return bench.points
 
@@ -132,8 +134,8 @@ def pick(bench: Bench, settings: SelectionSettings, vectors: Floats, number: int
             bench.candidates, lambda rows: vectors[rows], size, chance, rng, class_vectors=bench.corpus.class_vectors
         )
     else:
-        head = taught(bench, vectors, number - 1)
-        state = state_of(bench, lambda rows: vectors[rows], head, bench.candidates, number)
+        assert bench.head is not None
+        state = state_of(bench, lambda rows: vectors[rows], bench.head, bench.candidates, number)
         found = compose(state, strategy, size, settings.random_share, rng)
     return [c.row for c in found]
 
@@ -158,25 +160,46 @@ PLAIN: dict[str, dict[str, Any]] = {
 }
 
 
-CANDIDATES = 2500
-"""Of a pool of 5,000 that are embedded again at a milestone: a job of this size embeds them all."""
+CANDIDATES = 2000
+"""Of a pool of 5,000 that are embedded again at a milestone, to save time: a job of this size embeds them all."""
 
 
-def default_settings() -> dict[str, Any]:
-    """What a job does about selection and its encoder that says nothing about them."""
-    selection, refresh = SelectionSettings(), MilestoneSettings()
-    found: dict[str, Any] = json.loads(selection.model_dump_json()) | {
-        "refresh": json.loads(refresh.model_dump_json())
-    }
-    return found | {"candidates": CANDIDATES}
+@dataclass(frozen=True)
+class Variant:
+    """The default, or the default with one thing changed.
+
+    Attributes:
+        refreshes: whether the encoder is tuned at milestones.
+        unlabelled: as `student.unlabelled` of a job file; None for what a job does that does not say.
+        names: how much the name of each class, as a text of that class, counts beside a labelled text.
+        adapted: the encoder has read the pool before, see `evals._adapting`. These two on a frozen encoder only.
+    """
+
+    refreshes: bool = True
+    unlabelled: str | None = None
+    names: float = 0.0
+    adapted: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides which curve is drawn."""
+        student = StudentSettings()
+        found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json())
+        found["unlabelled"] = self.unlabelled or student.unlabelled
+        if self.names or self.adapted:
+            found |= {"names": self.names, "adapted": self.adapted}
+        if self.refreshes:
+            found |= {"refresh": json.loads(student.refresh.model_dump_json()), "candidates": CANDIDATES}
+        return found
 
 
-def run_default(bench: Bench, *, refreshes: bool = True, unlabelled: str = "off") -> list[Point]:
+def run_default(bench: Bench, variant: Variant = Variant()) -> list[Point]:
     """The default arm: selection as a job has it, and the encoder refreshed at milestones as `agent.refreshing` does;
     texts drawn by chance teach the head and not the encoder, as in a job without gold texts."""
-    settings, milestones = SelectionSettings(), MilestoneSettings(enabled=refreshes)
+    settings, student = SelectionSettings(), StudentSettings()
+    milestones = student.refresh.model_copy(update={"enabled": variant.refreshes})
+    unlabelled = variant.unlabelled or student.unlabelled
     with tempfile.TemporaryDirectory() as folder:
-        tuned = _Tuned(bench, Path(folder))
+        tuned = _Tuned(bench, Path(folder), variant)
         drawn: set[int] = set()
         for number, size in enumerate(sizes(bench.corpus)):
             chosen = _picks(bench, settings, tuned, number, size)
@@ -192,14 +215,16 @@ def run_default(bench: Bench, *, refreshes: bool = True, unlabelled: str = "off"
 class _Tuned:
     """The encoder as it is now: vectors of texts, made where they are first looked at after a milestone."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self.bench, self.folder = bench, folder
+    def __init__(self, bench: Bench, folder: Path, variant: Variant) -> None:
+        self.bench, self.folder, self.names = bench, folder, np.float32(variant.names)
         self.head = Head(len(bench.corpus.names))
         self._first = self._now = Encoder.load(BUILTIN, max_tokens=MOST_TOKENS)
-        self._made = bench.corpus.vectors
+        self._made, self._classes = bench.corpus.vectors, bench.corpus.class_vectors
+        if variant.adapted:
+            self._made, self._classes = adapted(bench.corpus)
         self._has = np.ones(len(self._made), bool)
         self._temperature, self._last = 1.0, 0
-        self.milestones = 0
+        self._sample = bench.candidates
 
     def vectors(self, rows: Rows) -> Floats:
         missing = rows[~self._has[rows]]
@@ -213,19 +238,24 @@ class _Tuned:
         """The student of a round; as `agent.unlabelled` does, it may learn from texts without a label as well."""
         bench, rows = self.bench, self.bench.known
         head = Head(len(bench.corpus.names))
-        ones = np.ones(len(rows), np.float32)
-        head.fit(self.vectors(rows), bench.answers.targets[rows], ones, bench.rng(1, number))
+        vectors, targets, weights = self.vectors(rows), bench.answers.targets[rows], np.ones(len(rows), np.float32)
+        if self.names:
+            eye = np.eye(head.classes, dtype=np.float32)
+            vectors, targets = np.concatenate([vectors, self._classes]), np.concatenate([targets, eye])
+            weights = np.concatenate([weights, np.full(len(eye), self.names)])
+        head.fit(vectors, targets, weights, bench.rng(1, number))
+        head.out_of_fold = head.out_of_fold[: len(rows)]
         head.temperature *= self._temperature
         if unlabelled != "off":
-            targets, every = bench.answers.targets[rows], np.concatenate([rows, self.candidates(number)])
-            vectors, labelled = self.vectors(every), np.arange(len(rows))
+            every, labelled = np.concatenate([rows, self.candidates()]), np.arange(len(rows))
+            seen = self.vectors(every)
             if unlabelled == "propagation":
-                extra = propagated(vectors, labelled, targets)
+                extra = propagated(seen, labelled, bench.answers.targets[rows])
             else:
-                per_class = PER_LABEL * max(1, round(len(rows) / len(bench.corpus.names)))
-                extra = self_trained(head.predict(vectors), labelled, per_class=per_class)
-            both = np.concatenate([targets, extra.targets]), np.concatenate([ones, extra.weights])
-            head.learn_on(np.concatenate([vectors[: len(rows)], vectors[extra.rows]]), *both)
+                per_class = PER_LABEL * max(1, round(len(rows) / head.classes))
+                extra = self_trained(head.predict(seen), labelled, per_class=per_class)
+            both = np.concatenate([targets, extra.targets]), np.concatenate([weights, extra.weights])
+            head.learn_on(np.concatenate([vectors, seen[extra.rows]]), *both)
         return head
 
     def milestone(self, settings: MilestoneSettings, drawn: set[int]) -> None:
@@ -243,19 +273,19 @@ class _Tuned:
             self._now = Encoder.load(str(found.folder), max_tokens=MOST_TOKENS)
             self._temperature = found.temperature
             self._made, self._has = np.empty_like(self._made), np.zeros(len(self._made), bool)
-            self.milestones += 1
+            self._sample = bench.rng(3, self._last).permutation(bench.candidates)[:CANDIDATES]
 
-    def candidates(self, number: int) -> Rows:
-        rows = self.bench.candidates
-        if self._now is self._first or len(rows) <= CANDIDATES:
-            return rows
-        return np.sort(self.bench.rng(3, self._last).permutation(rows)[:CANDIDATES])
+    def candidates(self) -> Rows:
+        """Texts that may be asked: the same sample of the pool until the next milestone, less what was asked."""
+        if self._now is self._first:
+            return self.bench.candidates
+        return np.setdiff1d(self._sample, np.array(self.bench.asked, np.int64))
 
 
 def _picks(bench: Bench, settings: SelectionSettings, tuned: _Tuned, number: int, size: int) -> list[Chosen]:
     rng, names = bench.rng(2, number), bench.corpus.class_vectors
     if number == 0:
         return cold_start(bench.candidates, tuned.vectors, size, settings.random_share, rng, class_vectors=names)
-    state = state_of(bench, tuned.vectors, tuned.head, tuned.candidates(number), number)
+    state = state_of(bench, tuned.vectors, tuned.head, tuned.candidates(), number)
     strategy = find_strategy(settings.strategy, settings.options)
     return compose(state, strategy, size, settings.random_share, rng)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -57,15 +58,20 @@ class Corpus:
         return kept_vectors(f"{self.name}-classes", self.described)
 
 
-def kept_vectors(name: str, texts: tuple[str, ...]) -> Floats:
-    """Vectors of texts, from `.cache/vectors` where the same texts were encoded before."""
+def kept_vectors(
+    name: str, texts: tuple[str, ...], encode: Callable[[tuple[str, ...]], Floats] | None = None
+) -> Floats:
+    """Vectors of texts, from `.cache/vectors` where the same texts were encoded before; by the packaged encoder where
+    no other is named."""
     key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
     path = CACHE / f"{name}-{key}.npy"
     if not path.exists():
-        from agent.student.encoder import Encoder
+        if encode is None:
+            from agent.student.encoder import Encoder
 
+            encode = Encoder.load("builtin:minilm", max_tokens=128).encode
         CACHE.mkdir(parents=True, exist_ok=True)
-        made = Encoder.load("builtin:minilm", max_tokens=128).encode(texts).astype(np.float16)
+        made = encode(texts).astype(np.float16)
         part = path.with_suffix(f".{os.getpid()}.part.npy")
         np.save(part, made)
         part.replace(path)

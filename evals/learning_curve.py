@@ -34,9 +34,18 @@ from evals.outcome import RESULTS, Outcome
 CELLS = RESULTS / "learning_curve"
 RIVAL_PYTHON = Path(os.environ.get("LABELWRIGHT_RIVALS", _corpora.ROOT / ".cache" / "rivals" / "bin" / "python"))
 RIVALS = ("small-text breaking ties", "small-text contrastive", "scikit-activeml badge", "scikit-activeml dropquery")
-ABLATIONS = {"self-training": "self_training", "propagation": "propagation"}
-"""What texts without a label add to the default on a frozen encoder."""
+VARIANTS = {
+    "default": _arms.Variant(),
+    "default frozen": _arms.Variant(refreshes=False),
+    "frozen, labels only": _arms.Variant(refreshes=False, unlabelled="off"),
+    "frozen, propagation": _arms.Variant(refreshes=False, unlabelled="propagation"),
+    "frozen, class names": _arms.Variant(refreshes=False, names=0.5),
+    "frozen, read before": _arms.Variant(refreshes=False, adapted=True),
+    "labels only": _arms.Variant(unlabelled="off"),
+}
+"""The default, and what is left of it when the encoder stays as it is, or texts without a label teach nothing."""
 ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
+"""Others of `VARIANTS` are ablations: drawn where they are asked for, and never ranked."""
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
 
@@ -63,9 +72,7 @@ ROUND_VERSION = 1
 def _settings(arm: str) -> Any:
     if arm in _arms.PLAIN:
         return _arms.PLAIN[arm]
-    if arm in RIVALS:
-        return arm
-    return [_arms.default_settings(), ABLATIONS.get(arm, "off")] if arm in ABLATIONS else _arms.default_settings()
+    return arm if arm in RIVALS else VARIANTS[arm].settings()
 
 
 def known() -> dict[Cell, list[dict[str, Any]]]:
@@ -75,7 +82,7 @@ def known() -> dict[Cell, list[dict[str, Any]]]:
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             cell = Cell(row["set"], row["oracle"], row["seed"], row["arm"])
-            if cell.arm in (*ARMS, *ABLATIONS) and cell.set in _arms.BUDGETS and row["print"] == cell.print:
+            if cell.arm in {*ARMS, *VARIANTS} and cell.set in _arms.BUDGETS and row["print"] == cell.print:
                 found[cell] = row["points"]
     return found
 
@@ -97,10 +104,8 @@ def compute(set_name: str, oracle: str, seed: int, arms: list[str]) -> list[tupl
     for arm in [a for a in arms if a not in RIVALS]:
         began = time.monotonic()
         bench = _arms.Bench(corpus, told, seed)
-        if arm in ABLATIONS:
-            points = _arms.run_default(bench, refreshes=False, unlabelled=ABLATIONS[arm])
-        elif arm.startswith("default"):
-            points = _arms.run_default(bench, refreshes=arm == "default")
+        if arm in VARIANTS:
+            points = _arms.run_default(bench, VARIANTS[arm])
         else:
             points = _arms.run(bench, SelectionSettings(**_arms.PLAIN[arm]))
         done.append((Cell(set_name, oracle, seed, arm), [asdict(p) for p in points], time.monotonic() - began))
@@ -145,7 +150,7 @@ def planned(args: argparse.Namespace) -> list[Cell]:
         for s in args.sets
         for o in args.oracles
         for arm in args.arms
-        if (o != "tape" or s == "bbc") and (arm != "default" or seed < REFRESHED)
+        if (o != "tape" or s == "bbc") and (arm not in VARIANTS or not VARIANTS[arm].refreshes or seed < REFRESHED)
     ]
 
 

@@ -82,7 +82,7 @@ class Sizes:
     main: int = 1_000_000
     large: int = 10_000_000
     beside: tuple[int, ...] = (20_000, 100_000)
-    patience_s: float = 120.0
+    patience_s: float = 60.0
 
 
 QUICK = Sizes(main=100_000, large=200_000, beside=(20_000,), patience_s=20.0)
@@ -104,7 +104,7 @@ class Bench:
         """One measurement of our own."""
         print(f"  {what} at {rows:,}", file=sys.stderr, flush=True)
         command = [sys.executable, "-W", "ignore", "-m", "evals._selecting", self.folder, str(rows), what]
-        return apart(command, LIMIT_S)
+        return _told(apart(command, LIMIT_S))
 
     def targets(self) -> dict[str, Found]:
         """What the targets name, at the main size."""
@@ -163,7 +163,7 @@ class Bench:
 
     def rival(self, arm: str) -> Found:
         print(f"  {arm}", file=sys.stderr, flush=True)
-        return apart([RIVALS, HERE / "_other_libraries.py", self.folder, arm], self.sizes.patience_s)
+        return _told(apart([RIVALS, HERE / "_other_libraries.py", self.folder, arm], self.sizes.patience_s))
 
     def _seconds(self, figure: str, found: Found, target: str, holds: bool | None, note: str = "") -> None:
         value: float | str = found.trouble or round(found.seconds, 4)
@@ -201,6 +201,12 @@ def write_arrays(folder: Path, rows: int) -> None:
     }
     for name, array in arrays.items():
         np.save(folder / f"rival-{name}.npy", array)
+
+
+def _told(found: Found) -> Found:
+    said = found.trouble or f"{found.seconds:.3g} s, {found.megabytes:.0f} MB"
+    print(f"    {said}", file=sys.stderr, flush=True)
+    return found
 
 
 def _known(what: str) -> bool:

@@ -32,8 +32,9 @@ Progress = Callable[[int, int], None]
 BLOCK = 2048
 READ_AT_ONCE = 1024
 """Rows that are gathered and widened together: the halves stay in the processor's cache."""
-REMEMBERED = 65_536
-"""Vectors of texts outside the pool that are kept in memory."""
+REMEMBERED = 600_000
+"""Vectors that are kept in memory, of texts that no file holds: more than a round looks at of a pool too large to be
+embedded whole (500,000). Half a gigabyte, once there are as many."""
 
 
 @dataclass(frozen=True)
