@@ -28,6 +28,7 @@ from agent.unlabelled import PER_LABEL
 from evals._adapting import adapted
 from evals._corpora import Corpus
 from evals._oracles import Answers
+from evals._reading import reader_of
 
 BUDGETS = {"banking77": 770, "clinc150": 1500, "dbpedia14": 280, "fewrel": 480, "uci_sentiment": 300, "bbc": 150}
 ROUNDS = 10
@@ -229,8 +230,7 @@ class _Tuned:
     def vectors(self, rows: Rows) -> Floats:
         missing = rows[~self._has[rows]]
         if len(missing):
-            texts = [self.bench.corpus.texts[i] for i in missing.tolist()]
-            self._made[missing] = self._now.encode(texts).astype(np.float16)
+            self._made[missing] = reader_of(self.bench.corpus).encode(self._now, missing).astype(np.float16)
             self._has[missing] = True
         return self._made[rows]
 
