@@ -30,7 +30,9 @@ data:
 
 student:
   encoder: builtin:minilm       # or a folder with a transformers encoder, or a hub id
-  # refresh: false              # by default the encoder is tuned on the labels as they grow
+  # refresh: false              # by default the encoder is tuned on the labels as they grow,
+  # class_names: false          # the student learns from the classes' names as well,
+  # unlabelled: off             # and from its own surest guesses
 
 oracle:                         # one, or a list from cheap to dear
   name: main

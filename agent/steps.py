@@ -20,6 +20,7 @@ from agent.asking import Asked
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.endpoints import Seat, reset
 from agent.errors import AnswerInvalid
+from agent.hints import take_hints
 from agent.measuring import Lesson, Quality, fit, held_out, quality
 from agent.records import (
     Answer,
@@ -45,7 +46,6 @@ from agent.selection import (
 )
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
-from agent.unlabelled import learn_on
 from agent.workbench import FIT, MEASURE, STOP_SET, TRIAGE, Workbench
 
 MOST_AT_ONCE = 20_000  # questions that are held in memory
@@ -245,7 +245,7 @@ def refit(bench: Workbench) -> None:
         milestone(bench, lessons, weights)
         # by what is known, not by the round: a run that goes on teaches the same student as one that never stopped
         fit(bench.student, bench.task, lessons, weights, bench.rng(FIT, len(lessons)))
-        learn_on(bench, lessons, weights)
+        take_hints(bench, lessons, weights)
 
 
 def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:

@@ -252,14 +252,18 @@ class Workbench:
         order = self.rng(SAMPLE, int.from_bytes(key[:4])).random(len(self.pool))[free]
         return np.sort(free[np.argpartition(order, most)[:most]]), most / len(free)
 
+    @property
+    def class_texts(self) -> list[Text]:
+        """Name and description of each class, in words."""
+        told = self.job.task.labels
+        words = {name: name.replace("_", " ") for name in self.task.names}
+        said = {n: f"{w}: {told[n]}" if told.get(n) else w for n, w in words.items()}
+        return [Text(TextId(f"class {name}"), text, NOWHERE) for name, text in said.items()]
+
     @cached_property
     def class_vectors(self) -> Floats | None:
         """(C, d) float32: names and descriptions of the classes, as the encoder sees them; None without classes."""
-        if not self.task.names:
-            return None
-        told = self.job.task.labels
-        words = {name: name.replace("_", " ") for name in self.task.names}
-        return self.encoder.encode([f"{w}: {told[n]}" if told.get(n) else w for n, w in words.items()])
+        return self.vectors(self.class_texts) if self.task.names else None
 
     @cached_property
     def mentions(self) -> Mentions | None:

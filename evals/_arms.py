@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ import numpy as np
 
 from agent.distill.refresh import RefreshSettings, refresh
 from agent.distill.targets import Examples
+from agent.hints import PER_LABEL, WEIGHT_OF_NAME
 from agent.job import MilestoneSettings, SelectionSettings, StudentSettings
 from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
-from agent.student.propagation import propagated, self_trained
-from agent.unlabelled import PER_LABEL
+from agent.student.propagation import are_telling, propagated, self_trained
 from evals._adapting import adapted
 from evals._corpora import Corpus
 from evals._oracles import Answers
@@ -167,38 +167,39 @@ CANDIDATES = 2000
 
 @dataclass(frozen=True)
 class Variant:
-    """The default, or the default with one thing changed.
+    """The default (what a job does that says nothing), or the default with one thing changed.
 
     Attributes:
         refreshes: whether the encoder is tuned at milestones.
-        unlabelled: as `student.unlabelled` of a job file; None for what a job does that does not say.
-        names: how much the name of each class, as a text of that class, counts beside a labelled text.
-        adapted: the encoder has read the pool before, see `evals._adapting`. These two on a frozen encoder only.
+        unlabelled, class_names: as in the section `student` of a job file.
+        adapted: the encoder has read the pool before, see `evals._adapting`; only where it is never tuned.
     """
 
     refreshes: bool = True
-    unlabelled: str | None = None
-    names: float = 0.0
+    unlabelled: str = StudentSettings().unlabelled
+    class_names: bool = StudentSettings().class_names
     adapted: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides which curve is drawn."""
-        student = StudentSettings()
         found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json())
-        found["unlabelled"] = self.unlabelled or student.unlabelled
-        if self.names or self.adapted:
-            found |= {"names": self.names, "adapted": self.adapted}
+        found |= {"unlabelled": self.unlabelled, "class_names": self.class_names}
+        if self.adapted:
+            found["adapted"] = True
         if self.refreshes:
-            found |= {"refresh": json.loads(student.refresh.model_dump_json()), "candidates": CANDIDATES}
+            milestones = json.loads(StudentSettings().refresh.model_dump_json())
+            found |= {"refresh": milestones, "candidates": CANDIDATES}
         return found
 
 
-def run_default(bench: Bench, variant: Variant = Variant()) -> list[Point]:
+DEFAULT = Variant()
+
+
+def run_default(bench: Bench, variant: Variant = DEFAULT) -> list[Point]:
     """The default arm: selection as a job has it, and the encoder refreshed at milestones as `agent.refreshing` does;
     texts drawn by chance teach the head and not the encoder, as in a job without gold texts."""
     settings, student = SelectionSettings(), StudentSettings()
     milestones = student.refresh.model_copy(update={"enabled": variant.refreshes})
-    unlabelled = variant.unlabelled or student.unlabelled
     with tempfile.TemporaryDirectory() as folder:
         tuned = _Tuned(bench, Path(folder), variant)
         drawn: set[int] = set()
@@ -207,7 +208,7 @@ def run_default(bench: Bench, variant: Variant = Variant()) -> list[Point]:
             drawn |= {c.row for c in chosen if c.slice == "random"}
             bench.asked += [c.row for c in chosen]
             tuned.milestone(milestones, drawn)
-            head = tuned.taught(number, unlabelled)
+            head = tuned.taught(number, variant)
             bench.judge(lambda rows, head=head: head.predict(tuned.vectors(rows)))  # type: ignore[misc]
             tuned.head = head
     return bench.points
@@ -217,12 +218,12 @@ class _Tuned:
     """The encoder as it is now: vectors of texts, made where they are first looked at after a milestone."""
 
     def __init__(self, bench: Bench, folder: Path, variant: Variant) -> None:
-        self.bench, self.folder, self.names = bench, folder, np.float32(variant.names)
+        self.bench, self.folder = bench, folder
         self.head = Head(len(bench.corpus.names))
         self._first = self._now = Encoder.load(BUILTIN, max_tokens=MOST_TOKENS)
-        self._made, self._classes = bench.corpus.vectors, bench.corpus.class_vectors
+        self._made, self.classes = bench.corpus.vectors, bench.corpus.class_vectors
         if variant.adapted:
-            self._made, self._classes = adapted(bench.corpus)
+            self._made, self.classes = adapted(bench.corpus)
         self._has = np.ones(len(self._made), bool)
         self._temperature, self._last = 1.0, 0
         self._sample = bench.candidates
@@ -234,23 +235,24 @@ class _Tuned:
             self._has[missing] = True
         return self._made[rows]
 
-    def taught(self, number: int, unlabelled: str) -> Head:
-        """The student of a round; as `agent.unlabelled` does, it may learn from texts without a label as well."""
+    def taught(self, number: int, variant: Variant) -> Head:
+        """The student of a round, on labels and on what `agent.hints` finds beside them."""
         bench, rows = self.bench, self.bench.known
         head = Head(len(bench.corpus.names))
-        vectors, targets, weights = self.vectors(rows), bench.answers.targets[rows], np.ones(len(rows), np.float32)
-        if self.names:
-            eye = np.eye(head.classes, dtype=np.float32)
-            vectors, targets = np.concatenate([vectors, self._classes]), np.concatenate([targets, eye])
-            weights = np.concatenate([weights, np.full(len(eye), self.names)])
-        head.fit(vectors, targets, weights, bench.rng(1, number))
-        head.out_of_fold = head.out_of_fold[: len(rows)]
+        vectors, labels, weights = self.vectors(rows), bench.answers.targets[rows], np.ones(len(rows), np.float32)
+        head.fit(vectors, labels, weights, bench.rng(1, number))
         head.temperature *= self._temperature
-        if unlabelled != "off":
+        targets = labels
+        if variant.class_names and are_telling(self.classes, vectors, labels):
+            vectors = np.concatenate([vectors, self.classes])
+            targets = np.concatenate([labels, np.eye(head.classes, dtype=np.float32)])
+            weights = np.concatenate([weights, np.full(head.classes, WEIGHT_OF_NAME, np.float32)])
+            head.learn_on(vectors, targets, weights)
+        if variant.unlabelled != "off":
             every, labelled = np.concatenate([rows, self.candidates()]), np.arange(len(rows))
             seen = self.vectors(every)
-            if unlabelled == "propagation":
-                extra = propagated(seen, labelled, bench.answers.targets[rows])
+            if variant.unlabelled == "propagation":
+                extra = propagated(seen, labelled, labels)
             else:
                 per_class = PER_LABEL * max(1, round(len(rows) / head.classes))
                 extra = self_trained(head.predict(seen), labelled, per_class=per_class)
@@ -272,6 +274,7 @@ class _Tuned:
         if found.folder is not None:
             self._now = Encoder.load(str(found.folder), max_tokens=MOST_TOKENS)
             self._temperature = found.temperature
+            self.classes = self._now.encode(bench.corpus.described)
             self._made, self._has = np.empty_like(self._made), np.zeros(len(self._made), bool)
             self._sample = bench.rng(3, self._last).permutation(bench.candidates)[:CANDIDATES]
 
@@ -283,9 +286,10 @@ class _Tuned:
 
 
 def _picks(bench: Bench, settings: SelectionSettings, tuned: _Tuned, number: int, size: int) -> list[Chosen]:
-    rng, names = bench.rng(2, number), bench.corpus.class_vectors
+    rng = bench.rng(2, number)
     if number == 0:
-        return cold_start(bench.candidates, tuned.vectors, size, settings.random_share, rng, class_vectors=names)
+        share, names = settings.random_share, tuned.classes
+        return cold_start(bench.candidates, tuned.vectors, size, share, rng, class_vectors=names)
     state = state_of(bench, tuned.vectors, tuned.head, tuned.candidates(), number)
     strategy = find_strategy(settings.strategy, settings.options)
-    return compose(state, strategy, size, settings.random_share, rng)
+    return compose(replace(state, class_vectors=tuned.classes), strategy, size, settings.random_share, rng)

@@ -144,6 +144,23 @@ def report(outcome: Outcome, curves: Mapping[Cell, Points], planned: int) -> Non
     draw(places, RESULTS / "learning_curve")
 
 
+def report_ablations(outcome: Outcome, curves: Mapping[Cell, Points], base: str) -> None:
+    """What each change takes from `base` or adds to it: points of area, paired by set, oracle and seed."""
+    places = by_place(curves)
+    for arm in sorted({arm for at in places.values() for arm in at} - {base}):
+        found = {place: a for place, at in places.items() if (a := paired(at, arm, base)) is not None}
+        for place, a in found.items():
+            outcome.add(
+                f"{', '.join(place)}: {arm}",
+                a.difference * 100,
+                f"points of area, {a.lo * 100:+.1f} to {a.hi * 100:+.1f}, {a.n} seeds",
+                rival=base,
+            )
+        mean = 100 * float(np.mean([a.difference for a in found.values()])) if found else 0.0
+        better = sum(a.difference > 0 for a in found.values())
+        outcome.add(f"{arm}, on average", mean, f"points of area; better in {better} of {len(found)}", rival=base)
+
+
 def _rows_of_ranks(outcome: Outcome, places: Places, complete: bool) -> None:
     found = ranks(places)
     for arm, rank in sorted(found.items(), key=lambda item: item[1]):

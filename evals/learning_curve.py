@@ -1,7 +1,7 @@
 """What labels buy: accuracy by labels and by dollars, on six sets and five oracles, against chance and the rivals.
 
     python -m evals.learning_curve [--quick] [--sets banking77,bbc] [--oracles gold] [--arms default,random]
-                                   [--seeds 5] [--minutes 60] [--jobs 2] [--table]
+                                   [--seeds 5] [--minutes 60] [--jobs 2] [--table] [--ablations]
 
 Resumable: each cell (set, oracle, seed, arm) is kept in evals/results/learning_curve/ as soon as it is done, and is
 not computed again. `--minutes` ends it in good time, `--table` only reads what is there. Tuned on three sets only,
@@ -37,11 +37,12 @@ RIVALS = ("small-text breaking ties", "small-text contrastive", "scikit-activeml
 VARIANTS = {
     "default": _arms.Variant(),
     "default frozen": _arms.Variant(refreshes=False),
-    "frozen, labels only": _arms.Variant(refreshes=False, unlabelled="off"),
-    "frozen, propagation": _arms.Variant(refreshes=False, unlabelled="propagation"),
-    "frozen, class names": _arms.Variant(refreshes=False, names=0.5),
-    "frozen, read before": _arms.Variant(refreshes=False, adapted=True),
-    "labels only": _arms.Variant(unlabelled="off"),
+    "frozen without guesses": _arms.Variant(refreshes=False, unlabelled="off"),
+    "frozen with propagation": _arms.Variant(refreshes=False, unlabelled="propagation"),
+    "frozen without names": _arms.Variant(refreshes=False, class_names=False),
+    "frozen with neither": _arms.Variant(refreshes=False, unlabelled="off", class_names=False),
+    "frozen adapted": _arms.Variant(refreshes=False, adapted=True),
+    "default with neither": _arms.Variant(unlabelled="off", class_names=False),
 }
 """The default, and what is left of it when the encoder stays as it is, or texts without a label teach nothing."""
 ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
@@ -196,7 +197,13 @@ def arguments() -> argparse.Namespace:
     said.add_argument("--minutes", type=float, default=1e6)
     said.add_argument("--jobs", type=int, default=2)
     said.add_argument("--table", action="store_true", help="only read what is kept")
+    said.add_argument(
+        "--ablations", action="store_true", help="the default with one thing changed, on a frozen encoder"
+    )
     args = said.parse_args()
+    if args.ablations:
+        args.sets, args.oracles, args.seeds = _corpora.TUNED_ON, KINDS[:3], 3
+        args.arms = tuple(arm for arm, v in VARIANTS.items() if not v.refreshes)
     if args.quick:
         args.sets, args.oracles, args.arms, args.seeds = ("uci_sentiment", "bbc"), ("gold",), ARMS[:4], 2
     return args
@@ -214,8 +221,13 @@ def main() -> int:
             cells = [c for c in cells if c.arm not in RIVALS]
         work(cells, args)
     have = known()
-    outcome = Outcome("learning_curve", args.quick)
-    _curves.report(outcome, {c: have[c] for c in cells if c in have}, planned=len(cells))
+    drawn = {c: have[c] for c in cells if c in have}
+    if args.ablations:
+        outcome = Outcome("learning_curve-ablations", command="learning_curve --ablations")
+        _curves.report_ablations(outcome, drawn, base="default frozen")
+    else:
+        outcome = Outcome("learning_curve", args.quick)
+        _curves.report(outcome, drawn, planned=len(cells))
     return outcome.finish()
 
 

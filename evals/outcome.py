@@ -33,11 +33,13 @@ class Row:
 
 @dataclass
 class Outcome:
-    """The rows of one benchmark, in the order in which they were found."""
+    """The rows of one benchmark, in the order in which they were found. `command` is what made them, where that is
+    more than the name."""
 
     name: str
     quick: bool = False
     rows: list[Row] = field(default_factory=list)
+    command: str = ""
 
     def add(
         self,
@@ -58,7 +60,7 @@ class Outcome:
         RESULTS.mkdir(exist_ok=True)
         data = {
             "name": self.name,
-            "command": f"python -m evals.{self.name}" + (" --quick" if self.quick else ""),
+            "command": f"python -m evals.{self.command or self.name}" + (" --quick" if self.quick else ""),
             "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
             "versions": {p: _version(p) for p in PACKAGES},
             "rows": [asdict(r) for r in self.rows],

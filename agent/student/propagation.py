@@ -1,7 +1,7 @@
-"""What unlabelled texts can teach: labels spread over a graph of neighbours, and the head's own sure guesses.
+"""What can be learnt beside labels: from the classes' names, labels spread over a graph, the head's own sure guesses.
 
-Pure functions of arrays that give further rows, soft targets and weights for the head; knows no text and no pool.
-They hold n·k numbers and work block by block, for n of some ten thousand: of a larger pool, give a sample.
+Pure functions of arrays; the last two give further rows, soft targets and weights for the head. Knows no text and no
+pool. They hold n·k numbers and work block by block, for n of some ten thousand: of a larger pool, give a sample.
 """
 
 from __future__ import annotations
@@ -98,6 +98,19 @@ def spread(graph: csr_array, start: Floats, alpha: float = ALPHA) -> Floats:
         direction = left + (new / np.maximum(size, 1e-12)) * direction
         size = new
     return np.maximum(found, 0)
+
+
+def are_telling(class_vectors: Floats, vectors: Floats, targets: Floats) -> bool:
+    """Whether the classes' names say what the classes are: more labelled texts are nearest to their own class's name
+    than chance would have it, one in C. Names such as A and B say nothing.
+
+    Args:
+        class_vectors: (C, d) of length one.
+        vectors: (n, d) of length one, of labelled texts.
+        targets: (n, C) soft targets.
+    """
+    nearest = (vectors @ class_vectors.T).argmax(axis=1)
+    return bool((nearest == targets.argmax(axis=1)).mean() > 1 / len(class_vectors))
 
 
 def propagated(vectors: Floats, labelled: Rows, targets: Floats, *, weight: float = 0.3) -> Extra:

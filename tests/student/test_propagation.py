@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.student.propagation import ALPHA, SHARPNESS, affinity, propagated, self_trained, spread
+from agent.student.propagation import ALPHA, SHARPNESS, affinity, are_telling, propagated, self_trained, spread
 from tests.student.making import clusters, one_hot
 
 
@@ -99,3 +99,11 @@ def test_the_same_input_gives_the_same_lessons() -> None:
     x, y = clusters(np.random.default_rng(1), 200, 4)
     a, b = (propagated(x, np.arange(8), one_hot(y[:8], 4)) for _ in range(2))
     assert (a.rows.tolist(), a.weights.tolist()) == (b.rows.tolist(), b.weights.tolist())
+
+
+def test_names_are_telling_where_more_texts_lie_nearest_to_their_own_than_chance_has_it() -> None:
+    names = labels = np.eye(4, dtype=np.float32)
+    assert are_telling(names, names, labels)
+    assert are_telling(names, names[[0, 1, 0, 0]], labels), "two of four"
+    assert not are_telling(names, names[[0, 0, 0, 0]], labels), "one of four is chance"
+    assert not are_telling(names, names[[1, 2, 3, 0]], labels)

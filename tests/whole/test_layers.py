@@ -19,7 +19,7 @@ LEVELS = (
     {"loop"},
     {"delivery"},
     {"steps"},
-    {"picking", "refreshing", "unlabelled"},
+    {"hints", "picking", "refreshing"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing"},
     {"workbench"},

@@ -1,9 +1,10 @@
-"""A job whose student also learns from texts without a label, where `student.unlabelled` says so."""
+"""A student that learns from the classes' names and from texts without a label, unless the job says otherwise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from tests.servers.scripted import ScriptedServer
 from tests.whole.jobs import sentences, truth, write_job
 
 
-def probabilities(folder: Path, url: str, way: str) -> tuple[Floats, float, float]:
+def probabilities(
+    folder: Path, url: str, way: str, *, names: bool = False, **changes: Any
+) -> tuple[Floats, float, float]:
     """What the student says of the whole pool once twenty texts are labelled; its penalty and its temperature."""
-    path = write_job(folder, oracle__base_url=url, student__unlabelled=way, stop__max_rounds=1, distil__enabled=False)
+    changes |= {"student__unlabelled": way, "student__class_names": names}
+    path = write_job(folder, oracle__base_url=url, stop__max_rounds=1, distil__enabled=False, **changes)
     job = Job.load(path)
     job.run()
     with Workbench(job) as bench:
@@ -48,6 +52,17 @@ def test_texts_without_a_label_move_the_student_and_nothing_that_is_measured_on_
     gold = [names.index(label) for _, label in sentences(166)[:120]]
     right = {way: float((p.argmax(axis=1) == gold).mean()) for way, (p, _, _) in found.items()}
     assert right["self_training"] >= right["off"] - 0.05
+
+
+def test_the_names_of_the_classes_teach_where_they_say_something(
+    tmp_path: Path, serve_gold: Callable[..., ScriptedServer]
+) -> None:
+    url = serve_gold(truth()).url
+    plain, *measured = probabilities(tmp_path / "off", url, "off")
+    named, *same = probabilities(tmp_path / "on", url, "off", names=True)
+    assert same == measured, "penalty and temperature are of labels alone"
+    assert not np.allclose(named, plain)
+    assert (named.argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.9
 
 
 def test_another_word_is_refused(tmp_path: Path) -> None:
