@@ -60,7 +60,10 @@ class Head:
             weights: (n,) float32; a text of weight zero is left out.
             rng: deals the folds; the same state gives the same head.
         """
-        lessons, kept = self._lessons(vectors, targets, weights)
+        with _one_thread():
+            self._fit(*self._lessons(vectors, targets, weights), targets, rng)
+
+    def _fit(self, lessons: Lessons, kept: Rows, targets: Floats, rng: np.random.Generator) -> None:
         axes = principal_axes(lessons)
         turned = replace(lessons, features=lessons.features @ axes)
         start = np.zeros((axes.shape[1], self.classes), np.float32)
@@ -82,7 +85,8 @@ class Head:
         Arguments as for `fit`.
         """
         lessons, _ = self._lessons(vectors, targets, weights)
-        self.weights = solve(lessons, self.l2, self.weights, FINE)
+        with _one_thread():
+            self.weights = solve(lessons, self.l2, self.weights, FINE)
 
     def predict(self, vectors: Floats) -> Floats:
         """(n, C) float32 probabilities of (n, d) float32 vectors. Raises ModelError for vectors of another length."""
@@ -91,7 +95,7 @@ class Head:
         if vectors.shape[1] != len(self.weights) - 1:
             said = f"the head was taught on vectors of {len(self.weights) - 1} numbers, these have {vectors.shape[1]}"
             raise ModelError(f"{said}; use the encoder it was taught with, or teach it anew")
-        with _blas().limit(limits=1):  # rounding that depends on the number of threads could tip a pick
+        with _one_thread():
             logits = vectors @ self.weights[:-1]
         logits += self.weights[-1]
         logits /= np.float32(self.temperature)
@@ -157,6 +161,11 @@ class _Search:
             held_out = self.fold == k
             out[held_out] = self.turned.features[held_out] @ self.weights[k]
         return out
+
+
+def _one_thread() -> Any:
+    """Linear algebra on one thread: rounding that depends on the number of threads could tip a pick."""
+    return _blas().limit(limits=1)
 
 
 @cache
