@@ -22,7 +22,12 @@ SAMPLE = 5_000
 PER_LABEL = 5
 """Guesses for each label that a class has on average: one a label taught less, on three sets."""
 WEIGHT_OF_NAME = 1.0
-"""A class's name counts as one labelled text; half as much, or twice, was no better."""
+"""A class's name counts as one labelled text; half as much was no better."""
+
+
+def guesses_a_class(labels: int, classes: int) -> int:
+    """Most guesses of one class beside so many labels."""
+    return PER_LABEL * max(1, round(labels / classes))
 
 
 def take_hints(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> None:
@@ -34,7 +39,8 @@ def take_hints(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> 
     if not isinstance(student, HeadStudent) or student.multilabel:
         return
     texts = [t for t, _ in lessons]
-    targets: Floats = bench.task.targets([label for _, label in lessons])
+    labels: Floats = bench.task.targets([label for _, label in lessons])
+    targets = labels
     if settings.class_names and _are_telling(bench, texts, targets):
         texts += bench.class_texts
         targets = np.concatenate([targets, np.eye(len(student.names), dtype=np.float32)])
@@ -42,7 +48,7 @@ def take_hints(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> 
         student.learn_on(texts, targets, weights)
     if settings.unlabelled != "off":
         others = _others(bench, lessons)
-        extra = _guessed(bench, lessons, others)
+        extra = _guessed(bench, texts[: len(lessons)], labels, others)
         if len(extra.rows):
             student.learn_on(
                 [*texts, *(others[i] for i in extra.rows.tolist())],
@@ -65,16 +71,13 @@ def _others(bench: Workbench, lessons: Sequence[Lesson]) -> list[Text]:
     return list(bench.pool.texts(np.sort(drawn)))
 
 
-def _guessed(bench: Workbench, lessons: Sequence[Lesson], others: Sequence[Text]) -> Extra:
+def _guessed(bench: Workbench, known: Sequence[Text], labels: Floats, others: Sequence[Text]) -> Extra:
     """Guesses about some of `others`, by their index."""
     student = bench.student
     assert isinstance(student, HeadStudent)
     if bench.job.student.unlabelled == "propagation":
-        labelled = np.arange(len(lessons))
-        every = bench.vectors([*(t for t, _ in lessons), *others])
-        found = propagated(every, labelled, bench.task.targets([label for _, label in lessons]))
-        return Extra(found.rows - len(lessons), found.targets, found.weights)
-    per_class = PER_LABEL * max(1, round(len(lessons) / len(student.names)))
+        found = propagated(bench.vectors([*known, *others]), np.arange(len(known)), labels)
+        return Extra(found.rows - len(known), found.targets, found.weights)
     guessed = student.predict(others).probabilities
     assert guessed is not None
-    return self_trained(guessed, np.zeros(0, np.int64), per_class=per_class)
+    return self_trained(guessed, np.zeros(0, np.int64), per_class=guesses_a_class(len(known), len(student.names)))

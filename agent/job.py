@@ -148,8 +148,8 @@ class StudentSettings(Section):
     class_names: bool = True
     """Each class's name and description teach the head as one labelled text would, where they say something."""
     unlabelled: Literal["off", "self_training", "propagation"] = "self_training"
-    """What texts without a label teach the head: its own surest guesses, what their neighbours are, or nothing. On
-    three sets and two oracles self-training added 1 to 5 points at equal labels, most where the oracle errs."""
+    """What texts without a label teach the head: its own surest guesses, what their neighbours are, or nothing.
+    What that is worth, `python -m evals.learning_curve --ablations` measures."""
     refresh: Annotated[MilestoneSettings, BeforeValidator(_switched)] = MilestoneSettings()
     """The encoder is tuned on the labels as they grow; false leaves it as it is until the model is distilled."""
 

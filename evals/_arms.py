@@ -18,7 +18,7 @@ import numpy as np
 
 from agent.distill.refresh import RefreshSettings, refresh
 from agent.distill.targets import Examples
-from agent.hints import PER_LABEL, WEIGHT_OF_NAME
+from agent.hints import WEIGHT_OF_NAME, guesses_a_class
 from agent.job import MilestoneSettings, SelectionSettings, StudentSettings
 from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
@@ -28,11 +28,10 @@ from agent.student.propagation import are_telling, propagated, self_trained
 from evals._adapting import adapted
 from evals._corpora import Corpus
 from evals._oracles import Answers
-from evals._reading import reader_of
+from evals._reading import MOST_TOKENS, reader_of
 
 BUDGETS = {"banking77": 770, "clinc150": 1500, "dbpedia14": 280, "fewrel": 480, "uci_sentiment": 300, "bbc": 150}
 ROUNDS = 10
-MOST_TOKENS = 128
 Vectors = Callable[[Rows], Floats]
 
 
@@ -254,7 +253,7 @@ class _Tuned:
             if variant.unlabelled == "propagation":
                 extra = propagated(seen, labelled, labels)
             else:
-                per_class = PER_LABEL * max(1, round(len(rows) / head.classes))
+                per_class = guesses_a_class(len(rows), head.classes)
                 extra = self_trained(head.predict(seen), labelled, per_class=per_class)
             both = np.concatenate([targets, extra.targets]), np.concatenate([weights, extra.weights])
             head.learn_on(np.concatenate([vectors, seen[extra.rows]]), *both)

@@ -130,7 +130,7 @@ def ranks(places: Mapping[Place, dict[str, dict[int, Points]]]) -> dict[str, flo
 
 def report(outcome: Outcome, curves: Mapping[Cell, Points], planned: int) -> None:
     """Rows and pictures of everything that is there. No target holds before every planned curve is drawn."""
-    places, complete = by_place(curves), len(curves) >= planned
+    places, complete = by_place(curves), len(curves) == planned
     outcome.add("curves drawn", len(curves), f"of {planned} planned")
     _rows_of_ranks(outcome, places, complete)
     _rows_against_random(outcome, places, complete)

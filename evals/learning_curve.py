@@ -46,7 +46,7 @@ VARIANTS = {
 }
 """The default, and what is left of it when the encoder stays as it is, or texts without a label teach nothing."""
 ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
-"""Others of `VARIANTS` are ablations: drawn where they are asked for, and never ranked."""
+"""Others of `VARIANTS` are ablations: drawn where they are asked for."""
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
 
