@@ -14,7 +14,7 @@ demo: $(READY)  ## label 1,000 news articles for a few cents of recorded answers
 	$(BIN)/labelwright demo
 
 test: $(READY)  ## every test, as many at once as there are cores, four at most; ARGS='-k word' narrows them
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 postgres: $(READY)  ## a throw-away PostgreSQL in the foreground, and the `store:` address to use; Ctrl-C ends it
 	$(BIN)/python -m tests.postgres

@@ -1,8 +1,8 @@
-"""What teaches the student beside labels: the classes' names, and its own surest guesses about other texts.
+"""The student of a round: taught on the labels so far, and on what a job has beside them.
 
-Penalty, temperature and out-of-fold probabilities stay those of the labels alone; see `Head.learn_on`. The formulas
-are `agent.student.propagation`'s; here a sample of the pool is drawn for them. `student.class_names` and
-`student.unlabelled` of a job say which are used.
+That is the classes' names, a sample of the pool's other texts, and which labels a model gave and may be wrong. The
+formulas are `agent.student.teaching`'s; `student.class_names`, `student.unlabelled` and `student.label_noise` of a
+job say which are used.
 """
 
 from __future__ import annotations
@@ -11,73 +11,48 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.measuring import Lesson
-from agent.records import Floats, Text
+from agent.measuring import Lesson, fit
+from agent.records import Floats, Source
 from agent.student import HeadStudent
-from agent.student.propagation import Extra, are_telling, propagated, self_trained
-from agent.workbench import UNLABELLED, Workbench
+from agent.student.teaching import Hints, Labelled, teach
+from agent.workbench import FIT, UNLABELLED, Workbench
 
 SAMPLE = 5_000
 """Texts without a label that are looked at: guesses of more teach no more, and a graph of them takes seconds."""
-PER_LABEL = 5
-"""Guesses for each label that a class has on average: one a label taught less, on three sets."""
-WEIGHT_OF_NAME = 1.0
-"""A class's name counts as one labelled text; half as much was no better."""
 
 
-def guesses_a_class(labels: int, classes: int) -> int:
-    """Most guesses of one class beside so many labels."""
-    return PER_LABEL * max(1, round(labels / classes))
+def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> Floats:
+    """Teach the student everything known so far. Returns (n,) float32 how far each label was believed.
 
-
-def take_hints(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> None:
-    """Teach the student, which knows the lessons, from what else there is.
-
-    Does nothing for students without a head, for several labels a text, and where the job wants none of it.
+    Hints are for students with a head and for tasks with one label a text; others learn from labels alone.
     """
-    student, settings = bench.student, bench.job.student
+    student, task = bench.student, bench.task
+    # by what is known, not by the round: a run that goes on teaches the same student as one that never stopped
+    rng = bench.rng(FIT, len(lessons))
     if not isinstance(student, HeadStudent) or student.multilabel:
-        return
-    texts = [t for t, _ in lessons]
-    labels: Floats = bench.task.targets([label for _, label in lessons])
-    targets = labels
-    if settings.class_names and _are_telling(bench, texts, targets):
-        texts += bench.class_texts
-        targets = np.concatenate([targets, np.eye(len(student.names), dtype=np.float32)])
-        weights = np.concatenate([weights, np.full(len(student.names), WEIGHT_OF_NAME, np.float32)])
-        student.learn_on(texts, targets, weights)
-    if settings.unlabelled != "off":
-        others = _others(bench, lessons)
-        extra = _guessed(bench, texts[: len(lessons)], labels, others)
-        if len(extra.rows):
-            student.learn_on(
-                [*texts, *(others[i] for i in extra.rows.tolist())],
-                np.concatenate([targets, extra.targets]),
-                np.concatenate([weights, extra.weights]),
-            )
+        fit(student, task, lessons, weights, rng)
+        return np.ones(len(lessons), np.float32)
+    targets = task.targets([label for _, label in lessons])
+    known = Labelled(bench.vectors([t for t, _ in lessons]), targets, weights)
+    return teach(student.head, known, rng, _hints(bench, lessons), temperature=student.temperature)
 
 
-def _are_telling(bench: Workbench, texts: Sequence[Text], targets: Floats) -> bool:
-    named = bench.class_vectors
-    return named is not None and are_telling(named, bench.vectors(texts), targets)
+def _hints(bench: Workbench, lessons: Sequence[Lesson]) -> Hints:
+    settings = bench.job.student
+    given = np.array([label.source is Source.ORACLE for _, label in lessons], bool)
+    return Hints(
+        names=bench.class_vectors if settings.class_names else None,
+        others=None if settings.unlabelled == "off" else _others(bench, lessons),
+        way="propagation" if settings.unlabelled == "propagation" else "self_training",
+        doubtful=given if settings.label_noise == "reweight" else None,
+    )
 
 
-def _others(bench: Workbench, lessons: Sequence[Lesson]) -> list[Text]:
-    """A sample of the texts without a label that a round looks at."""
+def _others(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
+    """(m, d) vectors of a sample of the texts without a label that a round looks at."""
     free = np.ones(len(bench.pool), bool)
     free[[t.row for t, _ in lessons if t.row >= 0]] = False
     left, _ = bench.scored(np.flatnonzero(free))
     drawn = bench.rng(UNLABELLED, len(lessons)).choice(left, min(SAMPLE, len(left)), replace=False)
-    return list(bench.pool.texts(np.sort(drawn)))
-
-
-def _guessed(bench: Workbench, known: Sequence[Text], labels: Floats, others: Sequence[Text]) -> Extra:
-    """Guesses about some of `others`, by their index."""
-    student = bench.student
-    assert isinstance(student, HeadStudent)
-    if bench.job.student.unlabelled == "propagation":
-        found = propagated(bench.vectors([*known, *others]), np.arange(len(known)), labels)
-        return Extra(found.rows - len(known), found.targets, found.weights)
-    guessed = student.predict(others).probabilities
-    assert guessed is not None
-    return self_trained(guessed, np.zeros(0, np.int64), per_class=guesses_a_class(len(known), len(student.names)))
+    found: Floats = bench.vectors(bench.pool.texts(np.sort(drawn)))
+    return found

@@ -150,6 +150,9 @@ class StudentSettings(Section):
     unlabelled: Literal["off", "self_training", "propagation"] = "self_training"
     """What texts without a label teach the head: its own surest guesses, what their neighbours are, or nothing.
     What that is worth, `python -m evals.learning_curve --ablations` measures."""
+    label_noise: Literal["reweight", "ignore"] = "reweight"
+    """A model's label that the student, taught without it, finds unlikely counts for less, in the head and where the
+    encoder is refreshed; or all count alike. Labels of people and of the seed always count in full."""
     refresh: Annotated[MilestoneSettings, BeforeValidator(_switched)] = MilestoneSettings()
     """The encoder is tuned on the labels as they grow; false leaves it as it is until the model is distilled."""
 

@@ -22,23 +22,34 @@ from agent.workbench import REFRESH, Workbench
 FOLDER = "encoders"
 
 
-def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> None:
-    """Go on with the encoder of the last milestone, or refresh it where the labels have grown enough since.
-
-    What came of it is left in `bench.milestone` for the round's figures. Does nothing for a student that has no
-    encoder, or where the job says so.
-    """
-    settings = bench.job.student.refresh
-    if not settings.enabled or not isinstance(bench.student, HeadStudent):
+def go_on(bench: Workbench) -> None:
+    """Go on with the encoder of the last milestone, where a run begins anew."""
+    if not _refreshes(bench) or bench.is_tuned:
         return
     last = bench.milestone or _last(bench)
-    if last and last.get("folder") and not bench.is_tuned and (bench.output(FOLDER) / last["folder"]).is_dir():
+    if last and last.get("folder") and (bench.output(FOLDER) / last["folder"]).is_dir():
         _use(bench, bench.output(FOLDER) / last["folder"])
+
+
+def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trust: Floats) -> bool:
+    """Refresh the encoder where the labels have grown enough since it was last tried.
+
+    Args:
+        lessons: the labels so far.
+        weights: how much each counts.
+        trust: how far the student as it is now believes each: an encoder would learn wrong labels by heart.
+
+    Returns whether there is a new encoder. What came of it is left in `bench.milestone` for the round's figures. Does
+    nothing for a student that has no encoder, or where the job says so.
+    """
+    if not _refreshes(bench):
+        return False
+    settings, last = bench.job.student.refresh, bench.milestone or _last(bench)
     rows = _taught(bench, lessons)
     if len(rows) < settings.first or (last and len(rows) < settings.growth * last["labels"]):
-        return
-    folder = bench.output(FOLDER) / _name(bench, [lessons[i] for i in rows])
-    found = _kept(folder) or _refresh(bench, [lessons[i] for i in rows], weights[rows], folder)
+        return False
+    folder = bench.output(FOLDER) / _name(bench, [lessons[i] for i in rows], weights[rows] * trust[rows])
+    found = _kept(folder) or _refresh(bench, [lessons[i] for i in rows], weights[rows], trust[rows], folder)
     present: str | None = (last or {}).get("folder")
     stands_on = folder.name if found["kept"] != "frozen" else present
     began = time.monotonic()
@@ -50,6 +61,11 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> N
     bench.milestone = {**found, "labels": len(rows), "folder": stands_on, "embedding_seconds": seconds}
     _forget(bench, {stands_on, present})
     bench.watch.note(told(bench.milestone, len(bench.pool), bench.most_scored))
+    return bool(found["kept"] != "frozen")
+
+
+def _refreshes(bench: Workbench) -> bool:
+    return bench.job.student.refresh.enabled and isinstance(bench.student, HeadStudent)
 
 
 def told(found: Mapping[str, Any], pool: int, embedded: int) -> str:
@@ -81,10 +97,13 @@ def _taught(bench: Workbench, lessons: Sequence[Lesson]) -> list[int]:
     return [i for i, (t, _) in enumerate(lessons) if t.id not in picks or picks[t.id].slice != "random"]
 
 
-def _name(bench: Workbench, lessons: Sequence[Lesson]) -> str:
-    """A hash of labels, encoder, settings and seed: the same make the same encoder."""
+def _name(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> str:
+    """A hash of labels and weights, encoder, settings and seed: the same make the same encoder."""
     what = [bench.first_encoder.key, bench.job.student.refresh.model_dump(), bench.job.seed, list(bench.task.names)]
-    rows = [[t.text, x.value, sorted((x.probabilities or {}).items())] for t, x in lessons]
+    rows = [
+        [t.text, x.value, sorted((x.probabilities or {}).items()), round(w, 2)]
+        for (t, x), w in zip(lessons, weights.tolist(), strict=True)
+    ]
     return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()[:16]
 
 
@@ -97,7 +116,9 @@ def _kept(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _refresh(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, folder: Path) -> dict[str, Any]:
+def _refresh(
+    bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trust: Floats, folder: Path
+) -> dict[str, Any]:
     from agent.distill.refresh import RefreshSettings, refresh
     from agent.distill.targets import Examples
 
@@ -109,6 +130,7 @@ def _refresh(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, folde
         bench.task.names,
         multilabel=bench.task.widget == "multiple",
         seed=int(bench.rng(REFRESH).integers(2**31 - 1)),
+        trust=trust,
     )
     done = refresh(
         bench.encoder,

@@ -20,8 +20,8 @@ from agent.asking import Asked
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.endpoints import Seat, reset
 from agent.errors import AnswerInvalid
-from agent.hints import take_hints
-from agent.measuring import Lesson, Quality, fit, held_out, quality
+from agent.hints import learn
+from agent.measuring import Lesson, Quality, held_out, quality
 from agent.records import (
     Answer,
     Floats,
@@ -35,7 +35,7 @@ from agent.records import (
     TextId,
     Value,
 )
-from agent.refreshing import milestone
+from agent.refreshing import go_on, milestone
 from agent.selection import (
     Look,
     Weights,
@@ -242,10 +242,10 @@ def refit(bench: Workbench) -> None:
     bench.taught = lessons
     if lessons:
         weights = weights_of(bench, lessons)
-        milestone(bench, lessons, weights)
-        # by what is known, not by the round: a run that goes on teaches the same student as one that never stopped
-        fit(bench.student, bench.task, lessons, weights, bench.rng(FIT, len(lessons)))
-        take_hints(bench, lessons, weights)
+        go_on(bench)
+        trust = learn(bench, lessons, weights)
+        if milestone(bench, lessons, weights, trust):
+            learn(bench, lessons, weights)
 
 
 def weights_of(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:

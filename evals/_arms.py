@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from agent.distill.race import NOISE
 from agent.distill.refresh import RefreshSettings, refresh
 from agent.distill.targets import Examples
-from agent.hints import WEIGHT_OF_NAME, guesses_a_class
 from agent.job import MilestoneSettings, SelectionSettings, StudentSettings
 from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
-from agent.student.propagation import are_telling, propagated, self_trained
+from agent.student.teaching import Hints, Labelled, teach
 from evals._adapting import adapted
 from evals._corpora import Corpus
 from evals._oracles import Answers
@@ -170,24 +170,25 @@ class Variant:
 
     Attributes:
         refreshes: whether the encoder is tuned at milestones.
-        unlabelled, class_names: as in the section `student` of a job file.
+        unlabelled, class_names, label_noise: as in the section `student` of a job file.
         adapted: the encoder has read the pool before, see `evals._adapting`; only where it is never tuned.
     """
 
     refreshes: bool = True
     unlabelled: str = StudentSettings().unlabelled
     class_names: bool = StudentSettings().class_names
+    label_noise: str = StudentSettings().label_noise
     adapted: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides which curve is drawn."""
         found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json())
-        found |= {"unlabelled": self.unlabelled, "class_names": self.class_names}
+        found |= {"unlabelled": self.unlabelled, "class_names": self.class_names, "label_noise": self.label_noise}
         if self.adapted:
             found["adapted"] = True
         if self.refreshes:
             milestones = json.loads(StudentSettings().refresh.model_dump_json())
-            found |= {"refresh": milestones, "candidates": CANDIDATES}
+            found |= {"refresh": milestones, "candidates": CANDIDATES, "noise": NOISE}
         return found
 
 
@@ -206,8 +207,9 @@ def run_default(bench: Bench, variant: Variant = DEFAULT) -> list[Point]:
             chosen = _picks(bench, settings, tuned, number, size)
             drawn |= {c.row for c in chosen if c.slice == "random"}
             bench.asked += [c.row for c in chosen]
-            tuned.milestone(milestones, drawn)
-            head = tuned.taught(number, variant)
+            head, trust = tuned.taught(number, variant)
+            if tuned.milestone(milestones, drawn, trust):
+                head, _ = tuned.taught(number, variant)
             bench.judge(lambda rows, head=head: head.predict(tuned.vectors(rows)))  # type: ignore[misc]
             tuned.head = head
     return bench.points
@@ -234,40 +236,31 @@ class _Tuned:
             self._has[missing] = True
         return self._made[rows]
 
-    def taught(self, number: int, variant: Variant) -> Head:
-        """The student of a round, on labels and on what `agent.hints` finds beside them."""
+    def taught(self, number: int, variant: Variant) -> tuple[Head, Floats]:
+        """The student of a round, as `agent.hints` teaches it, and how far it believes each of its labels."""
         bench, rows = self.bench, self.bench.known
         head = Head(len(bench.corpus.names))
-        vectors, labels, weights = self.vectors(rows), bench.answers.targets[rows], np.ones(len(rows), np.float32)
-        head.fit(vectors, labels, weights, bench.rng(1, number))
-        head.temperature *= self._temperature
-        targets = labels
-        if variant.class_names and are_telling(self.classes, vectors, labels):
-            vectors = np.concatenate([vectors, self.classes])
-            targets = np.concatenate([labels, np.eye(head.classes, dtype=np.float32)])
-            weights = np.concatenate([weights, np.full(head.classes, WEIGHT_OF_NAME, np.float32)])
-            head.learn_on(vectors, targets, weights)
-        if variant.unlabelled != "off":
-            every, labelled = np.concatenate([rows, self.candidates()]), np.arange(len(rows))
-            seen = self.vectors(every)
-            if variant.unlabelled == "propagation":
-                extra = propagated(seen, labelled, labels)
-            else:
-                per_class = guesses_a_class(len(rows), head.classes)
-                extra = self_trained(head.predict(seen), labelled, per_class=per_class)
-            both = np.concatenate([targets, extra.targets]), np.concatenate([weights, extra.weights])
-            head.learn_on(np.concatenate([vectors, seen[extra.rows]]), *both)
-        return head
+        hints = Hints(
+            self.classes if variant.class_names else None,
+            None if variant.unlabelled == "off" else self.vectors(self.candidates()),
+            "propagation" if variant.unlabelled == "propagation" else "self_training",
+            np.ones(len(rows), bool) if variant.label_noise == "reweight" else None,
+        )
+        known = Labelled(self.vectors(rows), bench.answers.targets[rows], np.ones(len(rows), np.float32))
+        return head, teach(head, known, bench.rng(1, number), hints, temperature=self._temperature)
 
-    def milestone(self, settings: MilestoneSettings, drawn: set[int]) -> None:
+    def milestone(self, settings: MilestoneSettings, drawn: set[int], trust: Floats) -> bool:
+        """Refresh the encoder where it is time; whether there is a new one."""
         bench = self.bench
-        learnt = np.array([i for i in bench.known.tolist() if i not in drawn], np.int64)
+        kept = np.array([i not in drawn for i in bench.known.tolist()], bool)
+        learnt = bench.known[kept]
         if not settings.enabled or len(learnt) < max(settings.first, settings.growth * self._last):
-            return
+            return False
         self._last = len(learnt)
         texts = [bench.corpus.texts[i] for i in learnt.tolist()]
         weights = np.ones(len(learnt), np.float32)
-        examples = Examples(texts, bench.answers.targets[learnt], weights, bench.corpus.names, seed=bench.seed)
+        targets, names = bench.answers.targets[learnt], bench.corpus.names
+        examples = Examples(texts, targets, weights, names, seed=bench.seed, trust=trust[kept])
         course = RefreshSettings(way=settings.way, tokens=settings.tokens, threads=1)  # two cells run at a time
         found = refresh(self._now, examples, course, self.folder / str(len(learnt)), base=self._first)
         if found.folder is not None:
@@ -276,6 +269,7 @@ class _Tuned:
             self.classes = self._now.encode(bench.corpus.described)
             self._made, self._has = np.empty_like(self._made), np.zeros(len(self._made), bool)
             self._sample = bench.rng(3, self._last).permutation(bench.candidates)[:CANDIDATES]
+        return found.folder is not None
 
     def candidates(self) -> Rows:
         """Texts that may be asked: the same sample of the pool until the next milestone, less what was asked."""

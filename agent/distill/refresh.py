@@ -153,9 +153,8 @@ def _build(base: Encoder, known: Examples, settings: RefreshSettings) -> tuple[T
     """The tower on as many of the texts as the budget lets it see at least once."""
     lengths = np.minimum(np.array(base.count_tokens(known.texts), np.int64) + 2, MOST_TOKENS)
     rows = affordable(lengths, settings.tokens, np.random.default_rng([known.seed, 3]))
-    texts = [known.texts[i] for i in rows.tolist()]
-    some = Examples(texts, known.targets[rows], known.weights[rows], known.names, known.multilabel, known.seed)
-    return Tower(base, texts, settings.layers, MOST_TOKENS), some
+    some = known.part(rows)
+    return Tower(base, some.texts, settings.layers, MOST_TOKENS), some
 
 
 def _present(encoder: Encoder, base: Encoder | None, tower: Tower, known: Examples) -> tuple[Floats, Rows]:

@@ -6,7 +6,7 @@ Pure functions of arrays; knows no network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -35,6 +35,8 @@ class Examples:
         names: the C class names, in the order of the columns.
         multilabel: any number of labels a text.
         seed: of everything that is drawn.
+        trust: (n,) float32, how far each label is believed where it teaches, see `agent.student.teaching.trust`; not
+            where it judges, or whoever doubted it would be judged by what it believes. None: wholly.
     """
 
     texts: Sequence[str]
@@ -43,6 +45,17 @@ class Examples:
     names: Sequence[str]
     multilabel: bool = False
     seed: int = 0
+    trust: Floats | None = None
+
+    @property
+    def teaching(self) -> Floats:
+        """(n,) float32: how much each label counts where it teaches."""
+        return self.weights if self.trust is None else (self.weights * self.trust).astype(np.float32)
+
+    def part(self, rows: Rows) -> Examples:
+        trust = None if self.trust is None else np.asarray(self.trust, np.float32)[rows]
+        texts = [self.texts[i] for i in rows.tolist()]
+        return replace(self, texts=texts, targets=self.targets[rows], weights=self.weights[rows], trust=trust)
 
     def checked(self) -> Examples:
         """Those of positive weight. Raises DataError where there are none, ValueError where shapes disagree."""
@@ -57,11 +70,10 @@ class Examples:
         kept = np.flatnonzero(weights > 0)
         if not len(kept):
             raise DataError("no label to distil from: run the job, or answer its queue, first")
-        wanted = targets[kept]
-        if not self.multilabel:
-            wanted = wanted / wanted.sum(axis=1, keepdims=True)
-        texts = [self.texts[i] for i in kept.tolist()]
-        return Examples(texts, wanted, weights[kept], tuple(self.names), self.multilabel, self.seed)
+        found = replace(self, targets=targets, weights=weights, names=tuple(self.names)).part(kept)
+        if self.multilabel:
+            return found
+        return replace(found, targets=found.targets / found.targets.sum(axis=1, keepdims=True))
 
 
 def hold_out(examples: Examples, rng: np.random.Generator) -> tuple[Rows, Rows]:

@@ -49,10 +49,6 @@ class HeadStudent:
         self.head.fit(self._vectors(texts), targets, weights, rng)
         self.head.temperature *= self.temperature
 
-    def learn_on(self, texts: Sequence[Text], targets: Floats, weights: Floats) -> None:
-        """Learn from n texts of which some have guesses instead of labels; see `Head.learn_on`."""
-        self.head.learn_on(self._vectors(texts), targets, weights)
-
     def predict(self, texts: Sequence[Text]) -> Prediction:
         """Values, doubt and (n, C) probabilities. Vectors are read a chunk at a time; ask for a slice of a large
         pool at a time where even (n, C) is too much. A value becomes a name when it is looked at."""

@@ -5,7 +5,7 @@ Knows vectors and targets; no text, no task, no encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -50,6 +50,7 @@ class Head:
         self.l2, self.temperature = 1.0, 1.0
         self.weights: Floats = np.zeros((0, classes), np.float32)
         self.out_of_fold: Floats = np.zeros((0, classes), np.float32)
+        self._parts: list[tuple[Rows, Floats]] = []
 
     def fit(self, vectors: Floats, targets: Floats, weights: Floats, rng: np.random.Generator) -> None:
         """Learn from n texts, and forget what was learnt before. A class may have no text.
@@ -67,6 +68,7 @@ class Head:
         axes = principal_axes(lessons)
         turned = replace(lessons, features=lessons.features @ axes)
         start = np.zeros((axes.shape[1], self.classes), np.float32)
+        self._parts = []
         self.l2, self.temperature = (UNJUDGED_MANY if self.classes > MANY_CLASSES else UNJUDGED_FEW), 1.0
         self.out_of_fold = np.full(targets.shape, 0.5 if self.independent else 1 / self.classes, np.float32)
         fold = _deal(lessons, rng)
@@ -76,17 +78,28 @@ class Head:
             self.l2, self.temperature, logits = search.best()
             self.out_of_fold[kept] = lessons.probabilities(logits / np.float32(self.temperature))
             start = search.mean()
+            self._parts = [(kept[fold == k], axes @ w) for k, w in enumerate(search.weights)]
         self.weights = axes @ solve(turned, self.l2, start, FINE)
 
-    def learn_on(self, vectors: Floats, targets: Floats, weights: Floats) -> None:
+    def parts(self) -> Iterator[tuple[Rows, Head]]:
+        """(rows of a fold, ascending; a head that `fit` taught on all others): the folds are those of `out_of_fold`.
+
+        None where there are too few labels to hold any out.
+        """
+        for held, weights in self._parts:
+            part = Head(self.classes, independent=self.independent)
+            part.l2, part.temperature, part.weights = self.l2, self.temperature, weights
+            yield held, part
+
+    def learn_on(self, vectors: Floats, targets: Floats, weights: Floats, *, tolerance: float = FINE) -> None:
         """Learn from n texts, some of them with guesses instead of labels, starting from what is known.
 
         Penalty, temperature and `out_of_fold` stay those of the labels alone: guesses always agree with themselves.
-        Arguments as for `fit`.
+        Arguments as for `fit`; `tolerance` in nats for each label.
         """
         lessons, _ = self._lessons(vectors, targets, weights)
         with _one_thread():
-            self.weights = solve(lessons, self.l2, self.weights, FINE)
+            self.weights = solve(lessons, self.l2, self.weights, tolerance)
 
     def predict(self, vectors: Floats) -> Floats:
         """(n, C) float32 probabilities of (n, d) float32 vectors. Raises ModelError for vectors of another length."""

@@ -149,6 +149,21 @@ def test_a_refreshed_encoder_is_better_on_new_texts(tmp_path: pathlib.Path, enco
     assert seen[-1][0] <= seen[-1][1]
 
 
+def test_a_label_that_is_not_believed_judges_and_does_not_teach(encoder: Encoder) -> None:
+    known, learn, held = examples(120), np.arange(90), np.arange(90, 120)
+    tower = Tower(encoder, known.texts, 1, 64)
+
+    def verdict(doubted: np.ndarray) -> Verdict:
+        trust = np.ones(120, np.float32)
+        trust[doubted] = 0.05
+        race = Race(tower, replace(known, trust=trust), SMALL, lambda done, total: None)
+        return race.judge(tower.start, learn, held)
+
+    nobody = verdict(learn[:0])
+    assert verdict(held[::2]) == nobody
+    assert verdict(learn[::2]) != nobody
+
+
 def test_labels_that_mean_nothing_leave_the_encoder_as_it_is(tmp_path: pathlib.Path, encoder: Encoder) -> None:
     known = examples(120)
     noise = replace(known, targets=np.random.default_rng(3).permutation(known.targets))
@@ -177,7 +192,7 @@ def test_the_same_labels_write_the_same_bytes_on_one_thread_and_two(tmp_path: pa
         was = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            refresh(encoder, examples(120), SMALL, tmp_path / name)
+            refresh(encoder, examples(60), SMALL, tmp_path / name)
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(was)
@@ -216,11 +231,13 @@ def test_only_as_many_texts_as_the_budget_sees_once() -> None:
     assert affordable(lengths, 50_000, np.random.default_rng(0)).tolist() == list(range(1000))
 
 
-def test_a_lower_loss_alone_does_not_win() -> None:
-    frozen = Verdict(1.0, 0.8, 1.0)
-    assert Verdict(0.9, 0.8, 1.0).beats(frozen)
-    assert not Verdict(0.9, 0.79, 1.0).beats(frozen)
-    assert not Verdict(1.0, 0.9, 1.0).beats(frozen)
+def test_only_a_clearly_lower_loss_wins_and_no_lower_accuracy() -> None:
+    frozen = Verdict(1.0, 0.8, 1.0, 100)
+    assert Verdict(0.95, 0.8, 1.0, 100).beats(frozen)
+    assert not Verdict(0.97, 0.9, 1.0, 100).beats(frozen)
+    assert Verdict(0.97, 0.9, 1.0, 400).beats(frozen), "of more texts, less is clear"
+    assert Verdict(0.02, 0.9, 1.0, 100).beats(Verdict(0.05, 0.9, 1.0, 100)), "lower by half"
+    assert not Verdict(0.8, 0.79, 1.0, 100).beats(frozen)
 
 
 def test_threads_are_put_back_after_an_error() -> None:

@@ -22,8 +22,9 @@ def probabilities(
     folder: Path, url: str, way: str, *, names: bool = False, **changes: Any
 ) -> tuple[Floats, float, float]:
     """What the student says of the whole pool once twenty texts are labelled; its penalty and its temperature."""
-    changes |= {"student__unlabelled": way, "student__class_names": names}
-    path = write_job(folder, oracle__base_url=url, stop__max_rounds=1, distil__enabled=False, **changes)
+    said = {"student__unlabelled": way, "student__class_names": names, "student__label_noise": "ignore"}
+    said |= {"stop__max_rounds": 1, "distil__enabled": False}
+    path = write_job(folder, oracle__base_url=url, **(said | changes))
     job = Job.load(path)
     job.run()
     with Workbench(job) as bench:
@@ -63,6 +64,22 @@ def test_the_names_of_the_classes_teach_where_they_say_something(
     assert same == measured, "penalty and temperature are of labels alone"
     assert not np.allclose(named, plain)
     assert (named.argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.9
+
+
+def test_labels_that_look_wrong_count_for_less_unless_the_job_says_otherwise(
+    tmp_path: Path, serve_gold: Callable[..., ScriptedServer]
+) -> None:
+    answers = truth()
+    wrong = dict(list(answers.items())[:120:4])
+    names = ("fruit", "tool", "animal")
+    lies = {text: names[(names.index(label) + 1) % 3] for text, label in wrong.items()}
+    url = serve_gold({**answers, **lies}).url
+    right = {}
+    for way in ("ignore", "reweight"):
+        found, *_ = probabilities(tmp_path / way, url, "self_training", student__label_noise=way, stop__max_rounds=3)
+        gold = [names.index(label) for _, label in sentences(166)[:120]]
+        right[way] = float((found.argmax(axis=1) == gold).mean())
+    assert right["reweight"] > right["ignore"]
 
 
 def test_another_word_is_refused(tmp_path: Path) -> None:
