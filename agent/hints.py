@@ -50,9 +50,7 @@ def _hints(bench: Workbench, lessons: Sequence[Lesson]) -> Hints:
 
 def _others(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
     """(m, d) vectors of a sample of the texts without a label that a round looks at."""
-    free = np.ones(len(bench.pool), bool)
-    free[[t.row for t, _ in lessons if t.row >= 0]] = False
-    left, _ = bench.scored(np.flatnonzero(free))
+    left, _ = bench.scored(t.row for t, _ in lessons)
     drawn = bench.rng(UNLABELLED, len(lessons)).choice(left, min(SAMPLE, len(left)), replace=False)
     found: Floats = bench.vectors(bench.pool.texts(np.sort(drawn)))
     return found

@@ -72,10 +72,7 @@ def _chosen(bench: Workbench, number: int, strategy: Strategy, candidates: Rows,
 
 def _candidates(bench: Workbench) -> tuple[Rows, float]:
     """Rows that may be picked, and the share of all such rows that they are: a huge pool is scored by a sample."""
-    free = np.ones(len(bench.pool), bool)
-    free[[p.row for p in bench.picks().values() if p.row >= 0]] = False
-    free[[t.row for t, _ in bench.seed if t.row >= 0]] = False
-    return bench.scored(np.flatnonzero(free))
+    return bench.scored([*(p.row for p in bench.picks().values()), *(t.row for t, _ in bench.seed)])
 
 
 def _labels_left(bench: Workbench, affordable: int) -> int:

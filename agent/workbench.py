@@ -7,7 +7,7 @@ it reads the store, does its work, and writes the store, so a run may die anywhe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -239,13 +239,16 @@ class Workbench:
         """Most candidates that a round looks at."""
         return MOST_SCORED if self._tuned is None else self.job.student.refresh.pool
 
-    def scored(self, free: Rows) -> tuple[Rows, float]:
-        """Those of the free rows of the pool that a round looks at, ascending, and what share of them they are.
+    def scored(self, taken: Iterable[int]) -> tuple[Rows, float]:
+        """Rows of the pool that a round looks at, ascending, and what share they are of all that are not taken.
 
-        All, or of a huge pool as many as `most_scored`: the first in an order by chance that stays the same for as
-        long as the encoder does. So each text is embedded once, and what others take makes room for as many new ones.
+        `taken` may hold `NOWHERE`. All, or of a huge pool as many as `most_scored`: the first in an order by chance
+        that stays the same for as long as the encoder does. So each text is embedded once, and what others take makes
+        room for as many new ones.
         """
-        most = self.most_scored
+        is_free = np.ones(len(self.pool), bool)
+        is_free[[row for row in taken if row >= 0]] = False
+        free, most = np.flatnonzero(is_free), self.most_scored
         if len(free) <= most:
             return free, 1.0
         key = hashlib.sha256(self.encoder.key.encode()).digest()

@@ -52,15 +52,14 @@ def test_only_the_sample_is_embedded_and_each_text_once(job: Job, monkeypatch: p
 
 def test_the_sample_is_filled_up_as_texts_leave_it(job: Job) -> None:
     with Workbench(job) as bench:
-        free = np.arange(len(bench.pool))
-        first, share = bench.scored(free)
+        first, share = bench.scored([])
         assert len(first) == SCORED
-        assert share == SCORED / len(free)
+        assert share == SCORED / len(bench.pool)
         assert (np.diff(first) > 0).all()
-        left = np.setdiff1d(free, first[:20])
-        second, _ = bench.scored(left)
+        second, _ = bench.scored(first[:20].tolist())
         assert len(second) == SCORED
         assert set(first[20:]) <= set(second), "who was in stays in"
-        few = free[: SCORED - 1]
-        np.testing.assert_array_equal(bench.scored(few)[0], few)
-        assert bench.scored(few)[1] == 1.0
+        assert not set(first[:20]) & set(second)
+        few, taken = np.arange(SCORED - 1), range(SCORED - 1, len(bench.pool))
+        np.testing.assert_array_equal(bench.scored([*taken, workbench.NOWHERE])[0], few)
+        assert bench.scored(taken)[1] == 1.0
