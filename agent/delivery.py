@@ -16,6 +16,7 @@ import numpy as np
 from agent import steps
 from agent import triage as triaging
 from agent.errors import DataError, StoreError
+from agent.hints import learn
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
 from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
@@ -238,10 +239,12 @@ def _source_rows(bench: Workbench) -> Iterator[tuple[str, str, TextId]]:
 def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
     from agent.distill import Examples
 
+    ones = np.ones(len(lessons), np.float32)
     return Examples(
         texts=[t.text for t, _ in lessons],
         targets=bench.task.targets([label for _, label in lessons]),
-        weights=np.ones(len(lessons), np.float32),
+        weights=ones,
+        trust=learn(bench, lessons, ones, bench.new_student()),
         names=bench.task.names,
         multilabel=bench.task.kind == "multilabel",
         seed=bench.job.seed,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.measuring import Lesson, fit
-from agent.records import Floats, Source
+from agent.records import Floats, Source, Student
 from agent.student import HeadStudent
 from agent.student.teaching import Hints, Labelled, teach
 from agent.workbench import FIT, UNLABELLED, Workbench
@@ -21,12 +21,13 @@ SAMPLE = 5_000
 """Texts without a label that are looked at: guesses of more teach no more, and a graph of them takes seconds."""
 
 
-def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> Floats:
-    """Teach the student everything known so far. Returns (n,) float32 how far each label was believed.
+def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, student: Student | None = None) -> Floats:
+    """Teach a student, by default the job's own, everything known so far.
 
-    Hints are for students with a head and for tasks with one label a text; others learn from labels alone.
+    Returns (n,) float32 how far each label was believed. Hints are for students with a head and for tasks with one
+    label a text; others learn from labels alone.
     """
-    student, task = bench.student, bench.task
+    student, task = student or bench.student, bench.task
     # by what is known, not by the round: a run that goes on teaches the same student as one that never stopped
     rng = bench.rng(FIT, len(lessons))
     if not isinstance(student, HeadStudent) or student.multilabel:

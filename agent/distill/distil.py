@@ -157,8 +157,10 @@ def made_from(folder: str | Path) -> str | None:
 def _lessons(network: Network, examples: Examples) -> tuple[Lessons, Lessons | None]:
     """What is learnt from, and what is held out."""
     learn, held = hold_out(examples, np.random.default_rng([examples.seed, 0]))
-    lessons = Lessons(network.tokens(examples.texts), examples.targets, examples.weights)
-    return lessons.part(learn), lessons.part(held) if len(held) else None
+    tokens = network.tokens(examples.texts)
+    lessons = Lessons(tokens, examples.targets, examples.teaching)
+    judges = Lessons(tokens, examples.targets, examples.weights)
+    return lessons.part(learn), judges.part(held) if len(held) else None
 
 
 def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure, ...]]:
