@@ -16,7 +16,7 @@ import numpy as np
 from agent import steps
 from agent import triage as triaging
 from agent.errors import DataError, StoreError
-from agent.hints import learn
+from agent.hints import trust
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
 from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
@@ -239,12 +239,11 @@ def _source_rows(bench: Workbench) -> Iterator[tuple[str, str, TextId]]:
 def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
     from agent.distill import Examples
 
-    ones = np.ones(len(lessons), np.float32)
     return Examples(
         texts=[t.text for t, _ in lessons],
         targets=bench.task.targets([label for _, label in lessons]),
-        weights=ones,
-        trust=learn(bench, lessons, ones, bench.new_student()),
+        weights=np.ones(len(lessons), np.float32),
+        trust=trust(bench, lessons),
         names=bench.task.names,
         multilabel=bench.task.kind == "multilabel",
         seed=bench.job.seed,

@@ -38,6 +38,14 @@ def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, student:
     return teach(student.head, known, rng, _hints(bench, lessons), temperature=student.temperature)
 
 
+def trust(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
+    """(n,) float32 how far a student of these labels believes each; nothing is taught where no label is doubted."""
+    ones, student = np.ones(len(lessons), np.float32), bench.student
+    if bench.job.student.label_noise == "ignore" or not isinstance(student, HeadStudent) or student.multilabel:
+        return ones
+    return learn(bench, lessons, ones, bench.new_student())
+
+
 def _hints(bench: Workbench, lessons: Sequence[Lesson]) -> Hints:
     settings = bench.job.student
     given = np.array([label.source is Source.ORACLE for _, label in lessons], bool)

@@ -44,9 +44,11 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
     """
     if not _refreshes(bench):
         return False
-    settings, last = bench.job.student.refresh, bench.milestone or _last(bench)
-    rows = _taught(bench, lessons)
-    if len(rows) < settings.first or (last and len(rows) < settings.growth * last["labels"]):
+    settings, rows = bench.job.student.refresh, _taught(bench, lessons)
+    if len(rows) < settings.first:
+        return False
+    last = bench.milestone or _last(bench)
+    if last and len(rows) < settings.growth * last["labels"]:
         return False
     folder = bench.output(FOLDER) / _name(bench, [lessons[i] for i in rows], weights[rows] * trust[rows])
     found = _kept(folder) or _refresh(bench, [lessons[i] for i in rows], weights[rows], trust[rows], folder)

@@ -87,7 +87,7 @@ def teach(head: Head, known: Labelled, rng: np.random.Generator, hints: Hints, *
         temperature: what the head's logits are divided by on top of its own.
 
     Returns (n,) how far each label was believed; see `trust`. Penalty, temperature and out-of-fold probabilities come
-    from the labels alone; see `Head.learn_on`.
+    from the labels alone, weighed by that; see `Head.learn_on`.
     """
     state = rng.bit_generator.state
     head.fit(*known.arrays, rng)

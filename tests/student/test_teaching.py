@@ -31,12 +31,18 @@ def taught(known: Labelled, hints: Hints, seed: int = 0) -> tuple[Head, np.ndarr
     return head, teach(head, known, np.random.default_rng(seed), hints)
 
 
+def fitted(known: Labelled, seed: int) -> Head:
+    """On labels alone."""
+    head = Head(CLASSES)
+    head.fit(*known.arrays, np.random.default_rng(seed))
+    return head
+
+
 @given(st.integers(0, 10_000), st.integers(12, 60))
 @settings(max_examples=20, deadline=None)
 def test_the_parts_of_a_head_are_those_that_had_not_seen_a_fold(seed: int, n: int) -> None:
     known, _, _ = labelled(seed, n, 0.1)
-    head = Head(CLASSES)
-    head.fit(*known.arrays, np.random.default_rng(seed))
+    head = fitted(known, seed)
     seen = []
     for held, part in head.parts():
         seen += held.tolist()
@@ -48,8 +54,7 @@ def test_the_parts_of_a_head_are_those_that_had_not_seen_a_fold(seed: int, n: in
 @settings(max_examples=20, deadline=None)
 def test_trust_without_hints_is_bayes_rule_on_what_was_foreseen(seed: int, n: int) -> None:
     known, _, _ = labelled(seed, n, 0.2)
-    head = Head(CLASSES)
-    head.fit(*known.arrays, np.random.default_rng(seed))
+    head = fitted(known, seed)
     found = trust(head, known, Hints())
     if not list(head.parts()):
         assert (found == 1).all()
@@ -106,9 +111,7 @@ def test_a_label_whose_class_no_other_has_is_believed_unless_the_class_s_name_sa
 def test_without_hints_it_is_the_plain_head() -> None:
     known, _, (others, _) = labelled(1, 40)
     head, _ = taught(known, Hints(), 7)
-    plain = Head(CLASSES)
-    plain.fit(*known.arrays, np.random.default_rng(7))
-    np.testing.assert_array_equal(head.predict(others), plain.predict(others))
+    np.testing.assert_array_equal(head.predict(others), fitted(known, 7).predict(others))
 
 
 def test_several_labels_a_text_take_no_hints() -> None:
