@@ -8,17 +8,23 @@ job say which are used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agent.measuring import Lesson, fit
-from agent.records import Floats, Source, Student
+from agent.records import Floats, Source, Student, Text
 from agent.student import HeadStudent
 from agent.student.teaching import Hints, Labelled, teach
 from agent.workbench import FIT, UNLABELLED, Workbench
 
+if TYPE_CHECKING:
+    from agent.distill.race import Beside
+
 SAMPLE = 5_000
 """Texts without a label that are looked at: guesses of more teach no more, and a graph of them takes seconds."""
+SAMPLE_OF_JUDGE = 500
+"""The same where an encoder is judged: each way that is tried reads them all."""
 
 
 def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, student: Student | None = None) -> Floats:
@@ -35,7 +41,7 @@ def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, student:
         return np.ones(len(lessons), np.float32)
     targets = task.targets([label for _, label in lessons])
     known = Labelled(bench.vectors([t for t, _ in lessons]), targets, weights)
-    return teach(student.head, known, rng, _hints(bench, lessons), temperature=student.temperature)
+    return teach(student.head, known, rng, _hints(bench, lessons))
 
 
 def trust(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
@@ -51,15 +57,29 @@ def _hints(bench: Workbench, lessons: Sequence[Lesson]) -> Hints:
     given = np.array([label.source is Source.ORACLE for _, label in lessons], bool)
     return Hints(
         names=bench.class_vectors if settings.class_names else None,
-        others=None if settings.unlabelled == "off" else _others(bench, lessons),
+        others=None if settings.unlabelled == "off" else bench.vectors(_others(bench, lessons)),
         way="propagation" if settings.unlabelled == "propagation" else "self_training",
         doubtful=given if settings.label_noise == "reweight" else None,
     )
 
 
-def _others(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
-    """(m, d) vectors of a sample of the texts without a label that a round looks at."""
+def beside(bench: Workbench, lessons: Sequence[Lesson]) -> Beside:
+    """The same hints in words and a sample, for the student by which a tuned encoder is judged."""
+    from agent.distill.race import Beside
+
+    settings = bench.job.student
+    others: Sequence[Text] = [] if settings.unlabelled == "off" else _others(bench, lessons)
+    some = others[:: -(-len(others) // SAMPLE_OF_JUDGE)] if others else []
+    return Beside(
+        [t.text for t in bench.class_texts] if settings.class_names else [],
+        [t.text for t in some],
+        "propagation" if settings.unlabelled == "propagation" else "self_training",
+        stand_for=len(others) / max(1, len(some)),
+    )
+
+
+def _others(bench: Workbench, lessons: Sequence[Lesson]) -> Sequence[Text]:
+    """A sample of the texts without a label that a round looks at."""
     left, _ = bench.scored(t.row for t, _ in lessons)
     drawn = bench.rng(UNLABELLED, len(lessons)).choice(left, min(SAMPLE, len(left)), replace=False)
-    found: Floats = bench.vectors(bench.pool.texts(np.sort(drawn)))
-    return found
+    return bench.pool.texts(np.sort(drawn))

@@ -12,12 +12,16 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agent.hints import beside
 from agent.measuring import Lesson
 from agent.records import Floats
 from agent.student import HeadStudent
 from agent.workbench import REFRESH, Workbench
+
+if TYPE_CHECKING:
+    from agent.distill.targets import Examples
 
 FOLDER = "encoders"
 
@@ -50,15 +54,16 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
     last = bench.milestone or _last(bench)
     if last and len(rows) < settings.growth * last["labels"]:
         return False
-    folder = bench.output(FOLDER) / _name(bench, [lessons[i] for i in rows], weights[rows] * trust[rows])
-    found = _kept(folder) or _refresh(bench, [lessons[i] for i in rows], weights[rows], trust[rows], folder)
+    taught = [lessons[i] for i in rows]
+    folder = bench.output(FOLDER) / _name(bench, taught, weights[rows] * trust[rows])
+    found = _kept(folder) or _refresh(bench, _examples(bench, taught, weights[rows], trust[rows]), lessons, folder)
     present: str | None = (last or {}).get("folder")
     stands_on = folder.name if found["kept"] != "frozen" else present
     began = time.monotonic()
     if found["kept"] != "frozen":
         _use(bench, folder)
         if len(bench.pool) <= bench.most_scored:
-            _ = bench.embeddings
+            _ = bench.tuned_embeddings
     seconds = round(time.monotonic() - began, 1)
     bench.milestone = {**found, "labels": len(rows), "folder": stands_on, "embedding_seconds": seconds}
     _forget(bench, {stands_on, present})
@@ -72,16 +77,15 @@ def _refreshes(bench: Workbench) -> bool:
 
 def told(found: Mapping[str, Any], pool: int, embedded: int) -> str:
     """A milestone in one line."""
-    tried, kept = found.get("accuracies", {}), found["kept"]
-    before, after = tried.get("frozen"), tried.get(kept)
+    kept, fold = found["kept"], f"a held-out fold of {found['judged']}"
     if kept == "frozen":
-        return (
-            f"encoder kept as it is: tuning it on {found['labels']:,} labels did not help ({found['seconds']:.0f} s)"
-        )
+        return f"encoder kept: tuning it on {found['labels']:,} labels did not help ({found['seconds']:.0f} s)"
+    lost, right = ([found[name][way] for way in ("frozen", kept)] for name in ("losses", "accuracies"))
     texts = f"{pool:,} texts" if pool <= embedded else f"at most {embedded:,} of {pool:,} texts a round"
     return (
         f"encoder refreshed on {found['labels']:,} labels ({kept}, {found['seconds']:.0f} s; {texts} embedded again, "
-        f"{found['embedding_seconds']:.0f} s): {before:.3f} to {after:.3f} right on a held-out fold"
+        f"{found['embedding_seconds']:.0f} s): on {fold}, {lost[0]:.2f} to {lost[1]:.2f} nats lost a text, "
+        f"{right[0]:.3f} to {right[1]:.3f} right"
     )
 
 
@@ -118,14 +122,10 @@ def _kept(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _refresh(
-    bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trust: Floats, folder: Path
-) -> dict[str, Any]:
-    from agent.distill.refresh import RefreshSettings, refresh
+def _examples(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trust: Floats) -> Examples:
     from agent.distill.targets import Examples
 
-    settings = bench.job.student.refresh
-    examples = Examples(
+    return Examples(
         [t.text for t, _ in lessons],
         bench.task.targets([label for _, label in lessons]),
         weights,
@@ -134,6 +134,12 @@ def _refresh(
         seed=int(bench.rng(REFRESH).integers(2**31 - 1)),
         trust=trust,
     )
+
+
+def _refresh(bench: Workbench, examples: Examples, lessons: Sequence[Lesson], folder: Path) -> dict[str, Any]:
+    from agent.distill.refresh import RefreshSettings, refresh
+
+    settings = bench.job.student.refresh
     done = refresh(
         bench.encoder,
         examples,
@@ -141,6 +147,7 @@ def _refresh(
         folder,
         lambda seen, total: bench.watch.progress("refreshing the encoder", seen, total),
         base=bench.first_encoder,
+        beside=beside(bench, lessons),
     )
     found = {
         "kept": done.kept,

@@ -199,31 +199,29 @@ class Workbench:
         return self._tuned is not None
 
     def tune(self, encoder: Encoder, temperature: float) -> None:
-        """Go on with a refreshed encoder: every vector is made anew when it is next asked for.
+        """Go on with a refreshed encoder beside the first: its vectors are made when they are next asked for.
 
-        `temperature` is what the student's logits are divided by from now on: the encoder knows by heart what
+        `temperature` is what the logits of the student's head on it are divided by: the encoder knows by heart what
         teaches the student, which is surer than it should be.
         """
-        first = self.first_embeddings  # opened before they are no longer the present ones
         self._tuned, self._temperature = encoder, temperature
-        for name in ("embeddings", "class_vectors", "student"):
+        for name in ("tuned_embeddings", "class_vectors", "student"):
             self.__dict__.pop(name, None)
-        self.__dict__["first_embeddings"] = first
 
     @cached_property
     def pool(self) -> Pool:
         return Pool.open(self.job.data, self.job, self.first_encoder.count_tokens)
 
     @cached_property
-    def embeddings(self) -> Embeddings:
-        """The pool's vectors by the encoder as it is now, made where they are missing; a pool too large to be
-        embedded again is embedded text by text, where it is looked at."""
-        return self._embedded(self.encoder, len(self.pool) <= self.most_scored)
+    def first_embeddings(self) -> Embeddings:
+        """The pool's vectors by the first encoder, made where they are missing; a pool too large to be scored whole
+        is embedded text by text, where it is looked at."""
+        return self._embedded(self.first_encoder, len(self.pool) <= MOST_SCORED)
 
     @cached_property
-    def first_embeddings(self) -> Embeddings:
-        """The same by the first encoder."""
-        return self.embeddings if self._tuned is None else self._embedded(self.first_encoder, True)
+    def tuned_embeddings(self) -> Embeddings | None:
+        """The same by the refreshed encoder, if there is one."""
+        return None if self._tuned is None else self._embedded(self._tuned, len(self.pool) <= self.most_scored)
 
     def _embedded(self, encoder: Encoder, whole: bool) -> Embeddings:
         from agent.pool import Embeddings
@@ -265,7 +263,7 @@ class Workbench:
 
     @cached_property
     def class_vectors(self) -> Floats | None:
-        """(C, d) float32: names and descriptions of the classes, as the encoder sees them; None without classes."""
+        """(C, d) float32: `vectors` of names and descriptions of the classes; None without classes."""
         return self.vectors(self.class_texts) if self.task.names else None
 
     @cached_property
@@ -318,21 +316,25 @@ class Workbench:
         return self.new_student()
 
     def new_student(self, *, first: bool = False) -> Student:
-        """A student that has learnt nothing yet, on the encoder as it is now, or on the `first` one: there no label
-        has left its mark on the vectors, so that sets of labels can be compared."""
+        """A student that has learnt nothing yet, on the encoders as they are now, or on the `first` one alone: there
+        no label has left its mark on the vectors, so that sets of labels can be compared."""
         from agent.student import build_student
 
-        student = build_student(self.job, self.task, self.first_vectors if first else self.vectors)
-        if self._tuned is not None and not first:
-            student.temperature = self._temperature  # type: ignore[attr-defined]  # only heads are tuned for
-        return student
+        if first or self._tuned is None:
+            return build_student(self.job, self.task, self.first_vectors)
+        return build_student(self.job, self.task, self.vectors, (1.0, self._temperature))
 
     def vectors(self, texts: Sequence[Text]) -> Any:
-        """(n, d) float32 embeddings, made or read when a student first asks: one that wants none costs none."""
-        return self.embeddings.vectors(texts)
+        """(n, d) float32 embeddings, made or read when a student first asks: one that wants none costs none. Those of
+        a refreshed encoder lie beside the first one's: (n, 2d), of length one."""
+        from agent.student.heads import side_by_side
+
+        tuned = self.tuned_embeddings
+        first = self.first_vectors(texts)
+        return first if tuned is None else side_by_side(first, tuned.vectors(texts))
 
     def first_vectors(self, texts: Sequence[Text]) -> Any:
-        """The same by the first encoder."""
+        """(n, d) float32 by the first encoder alone."""
         return self.first_embeddings.vectors(texts)
 
     def picks(self) -> dict[TextId, PickRow]:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from agent.distill.race import NOISE
-from agent.distill.refresh import RefreshSettings, refresh
+from agent.distill.refresh import Beside, RefreshSettings, refresh
 from agent.distill.targets import Examples
 from agent.job import MilestoneSettings, SelectionSettings, StudentSettings
 from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
+from agent.student.heads import Heads, side_by_side
 from agent.student.teaching import Hints, Labelled, teach
 from evals._adapting import adapted
 from evals._corpora import Corpus
@@ -93,7 +93,7 @@ def taught(bench: Bench, vectors: Floats, number: int) -> Head:
     return head
 
 
-def state_of(bench: Bench, vectors: Vectors, head: Head, candidates: Rows, number: int) -> State:
+def state_of(bench: Bench, vectors: Vectors, head: Head | Heads, candidates: Rows, number: int) -> State:
     """What a strategy sees, as `agent.picking` builds it."""
     rows = bench.known
     p = head.predict(vectors(candidates))
@@ -162,6 +162,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 CANDIDATES = 2000
 """Of a pool of 5,000 that are embedded again at a milestone, to save time: a job of this size embeds them all."""
+JUDGED_BESIDE = 500
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Variant:
             found["adapted"] = True
         if self.refreshes:
             milestones = json.loads(StudentSettings().refresh.model_dump_json())
-            found |= {"refresh": milestones, "candidates": CANDIDATES, "noise": NOISE}
+            found |= {"refresh": milestones, "candidates": CANDIDATES, "heads": "side by side"}
         return found
 
 
@@ -207,47 +208,54 @@ def run_default(bench: Bench, variant: Variant = DEFAULT) -> list[Point]:
             chosen = _picks(bench, settings, tuned, number, size)
             drawn |= {c.row for c in chosen if c.slice == "random"}
             bench.asked += [c.row for c in chosen]
-            head, trust = tuned.taught(number, variant)
+            head, trust = tuned.taught(number)
             if tuned.milestone(milestones, drawn, trust):
-                head, _ = tuned.taught(number, variant)
+                head, _ = tuned.taught(number)
             bench.judge(lambda rows, head=head: head.predict(tuned.vectors(rows)))  # type: ignore[misc]
             tuned.head = head
     return bench.points
 
 
 class _Tuned:
-    """The encoder as it is now: vectors of texts, made where they are first looked at after a milestone."""
+    """The encoders as they are now; texts' vectors by a tuned one are made where they are first looked at."""
 
     def __init__(self, bench: Bench, folder: Path, variant: Variant) -> None:
-        self.bench, self.folder = bench, folder
-        self.head = Head(len(bench.corpus.names))
+        self.bench, self.folder, self.variant = bench, folder, variant
         self._first = self._now = Encoder.load(BUILTIN, max_tokens=MOST_TOKENS)
-        self._made, self.classes = bench.corpus.vectors, bench.corpus.class_vectors
+        self._frozen, self.classes = bench.corpus.vectors, bench.corpus.class_vectors
         if variant.adapted:
-            self._made, self.classes = adapted(bench.corpus)
-        self._has = np.ones(len(self._made), bool)
-        self._temperature, self._last = 1.0, 0
+            self._frozen, self.classes = adapted(bench.corpus)
+        self._made, self._has = np.empty((0, 0), np.float32), np.zeros(0, bool)
+        self._temperatures: tuple[float, ...] = (1.0,)
+        self._last = 0
         self._sample = bench.candidates
+        self.head = self._heads()
+
+    def _heads(self) -> Heads:
+        return Heads(len(self.bench.corpus.names), temperatures=self._temperatures)
 
     def vectors(self, rows: Rows) -> Floats:
+        if self._now is self._first:
+            return self._frozen[rows]
         missing = rows[~self._has[rows]]
         if len(missing):
             self._made[missing] = reader_of(self.bench.corpus).encode(self._now, missing).astype(np.float16)
             self._has[missing] = True
-        return self._made[rows]
+        return side_by_side(self._frozen[rows], self._made[rows])
 
-    def taught(self, number: int, variant: Variant) -> tuple[Head, Floats]:
+    def taught(self, number: int) -> tuple[Heads, Floats]:
         """The student of a round, as `agent.hints` teaches it, and how far it believes each of its labels."""
-        bench, rows = self.bench, self.bench.known
-        head = Head(len(bench.corpus.names))
+        bench, rows, variant, others = self.bench, self.bench.known, self.variant, self.candidates()
+        heads = self._heads()
         hints = Hints(
             self.classes if variant.class_names else None,
-            None if variant.unlabelled == "off" else self.vectors(self.candidates()),
+            None if variant.unlabelled == "off" else self.vectors(others),
             "propagation" if variant.unlabelled == "propagation" else "self_training",
             np.ones(len(rows), bool) if variant.label_noise == "reweight" else None,
+            stand_for=len(bench.candidates) / len(others),
         )
         known = Labelled(self.vectors(rows), bench.answers.targets[rows], np.ones(len(rows), np.float32))
-        return head, teach(head, known, bench.rng(1, number), hints, temperature=self._temperature)
+        return heads, teach(heads, known, bench.rng(1, number), hints)
 
     def milestone(self, settings: MilestoneSettings, drawn: set[int], trust: Floats) -> bool:
         """Refresh the encoder where it is time; whether there is a new one."""
@@ -257,19 +265,33 @@ class _Tuned:
         if not settings.enabled or len(learnt) < max(settings.first, settings.growth * self._last):
             return False
         self._last = len(learnt)
-        texts = [bench.corpus.texts[i] for i in learnt.tolist()]
         weights = np.ones(len(learnt), np.float32)
         targets, names = bench.answers.targets[learnt], bench.corpus.names
-        examples = Examples(texts, targets, weights, names, seed=bench.seed, trust=trust[kept])
+        examples = Examples(self._texts(learnt), targets, weights, names, seed=bench.seed, trust=trust[kept])
         course = RefreshSettings(way=settings.way, tokens=settings.tokens, threads=1)  # two cells run at a time
-        found = refresh(self._now, examples, course, self.folder / str(len(learnt)), base=self._first)
+        folder = self.folder / str(len(learnt))
+        found = refresh(self._now, examples, course, folder, base=self._first, beside=self._beside())
         if found.folder is not None:
             self._now = Encoder.load(str(found.folder), max_tokens=MOST_TOKENS)
-            self._temperature = found.temperature
-            self.classes = self._now.encode(bench.corpus.described)
-            self._made, self._has = np.empty_like(self._made), np.zeros(len(self._made), bool)
+            self._temperatures = (1.0, found.temperature)
+            self.classes = side_by_side(bench.corpus.class_vectors, self._now.encode(bench.corpus.described))
+            self._made, self._has = np.empty_like(self._frozen), np.zeros(len(self._frozen), bool)
             self._sample = bench.rng(3, self._last).permutation(bench.candidates)[:CANDIDATES]
         return found.folder is not None
+
+    def _beside(self) -> Beside:
+        """What teaches the judge's student, as `agent.hints.beside` has it."""
+        corpus, free = self.bench.corpus, self.bench.candidates
+        some = self.bench.rng(4, self._last).permutation(free)[:JUDGED_BESIDE]
+        return Beside(
+            corpus.described if self.variant.class_names else (),
+            self._texts(some) if self.variant.unlabelled != "off" else (),
+            "propagation" if self.variant.unlabelled == "propagation" else "self_training",
+            stand_for=len(free) / len(some),
+        )
+
+    def _texts(self, rows: Rows) -> list[str]:
+        return [self.bench.corpus.texts[i] for i in rows.tolist()]
 
     def candidates(self) -> Rows:
         """Texts that may be asked: the same sample of the pool until the next milestone, less what was asked."""

@@ -192,7 +192,7 @@ class Bench:
 def write_arrays(folder: Path, rows: int) -> None:
     """What the other libraries work on: the vectors, the labels, and our student's weights."""
     world = World(folder, rows)
-    head = world.student.head
+    head = world.student.head.each[0]
     arrays: dict[str, Any] = {
         "X": world.stored.rows(np.arange(rows)),
         "labelled": world.labelled,

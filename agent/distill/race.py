@@ -5,8 +5,7 @@ Knows a tower, targets and weights; no folder and no loop.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,9 @@ from agent.distill.targets import Examples, best_temperature
 from agent.distill.tower import Tower
 from agent.records import Floats, Rows
 from agent.student.head import Head
+from agent.student.heads import Heads, side_by_side
 from agent.student.logistic import Lessons as Linear
+from agent.student.teaching import Hints, Labelled, teach
 
 if TYPE_CHECKING:
     import torch
@@ -33,11 +34,6 @@ MOST_EPOCHS = 20
 WEIGHT_OF_FOLD = np.float32(20)
 """How often a text of the fold counts against the prior that the temperature is about one: a head on vectors that its
 texts have shaped is far too sure, so that prior is wrong here, and vectors are not to be blamed for it."""
-NOISE = 0.4
-"""Nats of one text of the fold: divided by the root of their number, about the standard error of a difference. The
-fold is small, its texts are hard, and some of its labels wrong. Of 22 tunings on three sets, with right labels and
-with wrong ones, the ten that were better by more made the student better by 2.9 points on average (-0.6 to +7.0), the
-twelve others worse by 1.6 (-11.5 to +3.7)."""
 BATCH_TOKENS, FEWEST_IN_BATCH = 2048, 16
 
 
@@ -68,25 +64,49 @@ class RefreshSettings:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How good vectors are, by a fold of the labels.
+class Beside:
+    """What teaches the loop's student beside labels, and so the judge's: a tuned encoder is not to be praised for
+    what names and guesses give anyway.
 
     Attributes:
-        loss: nats for each text, once its temperature is right.
+        classes: C texts, each class's name and description; none where names teach nothing.
+        others: m texts without a label, a sample.
+        way, stand_for: see `agent.student.teaching.Hints`.
+    """
+
+    classes: Sequence[str] = ()
+    others: Sequence[str] = ()
+    way: Literal["self_training", "propagation"] = "self_training"
+    stand_for: float = 1.0
+
+    @property
+    def texts(self) -> list[str]:
+        return [*self.classes, *self.others]
+
+    def hints(self, vectors: Floats) -> Hints:
+        """Of the vectors of `texts`, (C + m, d)."""
+        names, others = np.split(vectors, [len(self.classes)])
+        return Hints(
+            names if len(names) else None, others if len(others) else None, self.way, stand_for=self.stand_for
+        )
+
+
+NOTHING_BESIDE = Beside()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good encoders are, by a fold of the labels.
+
+    Attributes:
+        loss: nats for each text, once the temperature is right.
         accuracy: share where the likeliest class (multilabel: every decision) is the label's.
-        temperature: what the head's logits should be divided by on new texts; at least one.
-        judged: number of texts in the fold.
+        temperature: what the logits of the tuned encoder's head should be divided by on new texts; at least one.
     """
 
     loss: float
     accuracy: float
     temperature: float
-    judged: int
-
-    def beats(self, other: Verdict) -> bool:
-        """A loss clearly lower, see NOISE, or lower by half; and no lower accuracy."""
-        clearly = other.loss - NOISE / math.sqrt(self.judged)
-        return self.loss <= max(clearly, other.loss / 2) and self.accuracy >= other.accuracy
 
 
 @dataclass(frozen=True)
@@ -101,16 +121,24 @@ class Race:
     """Ways to tune a tower, each from the same start and with the same budget, and the judge of all.
 
     Args:
-        tower: the texts' encoder, which is left as the winner has made it.
-        known: what the texts mean.
+        tower: the encoder of n known texts, then of those of `beside`; it is left as the winner has made it.
+        known: n texts and what they mean.
         course: how it learns.
         progress: told (tokens learnt from, tokens in all).
+        beside: what else teaches the student that judges.
     """
 
-    def __init__(self, tower: Tower, known: Examples, course: RefreshSettings, progress: Progress) -> None:
+    def __init__(
+        self,
+        tower: Tower,
+        known: Examples,
+        course: RefreshSettings,
+        progress: Progress,
+        beside: Beside = NOTHING_BESIDE,
+    ) -> None:
         import torch
 
-        self.tower, self.known, self.course = tower, known, course
+        self.tower, self.known, self.course, self.beside = tower, known, course, beside
         self.targets = torch.from_numpy(known.targets).to(tower.device)
         self.weights = torch.from_numpy(known.teaching).to(tower.device)
         self.ways: tuple[Way, ...] = ("finetuned", "contrastive") if course.way == "auto" else (course.way,)
@@ -119,10 +147,10 @@ class Race:
         self._total = round(course.tokens * (1 + RACE * (len(self.ways) - 1)))
 
     def run(self, present: Floats, held: Rows) -> Outcome:
-        """Race, and let the winner learn on from all texts; nothing is won where no way beats the present encoder.
+        """Race, and let the winner learn on from all texts; nothing is won where no way beats the present encoders.
 
         Args:
-            present: (n, d) the present encoder's vectors of the texts.
+            present: (n + C + m, k·d) the vectors of the tower's texts by the k encoders that the loop has now.
             held: the rows that all are judged on, and that no way learns from before.
         """
         tower, rows = self.tower, np.arange(len(self.known.texts))
@@ -133,31 +161,46 @@ class Race:
             for way in self.ways:
                 tower.restore(first)
                 self.learn(way, learn, round(RACE * self.course.tokens))
-                verdicts[way], states[way] = self.judge(tower.encode(), learn, held), tower.state()
-            won = [w for w in self.ways if verdicts[w].beats(verdicts["frozen"])]
-            if not won:
+                both = side_by_side(tower.start, tower.encode())
+                verdicts[way], states[way] = self.judge(both, learn, held), tower.state()
+            best: Way = min(self.ways, key=lambda w: verdicts[w].loss)
+            if verdicts[best].loss >= verdicts["frozen"].loss:
                 return Outcome("frozen", verdicts)
-            best = min(won, key=lambda w: verdicts[w].loss)
             tower.restore(states[best])
             self.learn(best, rows, round((1 - RACE) * self.course.tokens))
         return Outcome(best, verdicts)
 
     def judge(self, vectors: Floats, learn: Rows, held: Rows) -> Verdict:
-        """On rows `held`, of the loop's head taught on rows `learn` of (n, d) vectors."""
-        known = self.known
-        head = self._head(vectors, learn)
-        p = np.clip(head.predict(vectors[held]), 1e-7, 1 - 1e-7)
+        """On rows `held`, of the loop's student taught on rows `learn` of (n + C + m, k·d) vectors.
+
+        Every student is given the temperature that suits it best: the fold holds texts that the loop was unsure of,
+        so it says little of how sure to be, and vectors are not to be blamed for it.
+        """
+        known, encoders = self.known, vectors.shape[1] // self.tower.start.shape[1]
+        heads = Heads(known.targets.shape[1], independent=known.multilabel, temperatures=(1.0,) * encoders)
+        hints = self.beside.hints(vectors[len(known.texts) :])
+        teach(heads, self._lessons(vectors, learn), self._rng_of_heads(), hints)
+        tuned, view = heads.each[-1], heads.views(vectors)[-1]
+        # a small fold that is all right would make a head surer still
+        temperature = max(1.0, self._temperature(tuned.logits(view[held]), held))
+        if encoders > 1:
+            tuned.temperature *= temperature
+        p = np.clip(heads.predict(vectors[held]), 1e-7, 1 - 1e-7)
         logits: Floats = np.log(p) - np.log1p(-p) if known.multilabel else np.log(p)
         targets, weights = known.targets[held], known.weights[held]
-        found = best_temperature(logits, targets, WEIGHT_OF_FOLD * weights, multilabel=known.multilabel)
-        temperature = max(1.0, found)  # a small fold that is all right would make a head surer still
         linear = Linear(np.zeros((0, 0), np.float32), targets, weights, known.multilabel)
-        loss = linear.loss((logits / temperature).astype(np.float32))[0] / float(weights.sum())
+        tempered = (logits / max(1.0, self._temperature(logits, held))).astype(np.float32)
+        loss = linear.loss(tempered)[0] / float(weights.sum())
         if known.multilabel:
             right = ((p >= 0.5) == (targets >= 0.5)).all(axis=1)
         else:
             right = p.argmax(axis=1) == targets.argmax(axis=1)
-        return Verdict(float(loss), float(np.average(right, weights=weights)), temperature, len(held))
+        return Verdict(float(loss), float(np.average(right, weights=weights)), temperature)
+
+    def _temperature(self, logits: Floats, held: Rows) -> float:
+        known = self.known
+        weights = WEIGHT_OF_FOLD * known.weights[held]
+        return best_temperature(logits, known.targets[held], weights, multilabel=known.multilabel)
 
     def learn(self, way: Way, rows: Rows, tokens: int) -> None:
         """Let the tower learn from these rows until so many tokens went through it."""
@@ -200,7 +243,8 @@ class Race:
         """The classifier starts as the loop's head, temperature included; see `agent.distill.finetune.warm_start`."""
         import torch
 
-        head = self._head(self.tower.encode(), rows)
+        head = Head(self.known.targets.shape[1], independent=self.known.multilabel)
+        head.fit(*self._lessons(self.tower.encode(), rows).arrays, self._rng_of_heads())
         start = torch.from_numpy(head.weights / np.float32(head.temperature)).to(self.tower.device)
         weights, bias = torch.nn.Parameter(start[:-1].clone()), torch.nn.Parameter(start[-1].clone())
 
@@ -211,8 +255,8 @@ class Race:
 
         return loss, [weights, bias]
 
-    def _head(self, vectors: Floats, rows: Rows) -> Head:
-        known = self.known
-        head = Head(known.targets.shape[1], independent=known.multilabel)
-        head.fit(vectors[rows], known.targets[rows], known.teaching[rows], np.random.default_rng([known.seed, 6]))
-        return head
+    def _lessons(self, vectors: Floats, rows: Rows) -> Labelled:
+        return Labelled(vectors[rows], self.known.targets[rows], self.known.teaching[rows])
+
+    def _rng_of_heads(self) -> np.random.Generator:
+        return np.random.default_rng([self.known.seed, 6])

@@ -3,9 +3,9 @@
 Knows labelled texts, an encoder and a folder; no store, no pool and no round. Whoever calls embeds the pool again.
 
 Two ways lead there: a classifier on the encoder's vectors is trained with it (`finetuned`), or texts of like labels
-are drawn together (`contrastive`). A fold of the labels is kept from both. What has the lowest loss on that fold, as
-the loop's own head has it, learns on from where it is, now from every label; where nothing beats the encoder that the
-loop has now, that one is kept (`frozen`).
+are drawn together (`contrastive`). A fold of the labels is kept from both. What has the lowest loss on that fold, for
+a student that is taught as the loop's own, with the first encoder beside the tuned one, learns on from where it is,
+now from every label; where nothing beats what the loop has now, that is kept (`frozen`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 
 from agent.distill.finetune import Progress
-from agent.distill.race import Kept, Outcome, Race, RefreshSettings
+from agent.distill.race import NOTHING_BESIDE, Beside, Kept, Outcome, Race, RefreshSettings
 from agent.distill.saving import replacing
 from agent.distill.targets import Examples
 from agent.distill.tower import Tower
 from agent.records import Floats, Rows
 from agent.student.encoder import Encoder
+from agent.student.heads import side_by_side
 
-__all__ = ["RefreshSettings", "Refreshed", "pinned", "refresh"]
+__all__ = ["Beside", "RefreshSettings", "Refreshed", "pinned", "refresh"]
 
 FACTS = "refresh.json"
 FEWEST_TEXTS, FEWEST_JUDGED = 40, 16
@@ -48,8 +49,9 @@ class Refreshed:
         folder: the new encoder's; None where the present one is kept.
         losses: nats on the fold, of `frozen` and of each way that was tried; empty where nothing could be judged.
         accuracies: share of the fold where the likeliest class (multilabel: every decision) is the label's.
-        temperature: what a head's logits should be divided by on new texts. The head is taught on texts that the
-            encoder has learnt by heart, and is surer than it should be; the fold tells by how much. At least one.
+        temperature: what the logits of a head on the new encoder should be divided by on new texts. It is taught on
+            texts that the encoder has learnt by heart, and is surer than it should be; the fold tells by how much. At
+            least one.
         judged: number of texts in the fold.
         seconds: that it took.
     """
@@ -71,11 +73,12 @@ def refresh(
     progress: Progress = lambda done, total: None,
     *,
     base: Encoder | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Refreshed:
     """Tune a copy of the encoder on labelled texts, and save it as a folder that `Encoder.load` opens.
 
     Args:
-        encoder: the one that the loop has now, which must be beaten.
+        encoder: the one that the loop has now, which must be beaten; it stands beside `base` where it is another.
         examples: the labels so far, and the seed.
         settings: the way and the cost.
         folder: replaced in one step when a new encoder is better; else untouched.
@@ -83,6 +86,7 @@ def refresh(
         base: what is tuned; `encoder` where None. Where `encoder` was itself refreshed, name the first one here: the
             result then depends on the labels alone, and not on the milestones before. Its fold is drawn from texts
             that `encoder` has not learnt from, as far as there are enough.
+        beside: what teaches the loop's student beside labels; it is not learnt from here, the judge's student has it.
 
     The same arguments give the same bytes on one machine. Raises DataError without labels, ModelError where the
     encoder cannot be used or the folder not be written.
@@ -92,11 +96,11 @@ def refresh(
     if len(known.texts) < FEWEST_TEXTS or not np.ptp(known.targets, axis=0).any():
         return Refreshed("frozen", seconds=time.monotonic() - began)
     with pinned(settings.threads):
-        tower, some = _build(base or encoder, known, settings)
-        present, held = _present(encoder, base, tower, some)
+        tower, some = _build(base or encoder, known, settings, beside)
+        present, held = _present(encoder, base, tower, some, beside)
         if len(held) < FEWEST_JUDGED:
             return Refreshed("frozen", seconds=time.monotonic() - began)
-        found = Race(tower, some, settings, progress).run(present, held)
+        found = Race(tower, some, settings, progress, beside).run(present, held)
         if found.kept != "frozen":
             with replacing(Path(folder)) as partial:
                 tower.save(partial)
@@ -149,16 +153,18 @@ def affordable(lengths: Rows, tokens: int, rng: np.random.Generator) -> Rows:
     return np.sort(order[: max(FEWEST_TEXTS, int(np.searchsorted(np.cumsum(lengths[order]), tokens)))])
 
 
-def _build(base: Encoder, known: Examples, settings: RefreshSettings) -> tuple[Tower, Examples]:
-    """The tower on as many of the texts as the budget lets it see at least once."""
+def _build(base: Encoder, known: Examples, settings: RefreshSettings, beside: Beside) -> tuple[Tower, Examples]:
+    """The tower on as many of the texts as the budget lets it see at least once, and on those of `beside`."""
     lengths = np.minimum(np.array(base.count_tokens(known.texts), np.int64) + 2, MOST_TOKENS)
     rows = affordable(lengths, settings.tokens, np.random.default_rng([known.seed, 3]))
     some = known.part(rows)
-    return Tower(base, some.texts, settings.layers, MOST_TOKENS), some
+    return Tower(base, [*some.texts, *beside.texts], settings.layers, MOST_TOKENS), some
 
 
-def _present(encoder: Encoder, base: Encoder | None, tower: Tower, known: Examples) -> tuple[Floats, Rows]:
-    """(n, d) vectors of the encoder that must be beaten, and the fold that it is beaten on."""
+def _present(
+    encoder: Encoder, base: Encoder | None, tower: Tower, known: Examples, beside: Beside
+) -> tuple[Floats, Rows]:
+    """The tower's texts as the encoders that must be beaten see them, and the fold that they are beaten on."""
     rng = np.random.default_rng([known.seed, 4])
     learnt = set(_read_facts(encoder.folder).get("learnt", ()))
     fresh = np.array([i for i, t in enumerate(known.texts) if _digest(t) not in learnt], np.int64)
@@ -167,7 +173,7 @@ def _present(encoder: Encoder, base: Encoder | None, tower: Tower, known: Exampl
         return tower.start, held
     if len(held) < FEWEST_JUDGED:  # it knows them all by heart: judged against the one that it was better than
         return tower.start, fold(known, np.arange(len(known.texts)), rng)
-    return encoder.encode(known.texts), held
+    return side_by_side(tower.start, encoder.encode([*known.texts, *beside.texts])), held
 
 
 # The facts that lie beside a refreshed encoder ---------------------------------------------------------------------

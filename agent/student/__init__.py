@@ -5,6 +5,7 @@ Importing this loads no torch; `load_encoder` does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.errors import JobFileError
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["HeadStudent", "Vectors", "build_student", "load_encoder"]
 
 
-def build_student(job: Job, task: Task, vectors: Vectors) -> Student:
+def build_student(job: Job, task: Task, vectors: Vectors, temperatures: Sequence[float] = (1.0,)) -> Student:
     """The student that the job names, or else the task's own.
 
-    `head` is built here; a `package.module:Name` of your own is built as `Name(task, vectors)`. Raises JobFileError.
+    `head` is built here, for as many encoders side by side as there are `temperatures`; a `package.module:Name` of
+    your own is built as `Name(task, vectors)`. Raises JobFileError.
     """
     kind = job.student.kind or task.student
     if ":" in kind:
@@ -38,7 +40,7 @@ def build_student(job: Job, task: Task, vectors: Vectors) -> Student:
     if not task.names:
         said = f"`student.kind`: head needs classes, and a {task.kind} task has none; name a package.module:Name"
         raise JobFileError("job", [(0, said)])
-    return HeadStudent(task, vectors, multilabel=task.widget == "multiple")
+    return HeadStudent(task, vectors, multilabel=task.widget == "multiple", temperatures=temperatures)
 
 
 def load_encoder(job: Job) -> Encoder:

@@ -13,15 +13,15 @@ from safetensors.numpy import load_file, save_file
 
 from agent.errors import ModelError
 from agent.records import Floats, Prediction, Text, Value
-from agent.student.head import Head
+from agent.student.heads import Heads
 from agent.tasks import Task
 
 Vectors = Callable[[Sequence[Text]], Floats]
-"""n texts → (n, d) float32, from a store of vectors or straight from an encoder."""
+"""n texts → (n, d) float32, from a store of vectors or straight from an encoder; of k encoders side by side."""
 
 ROWS_AT_ONCE = 2_048
 """Few enough that vectors and logits stay in the processor's cache, enough for an encoder to batch by length."""
-FORMAT = 1
+FORMAT = 2
 
 
 class HeadStudent:
@@ -33,21 +33,21 @@ class HeadStudent:
     of the least certain decision, the maximum over classes of min(p, 1 - p), as `Multilabel.confidence` has it.
 
     Attributes:
-        head: the head itself; `head.out_of_fold` holds honest probabilities of the texts last learnt from.
-        temperature: what the head's own logits are divided by on top, where its vectors know its lessons by heart.
+        head: one for each encoder whose vectors lie side by side, with the temperatures of `agent.student.heads`;
+            `head.out_of_fold` holds honest probabilities of the texts last learnt from.
     """
 
-    def __init__(self, task: Task, vectors: Vectors, multilabel: bool) -> None:
+    def __init__(
+        self, task: Task, vectors: Vectors, multilabel: bool, temperatures: Sequence[float] = (1.0,)
+    ) -> None:
         self.names = tuple(task.names)
         self.multilabel = multilabel
-        self.head = Head(len(self.names), independent=multilabel)
-        self.temperature = 1.0
+        self.head = Heads(len(self.names), independent=multilabel, temperatures=temperatures)
         self._vectors = vectors
 
     def fit(self, texts: Sequence[Text], targets: Floats, weights: Floats, rng: np.random.Generator) -> None:
         """Learn from n texts: `targets` (n, C) float32, `weights` (n,) float32. Forgets what it learnt before."""
         self.head.fit(self._vectors(texts), targets, weights, rng)
-        self.head.temperature *= self.temperature
 
     def predict(self, texts: Sequence[Text]) -> Prediction:
         """Values, doubt and (n, C) probabilities. Vectors are read a chunk at a time; ask for a slice of a large

@@ -103,16 +103,21 @@ class Head:
 
     def predict(self, vectors: Floats) -> Floats:
         """(n, C) float32 probabilities of (n, d) float32 vectors. Raises ModelError for vectors of another length."""
+        logits = self.logits(vectors)
+        return sigmoid(logits) if self.independent else softmax(logits)
+
+    def logits(self, vectors: Floats) -> Floats:
+        """(n, C) float32, divided by the temperature. Raises ModelError for vectors of another length."""
         if not len(self.weights):
             raise RuntimeError("the head has learnt nothing yet: fit it or load it first")
         if vectors.shape[1] != len(self.weights) - 1:
             said = f"the head was taught on vectors of {len(self.weights) - 1} numbers, these have {vectors.shape[1]}"
             raise ModelError(f"{said}; use the encoder it was taught with, or teach it anew")
         with _one_thread():
-            logits = vectors @ self.weights[:-1]
+            logits: Floats = vectors @ self.weights[:-1]
         logits += self.weights[-1]
         logits /= np.float32(self.temperature)
-        return sigmoid(logits) if self.independent else softmax(logits)
+        return logits
 
     def state(self) -> dict[str, Floats]:
         """Everything that `predict` needs, as arrays."""

@@ -159,7 +159,7 @@ def test_a_head_of_other_labels_is_refused(tmp_path: Path) -> None:
 
 def test_a_head_taught_with_another_encoder_says_so() -> None:
     student = taught()
-    student.head.weights = student.head.weights[1:]
+    student.head.each[0].weights = student.head.each[0].weights[1:]
     with pytest.raises(ModelError, match="vectors of 15 numbers, these have 16; use the encoder it was taught with"):
         student.predict(everything())
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.student.head import Head
+from agent.student.heads import Heads, side_by_side
 from agent.student.teaching import LEAST_TRUST, ODDS_OF_ERROR, Hints, Labelled, teach, trust
 from tests.student.making import clusters, one_hot
 
@@ -26,9 +27,9 @@ def labelled(seed: int, n: int, wrong: float = 0.0) -> tuple[Labelled, np.ndarra
     return known, lies, (vectors[n:], classes[n:])
 
 
-def taught(known: Labelled, hints: Hints, seed: int = 0) -> tuple[Head, np.ndarray]:
-    head = Head(CLASSES)
-    return head, teach(head, known, np.random.default_rng(seed), hints)
+def taught(known: Labelled, hints: Hints, seed: int = 0) -> tuple[Heads, np.ndarray]:
+    heads = Heads(CLASSES)
+    return heads, teach(heads, known, np.random.default_rng(seed), hints)
 
 
 def fitted(known: Labelled, seed: int) -> Head:
@@ -118,8 +119,32 @@ def test_several_labels_a_text_take_no_hints() -> None:
     known, _, (others, _) = labelled(1, 40)
     heads = []
     for hints in (Hints(), Hints(names=known.vectors[:CLASSES], others=others, doubtful=np.ones(40, bool))):
-        head = Head(CLASSES, independent=True)
+        head = Heads(CLASSES, independent=True)
         believed = teach(head, known, np.random.default_rng(0), hints)
         assert (believed == 1).all()
         heads.append(head)
     np.testing.assert_array_equal(heads[0].predict(others), heads[1].predict(others))
+
+
+def test_on_two_encoders_labels_are_doubted_by_the_first_and_both_learn_what_they_guess_together() -> None:
+    """The second knows every label by heart, the wrong ones too: alone it would doubt none of them."""
+    known, lies, (others, classes) = labelled(2, 80, 0.25)
+    rng = np.random.default_rng(5)
+    by_heart = known.targets @ rng.normal(size=(CLASSES, 12)) + 0.01 * rng.normal(size=(80, 12))
+    by_heart /= np.linalg.norm(by_heart, axis=1, keepdims=True)
+    both = Labelled(side_by_side(known.vectors, by_heart.astype(np.float32)), known.targets, known.weights)
+    seen = side_by_side(others, others[:, ::-1].copy())
+    heads = Heads(CLASSES, temperatures=(1.0, 2.0))
+    believed = teach(heads, both, np.random.default_rng(0), Hints(others=seen, doubtful=np.ones(80, bool)))
+    _, alone = taught(known, Hints(others=others, doubtful=np.ones(80, bool)))
+    np.testing.assert_allclose(believed, alone, atol=1e-5)
+    assert believed[lies].mean() < 0.6 * believed[~lies].mean()
+    assert float((heads.predict(seen).argmax(axis=1) == classes).mean()) > 0.6
+
+
+def test_a_sample_of_the_others_teaches_as_much_as_all_of_them() -> None:
+    known, _, (others, _) = labelled(4, 40)
+    twice = np.repeat(others, 2, axis=0)
+    whole, _ = taught(known, Hints(others=twice))
+    sample, _ = taught(known, Hints(others=others, stand_for=2.0))
+    np.testing.assert_allclose(sample.predict(others), whole.predict(others), atol=2e-3)

@@ -34,7 +34,7 @@ def probabilities(
         assert found is not None
         state = picking.state_of(bench, np.arange(5), 1)
         assert state.foreseen is not None, "out-of-fold predictions are of the labels alone"
-        return found, state.penalty, bench.student.head.temperature  # type: ignore[attr-defined]
+        return found, state.penalty, bench.student.head.each[0].temperature  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
