@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.measuring import FOLDS, Lesson, fit, quality
+from agent.measuring import FOLDS, Lesson, quality
 from agent.records import Floats, Student, Value
 from agent.report.comparison import paired
 from agent.workbench import Workbench
@@ -42,26 +42,23 @@ class Parts:
 
 @dataclass(frozen=True)
 class Classroom:
-    """Teaches students of the same seed of chance, as many as are needed to compare.
+    """Teaches as many students as are needed to compare, each as the job's own is taught.
 
     Attributes:
         weigh: lessons to their weights.
-        fit_rng: a fresh generator, the same for every student of the round.
+        teach: lessons and weights to a student on the first encoder.
     """
 
     bench: Workbench
     weigh: Weigh
-    fit_rng: Callable[[], np.random.Generator]
+    teach: Callable[[Sequence[Lesson], Floats], Student]
     taught: dict[tuple[str, ...], Student] = field(default_factory=dict)
 
     def student(self, lessons: Sequence[Lesson]) -> Student:
         """A student that learnt from these lessons alone; the same lessons are not taught twice."""
         key = tuple(t.id for t, _ in lessons)
         if key not in self.taught:
-            weights = self.weigh(self.bench, lessons)
-            self.taught[key] = fit(
-                self.bench.new_student(first=True), self.bench.task, lessons, weights, self.fit_rng()
-            )
+            self.taught[key] = self.teach(lessons, self.weigh(self.bench, lessons))
         return self.taught[key]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.measuring import Lesson, fit
 from agent.records import Floats, Source, Student, Text
-from agent.student import HeadStudent
+from agent.student import HeadStudent, Vectors
 from agent.student.teaching import Hints, Labelled, teach
 from agent.workbench import FIT, UNLABELLED, Workbench
 
@@ -40,8 +40,15 @@ def learn(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, student:
         fit(student, task, lessons, weights, rng)
         return np.ones(len(lessons), np.float32)
     targets = task.targets([label for _, label in lessons])
-    known = Labelled(bench.vectors([t for t, _ in lessons]), targets, weights)
-    return teach(student.head, known, rng, _hints(bench, lessons))
+    known = Labelled(student.vectors([t for t, _ in lessons]), targets, weights)
+    return teach(student.head, known, rng, _hints(bench, lessons, student.vectors))
+
+
+def taught(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, *, first: bool = False) -> Student:
+    """A new student, taught as the job's own; on the `first` encoder alone, see `Workbench.new_student`."""
+    student = bench.new_student(first=first)
+    learn(bench, lessons, weights, student)
+    return student
 
 
 def trust(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
@@ -49,15 +56,15 @@ def trust(bench: Workbench, lessons: Sequence[Lesson]) -> Floats:
     ones, student = np.ones(len(lessons), np.float32), bench.student
     if bench.job.student.label_noise == "ignore" or not isinstance(student, HeadStudent) or student.multilabel:
         return ones
-    return learn(bench, lessons, ones, bench.new_student())
+    return learn(bench, lessons, ones, bench.new_student(first=True))
 
 
-def _hints(bench: Workbench, lessons: Sequence[Lesson]) -> Hints:
+def _hints(bench: Workbench, lessons: Sequence[Lesson], vectors: Vectors) -> Hints:
     settings = bench.job.student
     given = np.array([label.source is Source.ORACLE for _, label in lessons], bool)
     return Hints(
-        names=bench.class_vectors if settings.class_names else None,
-        others=None if settings.unlabelled == "off" else bench.vectors(_others(bench, lessons)),
+        names=vectors(bench.class_texts) if settings.class_names else None,
+        others=None if settings.unlabelled == "off" else vectors(_others(bench, lessons)),
         way="propagation" if settings.unlabelled == "propagation" else "self_training",
         doubtful=given if settings.label_noise == "reweight" else None,
     )

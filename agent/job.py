@@ -154,7 +154,8 @@ class StudentSettings(Section):
     """A model's label that the student, taught without it, finds unlikely counts for less, in the head and where the
     encoder is refreshed; or all count alike. Labels of people and of the seed always count in full."""
     refresh: Annotated[MilestoneSettings, BeforeValidator(_switched)] = MilestoneSettings()
-    """The encoder is tuned on the labels as they grow; false leaves it as it is until the model is distilled."""
+    """A copy of the encoder is tuned on the labels as they grow, and the student stands on both; false leaves it at
+    the first one until the model is distilled."""
 
 
 class Price(Section):

@@ -69,8 +69,7 @@ def fit(
 
 
 def held_out(
-    make: Callable[[], Student],
-    task: Task,
+    taught: Callable[[Sequence[Lesson], Floats], Student],
     lessons: Sequence[Lesson],
     *,
     weights: Floats,
@@ -89,7 +88,7 @@ def held_out(
         keep = [i for i in range(len(lessons)) if i not in out]
         if not keep:
             continue
-        taught = fit(make(), task, [lessons[i] for i in keep], weights[keep], rng)
+        student = taught([lessons[i] for i in keep], weights[keep])
         given += [lessons[i][1].value for i in fold.tolist()]
-        said += list(taught.predict([lessons[i][0] for i in fold.tolist()]).values)
+        said += list(student.predict([lessons[i][0] for i in fold.tolist()]).values)
     return given, said

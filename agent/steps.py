@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from agent.asking import Asked
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.endpoints import Seat, reset
 from agent.errors import AnswerInvalid
-from agent.hints import learn
+from agent.hints import learn, taught
 from agent.measuring import Lesson, Quality, held_out, quality
 from agent.records import (
     Answer,
@@ -46,7 +47,7 @@ from agent.selection import (
 )
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
-from agent.workbench import FIT, MEASURE, STOP_SET, TRIAGE, Workbench
+from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
 
 MOST_AT_ONCE = 20_000  # questions that are held in memory
 MOST_IN_BATCHES = 100_000  # a batch may take a day: what can go out at once must not wait for it
@@ -344,7 +345,7 @@ def compare(bench: Workbench, lessons: Sequence[Lesson], number: int) -> dict[st
     if look is not None:
         figures["look"] = {"share": look.share, "size": look.size, "measured_on": look.measured_on}
     # weights that undo selection are for the whole of what was labelled; a part of it is taught without them
-    room = Classroom(bench, _trust, lambda: bench.rng(FIT, number))
+    room = Classroom(bench, _trust, partial(taught, bench, first=True))
     return figures | beside_chance(room, parts, lambda k: bench.rng(MEASURE, number, k))
 
 
@@ -360,7 +361,7 @@ def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Qu
     if len(by_chance) < 10:
         return None, None
     weights = weights_of(bench, lessons)
-    given, said = held_out(bench.new_student, bench.task, lessons, weights=weights, measured=by_chance, rng=rng)
+    given, said = held_out(partial(taught, bench), lessons, weights=weights, measured=by_chance, rng=rng)
     order = bench.rng(MEASURE, number).permutation(by_chance).tolist()  # that in which `held_out` answers
     routes = bench.store.routes(bench.job.name)
     audit = [

@@ -33,6 +33,7 @@ class HeadStudent:
     of the least certain decision, the maximum over classes of min(p, 1 - p), as `Multilabel.confidence` has it.
 
     Attributes:
+        vectors: of any texts, from the encoders that the head stands on.
         head: one for each encoder whose vectors lie side by side, with the temperatures of `agent.student.heads`;
             `head.out_of_fold` holds honest probabilities of the texts last learnt from.
     """
@@ -43,11 +44,11 @@ class HeadStudent:
         self.names = tuple(task.names)
         self.multilabel = multilabel
         self.head = Heads(len(self.names), independent=multilabel, temperatures=temperatures)
-        self._vectors = vectors
+        self.vectors = vectors
 
     def fit(self, texts: Sequence[Text], targets: Floats, weights: Floats, rng: np.random.Generator) -> None:
         """Learn from n texts: `targets` (n, C) float32, `weights` (n,) float32. Forgets what it learnt before."""
-        self.head.fit(self._vectors(texts), targets, weights, rng)
+        self.head.fit(self.vectors(texts), targets, weights, rng)
 
     def predict(self, texts: Sequence[Text]) -> Prediction:
         """Values, doubt and (n, C) probabilities. Vectors are read a chunk at a time; ask for a slice of a large
@@ -56,7 +57,7 @@ class HeadStudent:
         probabilities, doubt = np.empty((n, len(self.names)), np.float32), np.empty(n, np.float32)
         for start in range(0, n, ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            probabilities[part] = self.head.predict(self._vectors(texts[part]))
+            probabilities[part] = self.head.predict(self.vectors(texts[part]))
             doubt[part] = self._doubt(probabilities[part])
         return Prediction(_Named(self.names, probabilities, self.multilabel), doubt, probabilities)
 
