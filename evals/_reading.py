@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from agent.distill.network import open_encoder
 from agent.distill.race import RefreshSettings
 from agent.distill.tower import Tower
 from agent.records import Floats, Rows
@@ -35,10 +34,7 @@ class Reader:
         import torch
 
         if self._inside != str(encoder.folder):
-            learnt = set(map(id, self._tower.parameters()))
-            names = [name for name, p in self._tower.model.named_parameters() if id(p) in learnt]
-            theirs = dict(open_encoder(encoder.folder)[0].named_parameters())
-            self._tower.restore([theirs[name] for name in names])
+            self._tower.become(encoder)
             self._inside = str(encoder.folder)
         with torch.no_grad(), self._tower.upper():
             found: Floats = self._tower.vectors(np.searchsorted(self._rows, rows).tolist()).numpy()

@@ -104,7 +104,7 @@ def refresh(
         if found.kept != "frozen":
             with replacing(Path(folder)) as partial:
                 tower.save(partial)
-                _write_facts(partial, (base or encoder).name, some, found)
+                _write_facts(partial, (base or encoder).name, tower.layers, some, found)
     return Refreshed(
         found.kept,
         Path(folder) if found.kept != "frozen" else None,
@@ -166,14 +166,22 @@ def _present(
 ) -> tuple[Floats, Rows]:
     """The tower's texts as the encoders that must be beaten see them, and the fold that they are beaten on."""
     rng = np.random.default_rng([known.seed, 4])
-    learnt = set(_read_facts(encoder.folder).get("learnt", ()))
+    facts = _read_facts(encoder.folder)
+    learnt = set(facts.get("learnt", ()))
     fresh = np.array([i for i, t in enumerate(known.texts) if _digest(t) not in learnt], np.int64)
     held = fold(known, fresh, rng)
     if base is None or base is encoder:
         return tower.start, held
     if len(held) < FEWEST_JUDGED:  # it knows them all by heart: judged against the one that it was better than
         return tower.start, fold(known, np.arange(len(known.texts)), rng)
-    return side_by_side(tower.start, encoder.encode([*known.texts, *beside.texts])), held
+    if facts.get("layers") != tower.layers:  # tuned by other settings: what the tower keeps of each text is no use
+        return side_by_side(tower.start, encoder.encode([*known.texts, *beside.texts])), held
+    first = tower.state()
+    tower.become(encoder)
+    with tower.upper():
+        tuned = tower.encode()
+    tower.restore(first)
+    return side_by_side(tower.start, tuned), held
 
 
 # The facts that lie beside a refreshed encoder ---------------------------------------------------------------------
@@ -183,10 +191,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _write_facts(folder: Path, base: str, known: Examples, found: Outcome) -> None:
-    about = {
+def _write_facts(folder: Path, base: str, layers: int, known: Examples, found: Outcome) -> None:
+    about: dict[str, Any] = {
         "format": 1,
         "base": Path(base).name,
+        "layers": layers,
         "kept": found.kept,
         "losses": {way: v.loss for way, v in found.verdicts.items()},
     }

@@ -48,6 +48,7 @@ class Tower:
     Attributes:
         model: the `transformers` model.
         start: (n, d) float32, the texts' vectors before anything is learnt.
+        layers: how many learn, as was asked for.
     """
 
     def __init__(self, encoder: Encoder, texts: Sequence[str], upper: int, max_tokens: int) -> None:
@@ -57,6 +58,7 @@ class Tower:
         self.fast = has_fast_bfloat16(self.device)
         self._layers = LAYERS.get(self.model.config.model_type)
         self._lower = max(0, self._depth() - upper) if self._layers else 0
+        self.layers = upper
         for parameter in self.model.get_input_embeddings().parameters():
             parameter.requires_grad_(False)
         learning: Any = self.model.get_submodule(self._layers)[self._lower :] if self._layers else self.model
@@ -81,6 +83,12 @@ class Tower:
         with torch.no_grad():
             for parameter, value in zip(self.parameters(), state, strict=True):
                 parameter.copy_(value)
+
+    def become(self, encoder: Encoder) -> None:
+        """Take over what learns from an encoder that another tower on the same one was saved as."""
+        learning = set(map(id, self.parameters()))
+        theirs = dict(open_encoder(encoder.folder)[0].named_parameters())
+        self.restore([theirs[name] for name, p in self.model.named_parameters() if id(p) in learning])
 
     @contextmanager
     def upper(self) -> Iterator[None]:

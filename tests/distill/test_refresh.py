@@ -267,3 +267,14 @@ def test_vectors_are_the_same_on_one_thread_and_two(encoder: Encoder) -> None:
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_tower_becomes_what_another_was_saved_as(tmp_path: pathlib.Path, encoder: Encoder) -> None:
+    done = refresh(encoder, examples(60), replace(SMALL, way="finetuned"), tmp_path / "r")
+    assert done.folder is not None
+    tuned = Encoder.load(str(done.folder))
+    texts, _ = sentences(30, seed=4)
+    tower = Tower(encoder, texts, SMALL.layers, 64)
+    tower.become(tuned)
+    with tower.upper():
+        np.testing.assert_allclose(tower.encode(), tuned.encode(texts), atol=1e-5)
