@@ -75,6 +75,8 @@ def beside(bench: Workbench, lessons: Sequence[Lesson]) -> Beside:
     from agent.distill.race import Beside
 
     settings = bench.job.student
+    if bench.task.widget == "multiple":
+        return Beside()
     others: Sequence[Text] = [] if settings.unlabelled == "off" else _others(bench, lessons)
     some = others[:: -(-len(others) // SAMPLE_OF_JUDGE)] if others else []
     return Beside(

@@ -105,7 +105,8 @@ def _taught(bench: Workbench, lessons: Sequence[Lesson]) -> list[int]:
 
 def _name(bench: Workbench, lessons: Sequence[Lesson], weights: Floats) -> str:
     """A hash of labels and weights, encoder, settings and seed: the same make the same encoder."""
-    what = [bench.first_encoder.key, bench.job.student.refresh.model_dump(), bench.job.seed, list(bench.task.names)]
+    settings = bench.job.student.model_dump(include={"refresh", "class_names", "unlabelled"})
+    what = [bench.first_encoder.key, settings, bench.job.seed, [t.text for t in bench.class_texts]]
     rows = [
         [t.text, x.value, sorted((x.probabilities or {}).items()), round(w, 2)]
         for (t, x), w in zip(lessons, weights.tolist(), strict=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from agent.distill.refresh import Beside, RefreshSettings, refresh
 from agent.distill.targets import Examples
+from agent.hints import SAMPLE_OF_JUDGE
 from agent.job import MilestoneSettings, SelectionSettings, StudentSettings
 from agent.records import Floats, Rows
 from agent.selection import Chosen, State, auto_cold_start, cold_start, compose, find_strategy
@@ -162,7 +163,6 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 CANDIDATES = 2000
 """Of a pool of 5,000 that are embedded again at a milestone, to save time: a job of this size embeds them all."""
-JUDGED_BESIDE = 500
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ class _Tuned:
     def _beside(self) -> Beside:
         """What teaches the judge's student, as `agent.hints.beside` has it."""
         corpus, free = self.bench.corpus, self.bench.candidates
-        some = self.bench.rng(4, self._last).permutation(free)[:JUDGED_BESIDE]
+        some = self.bench.rng(4, self._last).permutation(free)[:SAMPLE_OF_JUDGE]
         return Beside(
             corpus.described if self.variant.class_names else (),
             self._texts(some) if self.variant.unlabelled != "off" else (),
