@@ -27,7 +27,7 @@ def check(bench: Workbench) -> Iterator[Finding]:
     """Look at the task, the data, the student, the store and each oracle; later ones also where earlier ones fail."""
     yield _look("task", lambda: f"{bench.task.kind}, {len(bench.task.names)} labels")
     yield _look("selection", lambda: _strategy(bench))
-    yield _look("student", lambda: f"{bench.job.student.encoder}, {bench.encoder.dim} dimensions")
+    yield _look("student", lambda: _student(bench))
     yield _look("pool", lambda: _pool(bench))
     if bench.job.data.seed:
         yield _look("seed", lambda: f"{len(bench.seed)} labelled texts")
@@ -48,6 +48,11 @@ def _look(what: str, found: Callable[[], str]) -> Finding:
 def _strategy(bench: Workbench) -> str:
     _ = bench.strategy
     return bench.job.selection.strategy
+
+
+def _student(bench: Workbench) -> str:
+    _ = bench.student
+    return f"{bench.job.student.encoder}, {bench.encoder.dim} dimensions"
 
 
 def _pool(bench: Workbench) -> str:

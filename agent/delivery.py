@@ -19,6 +19,7 @@ from agent.errors import DataError, StoreError
 from agent.hints import trust
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
+from agent.refreshing import go_on
 from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
 from agent.workbench import FIT, MEASURE, Workbench
 
@@ -74,6 +75,7 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     from agent import distill
 
     folder = bench.output(MODEL)
+    go_on(bench)  # the model starts from the encoder that the milestones made, whichever command asks for it
     lessons = lessons_that_count(bench)
     if not learnable(bench):
         raise DataError(
@@ -102,6 +104,7 @@ def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
     """What the model is made from: labels, settings of student and distilling, seed."""
     settings = bench.job.settings()
     what = [settings["student"], settings["distil"], settings["seed"], list(bench.task.names)]
+    what += [bench.encoder.key] if bench.is_tuned else []
     rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
     return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
 

@@ -123,7 +123,7 @@ class MilestoneSettings(Section):
     way: Literal["auto", "finetuned", "contrastive"] = "auto"
     tokens: Annotated[int, Field(ge=1000)] = 30_000
     """That go through the encoder while it learns: what each time costs, some twenty seconds on two cores."""
-    threads: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """Of torch. Another number may give another encoder, by rounding alone."""
     pool: Annotated[int, Field(ge=1000)] = 20_000
     """Most texts that are embedded again each time; of a larger pool a random sample."""
@@ -132,6 +132,11 @@ class MilestoneSettings(Section):
 def _switched(value: object) -> object:
     """`refresh: false` is `refresh: {enabled: false}`."""
     return {"enabled": value} if isinstance(value, bool) else value
+
+
+def _off(value: object) -> object:
+    """YAML reads an `off` without quotes as false."""
+    return "off" if value is False else value
 
 
 class StudentSettings(Section):
@@ -147,7 +152,7 @@ class StudentSettings(Section):
     """Where embeddings are kept; by default beside the output."""
     class_names: bool = True
     """Each class's name and description teach the head as one labelled text would, where they say something."""
-    unlabelled: Literal["off", "self_training", "propagation"] = "self_training"
+    unlabelled: Annotated[Literal["off", "self_training", "propagation"], BeforeValidator(_off)] = "self_training"
     """What texts without a label teach the head: its own surest guesses, what their neighbours are, or nothing.
     What that is worth, `python -m evals.learning_curve --ablations` measures."""
     label_noise: Literal["reweight", "ignore"] = "reweight"
@@ -347,7 +352,7 @@ class Job(Section):
     budget: BudgetSettings
     stop: StopSettings = StopSettings()
     distil: DistilSettings = DistilSettings()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     mode: Literal["live", "batch"] = "live"
     """How questions go out, for every oracle that does not say it itself: one by one, or in batches, which most
     providers answer at half the price within a day."""

@@ -71,6 +71,7 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
     """The loop itself. Returns the reason that ended it, and a sentence."""
     table = Table(bench)
     number = len(bench.store.rounds(bench.job.name))
+    _ = bench.strategy, bench.student  # a name that is not known is told before anything is spent
     steps.triage_again(bench, number)
     steps.refit(bench)
     try:
@@ -80,7 +81,10 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
             picks = steps.open_picks(bench)
             number = min((p.round for p in picks), default=number)
             if not picks and not steps.unfinished(bench, number):
-                picks = picking.select(bench, number, await table.affordable())
+                affordable = await table.affordable()
+                if bench.halted:
+                    continue
+                picks = picking.select(bench, number, affordable)
             if picks:
                 await _round(bench, table, number, picks)
             steps.refit(bench)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.errors import ModelError
 from agent.hints import beside
 from agent.measuring import Lesson
 from agent.records import Floats
@@ -31,8 +32,17 @@ def go_on(bench: Workbench) -> None:
     if not _refreshes(bench) or bench.is_tuned:
         return
     last = bench.milestone or _last(bench)
-    if last and last.get("folder") and (bench.output(FOLDER) / last["folder"]).is_dir():
-        _use(bench, bench.output(FOLDER) / last["folder"])
+    if not last or not last.get("folder"):
+        return
+    folder = bench.output(FOLDER) / last["folder"]
+    try:
+        if not folder.is_dir():  # else its path would be taken for a hub's id
+            raise ModelError(f"{folder}: no such folder")
+        _use(bench, folder)
+    except ModelError:
+        # it can be made again, from labels that are all there: no reason to stop
+        shutil.rmtree(folder, ignore_errors=True)
+        bench.watch.note(f"{folder}: the refreshed encoder is gone or damaged; it is made again")
 
 
 def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trust: Floats) -> bool:
@@ -52,12 +62,13 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
     if len(rows) < settings.first:
         return False
     last = bench.milestone or _last(bench)
-    if last and len(rows) < settings.growth * last["labels"]:
+    is_lost = last is not None and last.get("folder") and not bench.is_tuned
+    if last and not is_lost and len(rows) < settings.growth * last["labels"]:
         return False
     taught = [lessons[i] for i in rows]
     folder = bench.output(FOLDER) / _name(bench, taught, weights[rows] * trust[rows])
     found = _kept(folder) or _refresh(bench, _examples(bench, taught, weights[rows], trust[rows]), lessons, folder)
-    present: str | None = (last or {}).get("folder")
+    present: str | None = (last or {}).get("folder") if bench.is_tuned else None
     stands_on = folder.name if found["kept"] != "frozen" else present
     began = time.monotonic()
     if found["kept"] != "frozen":
@@ -66,6 +77,7 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
             _ = bench.tuned_embeddings
     seconds = round(time.monotonic() - began, 1)
     bench.milestone = {**found, "labels": len(rows), "folder": stands_on, "embedding_seconds": seconds}
+    bench.milestone["base"] = bench.first_encoder.key
     _forget(bench, {stands_on, present})
     bench.watch.note(told(bench.milestone, len(bench.pool), bench.most_scored))
     return bool(found["kept"] != "frozen")
@@ -90,8 +102,10 @@ def told(found: Mapping[str, Any], pool: int, embedded: int) -> str:
 
 
 def _last(bench: Workbench) -> dict[str, Any] | None:
+    """The last milestone on the encoder that the job names now: what was tuned from another is no use."""
     rounds = [r.figures["encoder"] for r in bench.store.rounds(bench.job.name) if r.figures.get("encoder")]
-    return dict(rounds[-1]) if rounds else None
+    base = bench.first_encoder.key
+    return dict(rounds[-1]) if rounds and rounds[-1].get("base", base) == base else None
 
 
 def _taught(bench: Workbench, lessons: Sequence[Lesson]) -> list[int]:

@@ -295,16 +295,18 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
     """The figures of a round, kept in the store."""
     lessons = bench.lessons()
     spending = bench.store.spending(bench.job.name)
-    _, values = stop_set_values(bench)
+    # without any label there is no student yet: the round is kept all the same, so that the job goes on
+    values = stop_set_values(bench)[1] if bench.trained else None
     # the stop set is drawn from the pool: two students are compared only where that is still the same
     rounds = bench.store.rounds(bench.job.name)
-    before = [r for r in rounds if r.round < number and r.figures.get("pool") == bench.pool.key]
+    same_pool = [r for r in rounds if r.round < number and r.figures.get("pool") == bench.pool.key]
+    before = [r.figures["stop_set"] for r in same_pool if r.figures.get("stop_set")]
     figures: dict[str, Any] = {
         "labels": len(lessons) - len(bench.seed),
         "seed_labels": len(bench.seed),
         "spent": spending.spent,
         "picked": dict(Counter(p.slice for p in bench.picks().values() if p.round == number)),
-        "kappa": cohens_kappa(before[-1].figures["stop_set"], values) if before else None,
+        "kappa": cohens_kappa(before[-1], values) if before and values else None,
         "stop_set": values,
         "pool": bench.pool.key,
         "seconds": round(seconds, 3),
@@ -353,6 +355,8 @@ def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Qu
     """The present student's quality: on gold, else on the random slice by students that did not see those labels;
     and a look at it for `stop.target_accuracy`, on gold or on what people said of the random slice."""
     rng = bench.rng(MEASURE, number)
+    if not bench.trained:
+        return None, None
     if bench.gold:
         truth, said = [v for _, v in bench.gold], bench.student.predict([t for t, _ in bench.gold]).values
         return quality(bench.task, truth, said, "gold", rng), looked(bench.task, truth, said)
@@ -364,15 +368,21 @@ def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Qu
     given, said = held_out(partial(taught, bench), lessons, weights=weights, measured=by_chance, rng=rng)
     order = bench.rng(MEASURE, number).permutation(by_chance).tolist()  # that in which `held_out` answers
     routes = bench.store.routes(bench.job.name)
-    audit = [
-        (k, routes[lessons[i][0].id].probability)
-        for k, i in enumerate(order)
-        if lessons[i][1].source is Source.PERSON and lessons[i][0].id in routes
-    ]
-    shown = [k for k, chance in audit if chance]
-    chances = [chance for _, chance in audit if chance]
-    look = looked(bench.task, [given[k] for k in shown], [said[k] for k in shown], chances)
-    return quality(bench.task, given, said, "random slice", rng), look
+    chances = [_chance_of_a_person(routes.get(lessons[i][0].id)) for i in order]
+    found = quality(bench.task, given, said, "random slice", rng)
+    if not all(chances):  # what no person could ever see may be worse than what one saw
+        return found, None
+    shown = [k for k, i in enumerate(order) if lessons[i][1].source is Source.PERSON]
+    look = looked(bench.task, [given[k] for k in shown], [said[k] for k in shown], [chances[k] for k in shown])
+    return found, look
+
+
+def _chance_of_a_person(route: RouteRow | None) -> float:
+    """With which a text of the random slice was shown to a person. What failed goes to a person always."""
+    if route is None:
+        return 0.0
+    failed = route.route is Route.PERSON and route.reason.startswith("failed")
+    return route.probability if route.probability is not None else float(failed)
 
 
 def looked(

@@ -67,6 +67,15 @@ def test_labels_may_be_a_plain_list_or_have_no_description(write: Write) -> None
     assert bare.task.labels == {"refund": "", "exchange": ""}
 
 
+def test_off_without_quotes_is_off_though_yaml_reads_it_as_false(write: Write) -> None:
+    assert Job.load(write(GOOD + "student: {unlabelled: off}\n")).student.unlabelled == "off"
+
+
+def test_numbers_that_no_library_takes_are_told_with_their_line(write: Write) -> None:
+    found = problems(write(GOOD + f"seed: {10**23}\nstudent:\n  refresh: {{threads: {2**40}}}\n"))
+    assert [line for line, _ in found] == [13, 15]
+
+
 def test_one_oracle_may_be_written_without_a_list(write: Write) -> None:
     assert [o.name for o in Job.load(write(GOOD)).oracle] == ["oracle"]
 

@@ -271,7 +271,7 @@ def _columns(path: Path, suffix: str) -> list[str]:
             if suffix in (".csv", ".tsv"):
                 return next(csv.reader(file, delimiter="\t" if suffix == ".tsv" else ","), ["entity"])
             first = json.loads(next((line for line in file if line.strip()), "{}"))
-            return list(first) or ["entity"]
+            return list(first) if isinstance(first, dict) and first else ["entity"]
     except (OSError, ValueError, TypeError, csv.Error, pa.ArrowInvalid):
         return ["entity"]
 

@@ -47,6 +47,10 @@ def _build(name: str, options: Mapping[str, Any], key: str, under: str) -> Strat
         raise _wrong(key, f"unknown strategy {name!r}; {_nearest(name, [*STRATEGIES, 'package.module:Name'])}")
     if not callable(make):
         raise _wrong(key, f"{name} is not a class or a function that builds a strategy")
+    try:
+        inspect.signature(make)
+    except ValueError:  # some built-in types tell none
+        raise _wrong(key, f"{name} does not say what options it takes; wrap it in a function of yours") from None
     strategy = _made(make, _with_strategies(make, _fitting(name, make, dict(options), under), under), under)
     if not isinstance(strategy, Strategy):
         lacks = [verb for verb in ("score", "pick") if not hasattr(strategy, verb)]

@@ -16,6 +16,8 @@ def load_named(name: str, key: str) -> Any:
     Raises JobFileError that names `key` of the job file. An error inside the module itself keeps its traceback.
     """
     module_name, _, attribute = name.partition(":")
+    if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
+        raise JobFileError("job", [(0, f"`{key}`: {name!r} is no package.module:Name")])
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)

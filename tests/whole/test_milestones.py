@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.delivery import distil_model
+from agent.distill.race import Race, Verdict
 from agent.job import Job
 from agent.loop import run
 from agent.store import Store
 from agent.watch import Silent
+from agent.workbench import Workbench
+from tests.distill.making import make_encoder
 from tests.servers.scripted import ScriptedServer
 from tests.whole.jobs import truth, write_job
 
@@ -93,3 +97,55 @@ def test_without_refresh_no_encoder_is_made(job_file: Path) -> None:
     run(job)
     assert milestones(job) == []
     assert not (job.output_folder / "encoders").exists()
+
+
+@pytest.fixture
+def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first tuned encoder is taken, whatever a fold of a few labels says."""
+
+    def judge(self: Race, vectors: Any, learn: Any, held: Any) -> Verdict:
+        return Verdict(1.0 / vectors.shape[1], 0.5, 1.0)
+
+    monkeypatch.setattr(Race, "judge", judge)
+
+
+@pytest.mark.usefixtures("always_better")
+def test_an_encoder_that_is_gone_or_damaged_is_made_again(job_file: Path) -> None:
+    run(changed(job_file, max_rounds=3))
+    job = Job.load(job_file)
+    (kept,) = [p for p in (job.output_folder / "encoders").iterdir() if p.name == milestones(job)[-1]["folder"]]
+    weights = (kept / "model.safetensors").read_bytes()
+    (kept / "model.safetensors").write_bytes(weights[:1000])
+    watch = Notes()
+    run(changed(job_file, max_rounds=4), watch)
+    assert any("gone or damaged; it is made again" in line for line in watch.said)
+    assert len(milestones(job)) == 2
+    assert (job.output_folder / "encoders" / milestones(job)[-1]["folder"] / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("always_better")
+def test_what_was_tuned_from_another_encoder_is_not_gone_on_with(job_file: Path, tmp_path: Path) -> None:
+    run(changed(job_file, max_rounds=3))
+    settings = yaml.safe_load(job_file.read_text())
+    settings["student"]["encoder"] = str(make_encoder(tmp_path / "other", "bert", layers=2))
+    job_file.write_text(yaml.safe_dump(settings))
+    job = changed(job_file, max_rounds=4)
+    before = len(milestones(job))
+    run(job)
+    assert len(milestones(job)) == before + 1, "there is no refreshed encoder of this one: it is time"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("always_better")
+def test_the_command_distils_from_the_encoder_that_the_run_had(job_file: Path) -> None:
+    settings = yaml.safe_load(job_file.read_text())
+    settings["distil"] = {"epochs": 1}
+    job_file.write_text(yaml.safe_dump(settings))
+    job = changed(job_file, max_rounds=3)
+    run(job)
+    assert milestones(job)[-1]["folder"]
+    model = job.output_folder / "model" / "model.safetensors"
+    by_run = model.read_bytes()
+    with Workbench(job) as bench:
+        distil_model(bench, again=True)
+    assert model.read_bytes() == by_run

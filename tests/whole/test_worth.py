@@ -66,6 +66,40 @@ def test_without_gold_the_target_is_held_against_what_people_say_of_the_random_s
     assert look["size"] >= 20
 
 
+def test_texts_that_failed_count_in_the_look_as_people_labelled_them(tmp_path: Path, serve_gold: Serve) -> None:
+    """The student is no better on what the oracle could not label: leaving that out would flatter it."""
+    changes: dict[str, Any] = {"data__gold": None, "selection__random_share": 0.8, "people__threshold": 1.0}
+    told = {text: label if i % 3 else "NONE OF THEM" for i, (text, label) in enumerate(truth().items())}
+    server = serve_gold(told)
+    small = job(tmp_path, server, stop__max_rounds=3, **changes)
+    run(small)
+    with Workbench(small) as bench:
+        for row in bench.store.queue("small"):
+            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
+            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    run(job(tmp_path, server, stop__max_rounds=4, stop__target_accuracy=0.99, **changes))
+    last = rounds(small)[-1]
+    assert last["look"]["size"] == pytest.approx(24), "the whole random slice of three rounds of ten"
+
+
+def test_where_nobody_ever_sees_what_is_accepted_no_target_is_called_reached(
+    tmp_path: Path, serve_gold: Serve
+) -> None:
+    changes: dict[str, Any] = {
+        "data__gold": None, "stop__target_accuracy": 0.1, "selection__random_share": 0.8, "people__audit": 0.0,
+        "people__threshold": 0.6,
+    }  # fmt: skip
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=3, **changes)
+    run(small)
+    with Workbench(small) as bench:
+        for row in bench.store.queue("small"):
+            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
+            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    assert run(job(tmp_path, server, stop__max_rounds=4, **changes)).reason == "max_rounds"
+    assert "look" not in rounds(small)[-1]
+
+
 def test_a_job_stops_where_the_next_dollar_buys_too_little(tmp_path: Path, serve_gold: Serve) -> None:
     few = {"selection__batch": 5, "selection__cold_start": 5, "stop__max_rounds": 12}
     outcome = run(job(tmp_path, serve_gold(dict(truth())), stop__gain_per_dollar=1e9, **few))
