@@ -285,7 +285,7 @@ def store_copy(
 @app.command(epilog=example("labelwright distil job.yaml"))
 def distil(path: JobFile, as_json: AsJson = False) -> None:
     """Train the model from the labels as they are now, and save it as a transformers folder."""
-    _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_model(bench, again=True)})
+    _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench)})
 
 
 @app.command(epilog=example("labelwright report job.yaml"))

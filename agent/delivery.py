@@ -100,6 +100,14 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     return folder
 
 
+def distil_again(bench: Workbench) -> Path:
+    """`distil_model`, whatever is there, and the model's card told how good it is."""
+    folder = distil_model(bench, again=True)
+    if (found := model_quality(bench)) is not None:
+        _tell_card(folder, found)
+    return folder
+
+
 def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
     """What the model is made from: labels, settings of student and distilling, seed."""
     settings = bench.job.settings()
@@ -180,7 +188,7 @@ def findings(
     bench: Workbench, final: Final | None = None, *, stop: str | None = None, gain: Gain | None = None
 ) -> Findings:
     """Everything that is known of the job, for the report and the table at the end."""
-    known = last_final(bench.output(REPORT)) if final is None else final
+    known = _final_now(bench) if final is None else final
     copies = bench.pool.total_rows - len(bench.pool) - sum(bench.pool.left_out.values())
     gold = [*bench.gold, *((t, bench.pool_gold[t.id]) for t in _texts_in_pool(bench))]
     evidence = Evidence(
@@ -194,6 +202,14 @@ def findings(
         gain=gain,
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)
+
+
+def _final_now(bench: Workbench) -> Final:
+    """The figures of the run that ended last; those of the distilled model are of the one that is there now."""
+    known = last_final(bench.output(REPORT))
+    known.pop("distilled", None)
+    model = model_quality(bench)
+    return known if model is None else known | {"distilled": model.figures()}
 
 
 def _calibrator(confidences: Sequence[float], correct: Sequence[bool]) -> Callable[[Sequence[float]], list[float]]:

@@ -77,7 +77,7 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
             _ = bench.tuned_embeddings
     seconds = round(time.monotonic() - began, 1)
     bench.milestone = {**found, "labels": len(rows), "folder": stands_on, "embedding_seconds": seconds}
-    bench.milestone["base"] = bench.first_encoder.key
+    bench.milestone |= {"base": bench.first_encoder.key, "learnt_slice": bool(bench.gold)}
     _forget(bench, {stands_on, present})
     bench.watch.note(told(bench.milestone, len(bench.pool), bench.most_scored))
     return bool(found["kept"] != "frozen")
@@ -102,10 +102,14 @@ def told(found: Mapping[str, Any], pool: int, embedded: int) -> str:
 
 
 def _last(bench: Workbench) -> dict[str, Any] | None:
-    """The last milestone on the encoder that the job names now: what was tuned from another is no use."""
+    """The last milestone, where its encoder is of use: tuned from the one that the job names now, and, where there
+    are no gold texts any more, not taught by the random slice, which the student is then measured on."""
     rounds = [r.figures["encoder"] for r in bench.store.rounds(bench.job.name) if r.figures.get("encoder")]
-    base = bench.first_encoder.key
-    return dict(rounds[-1]) if rounds and rounds[-1].get("base", base) == base else None
+    if not rounds:
+        return None
+    last, base = dict(rounds[-1]), bench.first_encoder.key
+    spoilt = bool(last.get("learnt_slice")) and not bench.gold
+    return None if spoilt or last.get("base", base) != base else last
 
 
 def _taught(bench: Workbench, lessons: Sequence[Lesson]) -> list[int]:

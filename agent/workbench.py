@@ -299,7 +299,19 @@ class Workbench:
 
     @cached_property
     def _gold(self) -> list[tuple[Text, Value]]:
-        return self._labelled(self.job.data.gold, "data.gold")
+        """Each gold text once, and none that teaches."""
+        found = self._labelled(self.job.data.gold, "data.gold")
+        once: dict[TextId, tuple[Text, Value]] = {}
+        torn = [t.text for t, value in found if once.setdefault(t.id, (t, value))[1] != value]
+        if torn:
+            said = f"{self.job.data.gold}: {len(torn)} rows give a text another label than a row above did"
+            raise DataError(f"{said}; keep one row of each (`data.gold`), such as of {torn[0][:60]!r}")
+        taught = {t.id for t, _ in self.seed}
+        kept = [row for text_id, row in once.items() if text_id not in taught]
+        if len(kept) < len(found):
+            told = f"{self.job.data.gold}: of {len(found)} gold texts {len(kept)} are left"
+            self.watch.note(f"{told}, without copies and without those in the seed, which teach")
+        return kept
 
     def _labelled(self, name: str | None, key: str) -> list[tuple[Text, Value]]:
         if name is None:

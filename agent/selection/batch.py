@@ -5,7 +5,9 @@ Knows no text and no model. Memory grows with the number of candidates (a few nu
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -121,12 +123,25 @@ class _Work:
         if not isinstance(self.strategy, BatchStrategy):
             return self._told(spread(self.strategy, self.scores, state, count, self.rng))
         made = self.strategy.choose(state, count, self.rng)
+        if not isinstance(made, Choice):
+            raise _unusable(self.strategy, "`choose`", "must return a `Choice`")
         least = min(count, int(self.free.sum()))
         found = _indices(self.strategy, made.indices, least, len(self.free), "choose")[:count]
         if not self.free[found].all():
             raise UserError(f"selection.strategy: `choose` of {named(self.strategy)} chose what was taken already")
-        why = {"chosen_for": [float(s) for s in made.scores], **made.why}
-        return self._told(Choice(found, made.scores, why))
+        scores = _numbers(self.strategy, made.scores, "`choose`")
+        columns = {"scores": scores, **made.why}
+        short = [name for name, column in columns.items() if len(column) < len(found)]
+        if short:
+            said = f"chose {len(found)} texts and gave fewer {' and '.join(short)}; one is needed for each"
+            raise _unusable(self.strategy, "`choose`", said)
+        why = {"chosen_for": scores.tolist(), **made.why}
+        try:
+            json.dumps({name: list(column) for name, column in why.items()})
+        except (TypeError, ValueError):
+            said = "gave a `why` that is not plain text, numbers and lists of them"
+            raise _unusable(self.strategy, "`choose`", said) from None
+        return self._told(Choice(found, scores, why))
 
     def _told(self, made: Choice) -> list[Chosen]:
         self.free[made.indices] = False
@@ -160,7 +175,7 @@ class _Work:
 
 
 def _scores(strategy: Strategy, state: State) -> Floats:
-    scores = np.asarray(strategy.score(state), dtype=np.float32)
+    scores = _numbers(strategy, strategy.score(state), "`score`")
     n = len(state.candidates)
     if scores.shape != (n,):
         raise UserError(
@@ -175,8 +190,19 @@ def _scores(strategy: Strategy, state: State) -> Floats:
     return scores
 
 
+def _numbers(strategy: Strategy, given: object, verb: str, kind: type | None = np.float32) -> np.typing.NDArray[Any]:
+    try:
+        return np.asarray(given, dtype=kind)
+    except (TypeError, ValueError):
+        raise _unusable(strategy, verb, "returned what is no row of numbers") from None
+
+
+def _unusable(strategy: Strategy, verb: str, said: str) -> UserError:
+    return UserError(f"selection.strategy: {verb} of {named(strategy)} {said}")
+
+
 def _indices(strategy: Strategy, picked: Indices, least: int, n: int, verb: str = "pick") -> Indices:
-    found = np.asarray(picked)
+    found = _numbers(strategy, picked, f"`{verb}`", None)
     whole = found.ndim == 1 and np.issubdtype(found.dtype, np.integer)
     if not whole or len(found) < least or len(np.unique(found)) < len(found) or found.min() < 0 or found.max() >= n:
         raise UserError(

@@ -125,6 +125,14 @@ def test_an_empty_job_says_why_each_section_is_empty_and_what_to_do() -> None:
     assert "labelwright run job.yaml" in said
 
 
+def test_a_job_that_draws_nothing_by_chance_does_not_say_that_it_does() -> None:
+    news = sample.news()
+    rounds = [replace(r, picked={"unsure": 30}) for r in news.rounds]
+    said = Seen(page(replace(news, rounds=rounds, gain=None, gain_dollars=None))).text
+    assert "No text of this job was drawn by chance" in said
+    assert "A random slice of every batch is always labelled" not in said
+
+
 def test_what_anybody_wrote_stays_text() -> None:
     news = sample.news()
     hostile = replace(

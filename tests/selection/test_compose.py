@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from agent.errors import UserError
 from agent.records import Floats, Rows, TextId
 from agent.selection import Chosen, Ranked, State, compose, find_strategy
-from agent.selection.seam import Indices
+from agent.selection.seam import Choice, Indices
 
 
 def pool(n: int, width: int = 8, seed: int = 0) -> tuple[Floats, Callable[[Rows], Floats]]:
@@ -237,3 +237,38 @@ def test_a_strategy_that_is_wrong_is_told_how(scores: Floats, picked: Indices, s
 def test_a_setting_out_of_range_names_its_key(options: dict[str, object]) -> None:
     with pytest.raises(UserError, match=f"`selection.options.{next(iter(options))}`"):
         Ranked(**options)  # type: ignore[arg-type]
+
+
+class Chooses(Ranked):
+    """A person's own strategy that composes its own batch, badly."""
+
+    uncovered = 0.0
+
+    def __init__(self, made: object) -> None:
+        self.made = made
+
+    def score(self, state: State) -> Floats:
+        return state.doubt
+
+    def choose(self, state: State, size: int, rng: np.random.Generator) -> Choice:
+        return self.made  # type: ignore[return-value]
+
+
+FIRST = np.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (None, "must return a `Choice`"),
+        (Choice(FIRST, np.ones(2, np.float32)), "chose 4 texts and gave fewer scores"),
+        (Choice(FIRST, np.ones(4, np.float32), {"cluster": [1]}), "gave fewer cluster"),
+        (Choice(FIRST, np.ones(4, np.float32), {"seen": [{1}, {2}, {3}, {4}]}), "`why` that is not plain"),
+        (Choice(FIRST, ["high"] * 4), "returned what is no row of numbers"),  # type: ignore[arg-type]
+        (Choice([[0], [1, 2]], np.ones(4, np.float32)), "returned what is no row of numbers"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_strategy_of_ones_own_gives_wrong_is_told_with_its_name(made: object, said: str) -> None:
+    with pytest.raises(UserError, match="Chooses") as caught:
+        compose(state(40, labelled=5), Chooses(made), 4, 0.0, np.random.default_rng(0))
+    assert said in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent import delivery
 from agent.asking import Asking
+from agent.errors import DataError
 from agent.job import Job
 from agent.ledger import Purse
 from agent.loop import HALTED, run
@@ -19,7 +22,7 @@ from agent.store import Store
 from agent.watch import Silent
 from agent.workbench import Workbench
 from tests.servers.scripted import Faults, ScriptedServer
-from tests.whole.jobs import truth, write_job
+from tests.whole.jobs import settings, truth, write_job
 
 Serve = Callable[..., ScriptedServer]
 QUICK = {"distil__enabled": False}
@@ -120,6 +123,44 @@ def test_answers_that_fail_are_no_labels_and_wait_for_a_person(tmp_path: Path, s
         failed = [i for i, r in routes.items() if r.reason.startswith("failed")]
         assert failed
         assert not set(failed) & set(store.current("small"))
+
+
+def test_a_gold_text_counts_once_and_never_where_it_teaches(tmp_path: Path, serve_gold: Serve) -> None:
+    small = job(tmp_path, serve_gold(dict(truth())), **QUICK)
+    gold = small.path("gold.csv")
+    with Workbench(small) as bench:
+        seed, first = bench.seed[0], bench.gold[0]
+        before = len(bench.gold)
+    with gold.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([[t.text, v] for t, v in [first] * 30 + [seed]])
+    with Workbench(small) as bench:
+        assert len(bench.gold) == before
+    other = next(name for name in small.task.labels if name != first[1])
+    with gold.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerow([first[0].text, other])
+    with Workbench(small) as bench, pytest.raises(DataError, match="another label than a row above did"):
+        _ = bench.gold
+
+
+def test_a_report_made_later_tells_of_the_model_that_is_there(tmp_path: Path, serve_gold: Serve) -> None:
+    names = list(settings()["task"]["labels"])
+    wrong = {text: names[names.index(label) - 1] for text, label in truth().items()}
+    small = job(
+        tmp_path, serve_gold(wrong), people__threshold=1.0, people__audit=1.0, data__seed=None, stop__max_rounds=2
+    )
+    run(small)
+    with Workbench(small) as bench:
+        for row in bench.store.queue("small"):
+            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
+            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    with Workbench(small) as bench:
+        folder = delivery.distil_again(bench)
+        paths = delivery.write_report(bench)
+        now = delivery.model_quality(bench)
+    assert now is not None
+    (told,) = [m for m in json.loads(paths["figures"].read_text())["models"] if m["name"] == "distilled"]
+    assert told["accuracy"]["value"] == pytest.approx(now.value)
+    assert f"| accuracy | {now.value:.3f} |" in (folder / "README.md").read_text()
 
 
 def test_without_token_probabilities_every_answer_goes_to_a_person(tmp_path: Path, serve_gold: Serve) -> None:

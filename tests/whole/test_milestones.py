@@ -135,6 +135,21 @@ def test_what_was_tuned_from_another_encoder_is_not_gone_on_with(job_file: Path,
     assert len(milestones(job)) == before + 1, "there is no refreshed encoder of this one: it is time"
 
 
+@pytest.mark.usefixtures("always_better")
+def test_without_gold_an_encoder_that_learnt_the_random_slice_is_not_gone_on_with(job_file: Path) -> None:
+    """The student is measured on that slice from then on."""
+    settings = yaml.safe_load(job_file.read_text())
+    job_file.write_text(yaml.safe_dump(settings | {"data": settings["data"] | {"gold": "gold.csv"}}))
+    run(changed(job_file, max_rounds=3))
+    job_file.write_text(yaml.safe_dump(settings))
+    job = changed(job_file, max_rounds=4)
+    learnt = milestones(job)
+    run(job)
+    assert len(milestones(job)) == len(learnt) + 1
+    assert milestones(job)[-1]["folder"] not in [m["folder"] for m in learnt]
+    assert milestones(job)[-1]["learnt_slice"] is False
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("always_better")
 def test_the_command_distils_from_the_encoder_that_the_run_had(job_file: Path) -> None:
