@@ -68,8 +68,8 @@ def write_job(folder: Path, *, pool: int = 120, **changes: Any) -> Path:
     rows = sentences(pool + 46)
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "pool.csv", rows[:pool], labelled=False)
-    write_rows(folder / "gold.csv", rows[pool : pool + 40], labelled=True)
     seeds = [next(r for r in rows[pool:] if r[1] == name) for name in WORDS]
+    write_rows(folder / "gold.csv", [r for r in rows[pool:] if r not in seeds][:40], labelled=True)
     write_rows(folder / "seed.csv", seeds, labelled=True)
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(settings(**changes), sort_keys=False, allow_unicode=True), encoding="utf-8")
