@@ -15,7 +15,7 @@ import numpy as np
 from agent.measuring import Lesson, fit
 from agent.records import Floats, Source, Student, Text
 from agent.student import HeadStudent, Vectors
-from agent.student.teaching import Hints, Labelled, teach
+from agent.student.teaching import Hints, Labelled, guessing, teach
 from agent.workbench import FIT, UNLABELLED, Workbench
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _hints(bench: Workbench, lessons: Sequence[Lesson], vectors: Vectors) -> Hin
     return Hints(
         names=vectors(bench.class_texts) if settings.class_names else None,
         others=None if settings.unlabelled == "off" else vectors(_others(bench, lessons)),
-        way="propagation" if settings.unlabelled == "propagation" else "self_training",
+        way=guessing(settings.unlabelled),
         doubtful=given if settings.label_noise == "reweight" else None,
     )
 
@@ -82,7 +82,7 @@ def beside(bench: Workbench, lessons: Sequence[Lesson]) -> Beside:
     return Beside(
         [t.text for t in bench.class_texts] if settings.class_names else [],
         [t.text for t in some],
-        "propagation" if settings.unlabelled == "propagation" else "self_training",
+        guessing(settings.unlabelled),
         stand_for=len(others) / max(1, len(some)),
     )
 

@@ -25,7 +25,7 @@ from agent.selection import Chosen, State, auto_cold_start, cold_start, compose,
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
 from agent.student.heads import Heads, side_by_side
-from agent.student.teaching import Hints, Labelled, teach
+from agent.student.teaching import Hints, Labelled, guessing, teach
 from evals._adapting import adapted
 from evals._corpora import Corpus
 from evals._oracles import Answers
@@ -250,7 +250,7 @@ class _Tuned:
         hints = Hints(
             self.classes if variant.class_names else None,
             None if variant.unlabelled == "off" else self.vectors(others),
-            "propagation" if variant.unlabelled == "propagation" else "self_training",
+            guessing(variant.unlabelled),
             np.ones(len(rows), bool) if variant.label_noise == "reweight" else None,
             stand_for=len(bench.candidates) / len(others),
         )
@@ -286,7 +286,7 @@ class _Tuned:
         return Beside(
             corpus.described if self.variant.class_names else (),
             self._texts(some) if self.variant.unlabelled != "off" else (),
-            "propagation" if self.variant.unlabelled == "propagation" else "self_training",
+            guessing(self.variant.unlabelled),
             stand_for=len(free) / len(some),
         )
 

@@ -20,7 +20,7 @@ from agent.records import Floats, Rows
 from agent.student.head import Head
 from agent.student.heads import Heads, side_by_side
 from agent.student.logistic import Lessons as Linear
-from agent.student.teaching import Hints, Labelled, teach
+from agent.student.teaching import Guessing, Hints, Labelled, teach
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ class Beside:
 
     classes: Sequence[str] = ()
     others: Sequence[str] = ()
-    way: Literal["self_training", "propagation"] = "self_training"
+    way: Guessing = "self_training"
     stand_for: float = 1.0
 
     @property

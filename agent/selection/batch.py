@@ -128,7 +128,7 @@ class _Work:
         least = min(count, int(self.free.sum()))
         found = _indices(self.strategy, made.indices, least, len(self.free), "choose")[:count]
         if not self.free[found].all():
-            raise UserError(f"selection.strategy: `choose` of {named(self.strategy)} chose what was taken already")
+            raise _unusable(self.strategy, "`choose`", "chose what was taken already")
         scores = _numbers(self.strategy, made.scores, "`choose`")
         columns = {"scores": scores, **made.why}
         short = [name for name, column in columns.items() if len(column) < len(found)]
@@ -205,8 +205,6 @@ def _indices(strategy: Strategy, picked: Indices, least: int, n: int, verb: str 
     found = _numbers(strategy, picked, f"`{verb}`", None)
     whole = found.ndim == 1 and np.issubdtype(found.dtype, np.integer)
     if not whole or len(found) < least or len(np.unique(found)) < len(found) or found.min() < 0 or found.max() >= n:
-        raise UserError(
-            f"selection.strategy: `{verb}` of {named(strategy)} must return at least {least} distinct whole numbers "
-            f"from 0 to {n - 1}, the most wanted first"
-        )
+        said = f"must return at least {least} distinct whole numbers from 0 to {n - 1}, the most wanted first"
+        raise _unusable(strategy, f"`{verb}`", said)
     return found.astype(np.int64)

@@ -29,6 +29,14 @@ LEAST_TRUST = 0.05
 """A label that looks wrong still says that somebody thought so."""
 
 
+Guessing = Literal["self_training", "propagation"]
+
+
+def guessing(unlabelled: str) -> Guessing:
+    """How `student.unlabelled` has texts without a label teach, where it is not `off`."""
+    return "propagation" if unlabelled == "propagation" else "self_training"
+
+
 @dataclass(frozen=True)
 class Labelled:
     """What a head learns from.
@@ -69,7 +77,7 @@ class Hints:
 
     names: Floats | None = None
     others: Floats | None = None
-    way: Literal["self_training", "propagation"] = "self_training"
+    way: Guessing = "self_training"
     doubtful: npt.NDArray[np.bool_] | None = None
     stand_for: float = 1.0
 

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from agent.job import Job
+from agent.records import Label, Source
+from agent.workbench import Workbench
+
 WORDS = {
     "fruit": ["apple", "banana", "cherry", "grape", "lemon", "mango", "orange", "peach", "pear", "plum"],
     "tool": ["axe", "chisel", "drill", "hammer", "pliers", "saw", "screwdriver", "spanner", "vice", "wrench"],
@@ -79,3 +83,12 @@ def write_job(folder: Path, *, pool: int = 120, **changes: Any) -> Path:
 def truth(pool: int = 120) -> Mapping[str, str]:
     """Text to label of everything that `write_job` wrote."""
     return dict(sentences(pool + 46))
+
+
+def answer_queue(job: Job) -> None:
+    """Ada gives every text that waits for a person its true label, in two seconds each."""
+    gold = truth()
+    with Workbench(job) as bench:
+        for row in bench.store.queue(job.name):
+            label = Label(row.text_id, gold[row.text], Source.PERSON, by="ada")
+            bench.store.review(job.name, row.text_id, "ada", "label", label, 2.0)

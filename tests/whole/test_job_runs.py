@@ -22,7 +22,7 @@ from agent.store import Store
 from agent.watch import Silent
 from agent.workbench import Workbench
 from tests.servers.scripted import Faults, ScriptedServer
-from tests.whole.jobs import settings, truth, write_job
+from tests.whole.jobs import answer_queue, settings, truth, write_job
 
 Serve = Callable[..., ScriptedServer]
 QUICK = {"distil__enabled": False}
@@ -149,10 +149,7 @@ def test_a_report_made_later_tells_of_the_model_that_is_there(tmp_path: Path, se
         tmp_path, serve_gold(wrong), people__threshold=1.0, people__audit=1.0, data__seed=None, stop__max_rounds=2
     )
     run(small)
-    with Workbench(small) as bench:
-        for row in bench.store.queue("small"):
-            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
-            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    answer_queue(small)
     with Workbench(small) as bench:
         folder = delivery.distil_again(bench)
         paths = delivery.write_report(bench)

@@ -11,11 +11,9 @@ import pytest
 
 from agent.job import Job
 from agent.loop import Outcome, run
-from agent.records import Label, Source
 from agent.store import Store
-from agent.workbench import Workbench
 from tests.servers.scripted import ScriptedServer
-from tests.whole.jobs import truth, write_job
+from tests.whole.jobs import answer_queue, truth, write_job
 
 Serve = Callable[..., ScriptedServer]
 SMALL = {"distil__enabled": False, "selection__batch": 10, "selection__cold_start": 10}
@@ -54,10 +52,7 @@ def test_without_gold_the_target_is_held_against_what_people_say_of_the_random_s
     server = serve_gold(dict(truth()))
     small = job(tmp_path, server, stop__max_rounds=3, **changes)
     assert run(small).reason == "max_rounds"
-    with Workbench(small) as bench:
-        for row in bench.store.queue("small"):
-            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
-            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    answer_queue(small)
     outcome = run(job(tmp_path, server, stop__max_rounds=9, **changes))
     assert outcome.reason == "target_accuracy"
     assert "the audit sample" in outcome.message
@@ -73,10 +68,7 @@ def test_texts_that_failed_count_in_the_look_as_people_labelled_them(tmp_path: P
     server = serve_gold(told)
     small = job(tmp_path, server, stop__max_rounds=3, **changes)
     run(small)
-    with Workbench(small) as bench:
-        for row in bench.store.queue("small"):
-            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
-            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    answer_queue(small)
     run(job(tmp_path, server, stop__max_rounds=4, stop__target_accuracy=0.99, **changes))
     last = rounds(small)[-1]
     assert last["look"]["size"] == pytest.approx(24), "the whole random slice of three rounds of ten"
@@ -92,10 +84,7 @@ def test_where_nobody_ever_sees_what_is_accepted_no_target_is_called_reached(
     server = serve_gold(dict(truth()))
     small = job(tmp_path, server, stop__max_rounds=3, **changes)
     run(small)
-    with Workbench(small) as bench:
-        for row in bench.store.queue("small"):
-            label = Label(row.text_id, truth()[row.text], Source.PERSON, by="ada")
-            bench.store.review("small", row.text_id, "ada", "label", label, 2.0)
+    answer_queue(small)
     assert run(job(tmp_path, server, stop__max_rounds=4, **changes)).reason == "max_rounds"
     assert "look" not in rounds(small)[-1]
 
