@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,7 +29,7 @@ from pydantic import (
 )
 
 from agent.errors import JobFileError
-from agent.jobfile import Where, expand, read_yaml, told
+from agent.jobfile import Where, expand, read_yaml, telling_lines, told
 
 if TYPE_CHECKING:
     from agent.loop import Outcome
@@ -361,6 +362,8 @@ class Job(Section):
     output: str = "out"
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _file: str = PrivateAttr("job")
+    _lines: dict[Where, int] = PrivateAttr(default_factory=dict)
 
     @field_validator("oracle")
     @classmethod
@@ -401,8 +404,12 @@ class Job(Section):
             problems += [told(e, lines, data, cls) for e in error.errors(include_url=False, include_input=False)]
         if problems or job is None:
             raise JobFileError(path, problems)
-        job._folder = folder
+        job._folder, job._file, job._lines = folder, path, lines
         return job
+
+    def telling_lines(self) -> AbstractContextManager[None]:
+        """While this is entered, a JobFileError about one of the job's settings names the file and the line."""
+        return telling_lines(self._file, self._lines)
 
     # Where things are ------------------------------------------------------------------------------------------
 
@@ -437,9 +444,9 @@ class Job(Section):
             try:
                 return self.path(words).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise JobFileError(
-                    "task.guidelines", [(0, f"cannot read {words}: {getattr(error, 'strerror', error)}")]
-                ) from None
+                said = f"`task.guidelines`: cannot read {words}: {getattr(error, 'strerror', error)}"
+                with self.telling_lines():
+                    raise JobFileError("job", [(0, said)]) from None
         return words
 
     # What is kept of it ----------------------------------------------------------------------------------------

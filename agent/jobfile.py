@@ -8,6 +8,7 @@ import os
 import re
 import typing
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agent.errors import JobFileError
 
 Where = tuple[str | int, ...]
 ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+KEY = re.compile(r"`([A-Za-z_][A-Za-z0-9_.]*)`")
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Where, int]]:
@@ -76,6 +78,22 @@ def expand(value: Any, where: Where, lines: dict[Where, int], problems: list[tup
         return found if found is not None else match[0]
 
     return ENV.sub(fill, value)
+
+
+@contextmanager
+def telling_lines(path: str, lines: Mapping[Where, int]) -> Iterator[None]:
+    """What a part finds wrong with settings that it alone understands is told with the file, and the line of the key
+    that the sentence begins with."""
+    try:
+        yield
+    except JobFileError as error:
+        problems = [(line or _line_of_key(said, lines), said) for line, said in error.problems]
+        raise JobFileError(path, problems) from None
+
+
+def _line_of_key(said: str, lines: Mapping[Where, int]) -> int:
+    key = KEY.match(said)
+    return _line(tuple(key[1].split(".")), lines) if key else 0
 
 
 def _line(where: Where, lines: Mapping[Where, int]) -> int:

@@ -116,7 +116,8 @@ class Workbench:
 
     @cached_property
     def task(self) -> Task:
-        return build(self.job.task)
+        with self.job.telling_lines():
+            return build(self.job.task)
 
     @cached_property
     def store(self) -> Store:
@@ -173,10 +174,11 @@ class Workbench:
         from agent.selection import find_strategy, with_parts
         from agent.selection.strategies import Knowledge
 
-        found = find_strategy(self.job.selection.strategy, self.job.selection.options)
-        if self.mentions is None and any(isinstance(part, Knowledge) for part in with_parts(found)):
-            said = "`selection.strategy`: knowledge needs `selection.knowledge`, a file of entities or triples"
-            raise JobFileError("job", [(0, said)])
+        with self.job.telling_lines():
+            found = find_strategy(self.job.selection.strategy, self.job.selection.options)
+            if self.mentions is None and any(isinstance(part, Knowledge) for part in with_parts(found)):
+                said = "`selection.strategy`: knowledge needs `selection.knowledge`, a file of entities or triples"
+                raise JobFileError("job", [(0, said)])
         return found
 
     # Texts ----------------------------------------------------------------------------------------------------------
@@ -332,9 +334,10 @@ class Workbench:
         no label has left its mark on the vectors, so that sets of labels can be compared."""
         from agent.student import build_student
 
-        if first or self._tuned is None:
-            return build_student(self.job, self.task, self.first_vectors)
-        return build_student(self.job, self.task, self.vectors, (1.0, self._temperature))
+        with self.job.telling_lines():
+            if first or self._tuned is None:
+                return build_student(self.job, self.task, self.first_vectors)
+            return build_student(self.job, self.task, self.vectors, (1.0, self._temperature))
 
     def vectors(self, texts: Sequence[Text]) -> Any:
         """(n, d) float32 embeddings, made or read when a student first asks: one that wants none costs none. Those of

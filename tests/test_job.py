@@ -106,7 +106,7 @@ def test_guidelines_are_read_from_a_file_where_they_name_one(write: Write, tmp_p
 
 def test_guidelines_in_a_file_that_is_not_there_are_named(write: Write) -> None:
     job = Job.load(write(GOOD.replace("data:", "  guidelines: gone.md\ndata:")))
-    with pytest.raises(JobFileError, match=r"task\.guidelines: cannot read gone\.md: No such file"):
+    with pytest.raises(JobFileError, match=r"job\.yaml:\d+: `task\.guidelines`: cannot read gone\.md: No such"):
         _ = job.guidelines
 
 

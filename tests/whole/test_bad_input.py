@@ -54,6 +54,34 @@ def test_a_misspelt_key_names_its_line_and_the_nearest_key(tmp_path: Path, run: 
     assert f"job.yaml:{line}: unknown key `people.treshold`; did you mean `threshold`?" in said
 
 
+@pytest.mark.parametrize(
+    ("wrong", "key", "said_of_it"),
+    [
+        ({"selection__strategy": "margn"}, "strategy", "unknown strategy 'margn'; did you mean 'margin'?"),
+        (
+            {"selection__strategy": "badge", "selection__options": {"candidates": 0}},
+            "candidates",
+            "`selection.options.candidates`",
+        ),
+        ({"student__kind": "haed"}, "kind: haed", "unknown kind 'haed'"),
+        ({"task__kind": "classifcation"}, "kind: classifcation", "did you mean 'classification'?"),
+        ({"task__guidelines": "gone.md"}, "guidelines", "cannot read gone.md"),
+    ],
+)
+def test_a_setting_that_only_its_part_understands_is_told_with_its_line(
+    tmp_path: Path, run: Run, serve_gold: Serve, wrong: dict[str, object], key: str, said_of_it: str
+) -> None:
+    server = serve_gold(dict(truth()))
+    path = write_job(tmp_path, oracle__base_url=server.url, **wrong)
+    line = next(i for i, text in enumerate(path.read_text().splitlines(), start=1) if key in text)
+    for command in ("run", "check"):
+        code, said = run(command, path)
+        assert code == 2
+        assert f"job.yaml:{line}: `" in said
+        assert said_of_it in said
+    assert not server.asked
+
+
 def test_a_missing_column_names_those_that_are_there(tmp_path: Path, run: Run) -> None:
     code, said = run("run", write_job(tmp_path, oracle__base_url=DEAD, data__text="txt"))
     assert code == 2
