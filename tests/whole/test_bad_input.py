@@ -55,22 +55,22 @@ def test_a_misspelt_key_names_its_line_and_the_nearest_key(tmp_path: Path, run: 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "key", "said_of_it"),
+    ("wrong", "told"),
     [
-        ({"selection__strategy": "margn"}, "strategy", "unknown strategy 'margn'; did you mean 'margin'?"),
+        ({"selection__strategy": "margn"}, ("strategy", "unknown strategy 'margn'; did you mean 'margin'?")),
         (
             {"selection__strategy": "badge", "selection__options": {"candidates": 0}},
-            "candidates",
-            "`selection.options.candidates`",
+            ("candidates", "`selection.options.candidates`"),
         ),
-        ({"student__kind": "haed"}, "kind: haed", "unknown kind 'haed'"),
-        ({"task__kind": "classifcation"}, "kind: classifcation", "did you mean 'classification'?"),
-        ({"task__guidelines": "gone.md"}, "guidelines", "cannot read gone.md"),
+        ({"student__kind": "haed"}, ("kind: haed", "unknown kind 'haed'")),
+        ({"task__kind": "classifcation"}, ("kind: classifcation", "did you mean 'classification'?")),
+        ({"task__guidelines": "gone.md"}, ("guidelines", "cannot read gone.md")),
     ],
 )
 def test_a_setting_that_only_its_part_understands_is_told_with_its_line(
-    tmp_path: Path, run: Run, serve_gold: Serve, wrong: dict[str, object], key: str, said_of_it: str
+    tmp_path: Path, run: Run, serve_gold: Serve, wrong: dict[str, object], told: tuple[str, str]
 ) -> None:
+    key, sentence = told
     server = serve_gold(dict(truth()))
     path = write_job(tmp_path, oracle__base_url=server.url, **wrong)
     line = next(i for i, text in enumerate(path.read_text().splitlines(), start=1) if key in text)
@@ -78,7 +78,7 @@ def test_a_setting_that_only_its_part_understands_is_told_with_its_line(
         code, said = run(command, path)
         assert code == 2
         assert f"job.yaml:{line}: `" in said
-        assert said_of_it in said
+        assert sentence in said
     assert not server.asked
 
 
