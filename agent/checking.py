@@ -11,7 +11,7 @@ from agent.endpoints import greet, questions_of, reach
 from agent.errors import EndpointError, UserError
 from agent.job import OracleSettings
 from agent.oracle import ChatOracle, FileOracle, TapeOracle
-from agent.workbench import Workbench
+from agent.workbench import NO_SLICE, Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,10 @@ def _look(what: str, found: Callable[[], str]) -> Finding:
 
 def _strategy(bench: Workbench) -> str:
     _ = bench.strategy
-    return bench.job.selection.strategy
+    settings = bench.job.selection
+    if settings.random_share == 0 and settings.strategy != "random":
+        return f"{settings.strategy}; {NO_SLICE}"
+    return settings.strategy
 
 
 def _student(bench: Workbench) -> str:

@@ -132,6 +132,9 @@ class MilestoneSettings(Section):
 
 def _switched(value: object) -> object:
     """`refresh: false` is `refresh: {enabled: false}`."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        keys = ", ".join(MilestoneSettings.model_fields)
+        raise ValueError(f"true, false or a mapping with some of {keys} is needed, not {value!r}")
     return {"enabled": value} if isinstance(value, bool) else value
 
 
@@ -401,7 +404,7 @@ class Job(Section):
         try:
             job = cls.model_validate(data)
         except ValidationError as error:
-            problems += [told(e, lines, data, cls) for e in error.errors(include_url=False, include_input=False)]
+            problems += told(error.errors(include_url=False, include_input=False), lines, raw, cls)
         if problems or job is None:
             raise JobFileError(path, problems)
         job._folder, job._file, job._lines = folder, path, lines

@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,90 @@ def _dotted(where: Where) -> str:
     return out
 
 
-def told(error: Mapping[str, Any], lines: dict[Where, int], data: Any, root: type[BaseModel]) -> tuple[int, str]:
-    """One pydantic error as a line number and a sentence. `root` is the model of the whole file."""
+def told(
+    errors: Iterable[Mapping[str, Any]], lines: dict[Where, int], data: Any, root: type[BaseModel]
+) -> list[tuple[int, str]]:
+    """Pydantic's errors as line numbers and sentences, one for each key.
+
+    Args:
+        data: the file as it was written: what a variable of the environment holds may be a secret.
+        root: the model of the whole file.
+    """
+    said: list[tuple[int, str]] = []
+    needs: dict[tuple[int, Where], list[str]] = {}
+    for error in errors:
+        where = _where(error, data)
+        need = _need(error, where, root)
+        if need is None:
+            said.append(_sentence(error, where, lines, root))
+        else:
+            needs.setdefault((_line(where, lines), where), []).append(need)
+    for (line, where), parts in needs.items():
+        choice = " or ".join(dict.fromkeys(parts))
+        said.append((line, f"`{_dotted(where)}`: {choice} is needed{_instead(where, data, choice)}"))
+    return said
+
+
+def _where(error: Mapping[str, Any], data: Any) -> Where:
+    """The key that an error is about."""
     where: Where = tuple(p for p in error["loc"] if not _is_branch(p))
     if where[:1] == ("oracle",) and isinstance(data.get("oracle"), dict) and len(where) > 1:
         where = ("oracle", *where[2:])  # a single oracle was written as a mapping, not as a list
+    return where
+
+
+NEEDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+    "dict": "a mapping",
+}
+BOUNDS = {
+    "greater_than": ("gt", "a number above {}"),
+    "greater_than_equal": ("ge", "a number from {}"),
+    "less_than": ("lt", "a number below {}"),
+    "less_than_equal": ("le", "a number up to {}"),
+}
+SECRET = re.compile(r"key|secret|token|password|url|store", re.IGNORECASE)
+
+
+def _need(error: Mapping[str, Any], where: Where, root: type[BaseModel]) -> str | None:
+    """What would have been right, in words; None where the error says it better itself."""
+    kind, context = str(error["type"]), error.get("ctx") or {}
+    if kind in BOUNDS:
+        name, words = BOUNDS[kind]
+        return words.format(f"{float(context[name]):,.12g}")
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind in ("model_type", "model_attributes_type", "dataclass_type"):
+        keys = ", ".join(_keys_beside(root, (*where, "")))
+        return f"a mapping with some of {keys}" if keys else "a mapping"
+    if kind == "string_pattern_mismatch":
+        return None
+    return NEEDS.get(kind.split("_", maxsplit=1)[0])
+
+
+def _instead(where: Where, data: Any, choice: str) -> str:
+    """What stands there instead, and which of the choices was meant; nothing of what may be a secret."""
+    found = data
+    for part in where:
+        try:
+            found = found[part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    if isinstance(found, dict | list) or SECRET.search(str(where[-1] if where else "")):
+        return ""
+    near = difflib.get_close_matches(str(found), re.findall(r"'([^']*)'", choice), n=1, cutoff=0.5)
+    shown = repr(found[:60]) if isinstance(found, str) else str(found)
+    return f", not {shown}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _sentence(
+    error: Mapping[str, Any], where: Where, lines: dict[Where, int], root: type[BaseModel]
+) -> tuple[int, str]:
     line = _line(where, lines)
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(where[-1]), _keys_beside(root, where), n=3)

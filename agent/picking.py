@@ -47,7 +47,7 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
     texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
     picks = [_scaled(c.pick(t.id), share, bench.task.names) for c, t in zip(chosen, texts, strict=True)]
     bench.pick(number, picks, {t.id: t.text for t in texts})
-    bench.watch.picked(number, Counter(p.slice for p in picks))
+    bench.watch.picked(number, Counter("named" if p.why.get("strategy") == "zero_shot" else p.slice for p in picks))
     return [p for p in bench.picks().values() if p.round == number]
 
 

@@ -30,9 +30,10 @@ data:
 
 student:
   encoder: builtin:minilm       # or a folder with a transformers encoder, or a hub id
-  # refresh: false              # by default the encoder is tuned on the labels as they grow,
-  # class_names: false          # the student learns from the classes' names as well,
-  # unlabelled: off             # and from its own surest guesses
+  # refresh: false              # do not tune a copy of the encoder on the labels as they grow
+  # class_names: false          # do not learn from the classes' names
+  # unlabelled: off             # do not learn from the student's own surest guesses
+  # label_noise: ignore         # let labels that look wrong count like the others
 
 oracle:                         # one, or a list from cheap to dear
   name: main
@@ -54,8 +55,10 @@ people:
 
 selection:
   strategy: adaptive            # or one of docs/strategies.md (margin, badge, k_center ...), or package.module:Name
-  # knowledge: entities.txt     # entities or triples that the strategy `knowledge` covers
-  # batch: auto
+  # options: {candidates: 5000} # the strategy's own, by docs/strategies.md
+  # knowledge: entities.txt     # entities or triples to cover; needs `strategy: knowledge`
+  # batch: auto                 # texts of a round
+  # cold_start: auto            # texts of the first one
   random_share: 0.2             # always drawn by chance: what the report's comparison rests on
   # unbiased: true              # learn with weights that make up for choosing, where chance chose (strategy power)
 
@@ -68,6 +71,7 @@ stop:
   # target_accuracy: 0.95       # or when the student is surely this good, on gold or on what people audit
   # gain_per_dollar: 0.5        # or when the next dollar is expected to buy fewer points of accuracy than this
   # max_labels: 2000
+  # max_rounds: 20
 
 seed: 0                         # of every random choice
 # mode: batch                   # ask in batches: half the price at most providers, and within a day

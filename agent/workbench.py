@@ -22,6 +22,7 @@ from agent.pool import Pool, read_labelled
 from agent.records import Floats, Label, MicroDollars, Pick, Rows, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
 from agent.tasks import Task, build
+from agent.tasks.loading import look_in
 from agent.watch import Silent, Watch
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ NOWHERE = -1  # the row of a text that is not in the pool
 MOST_SCORED = 500_000
 
 # one number a kind of random choice, so that no two choices share a stream
+NO_SLICE = (
+    "`selection.random_share` is 0, so that choosing cannot be compared with chance, and no figure speaks of the pool"
+)
 SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED = range(8)
 
 
@@ -57,6 +61,7 @@ class Workbench:
         self._temperature = 1.0
         self.milestone: dict[str, Any] | None = None  # what came of refreshing it last, in this run
         self._locks: list[RunLock | JobLock] = []
+        look_in(job.folder)  # a user's own modules
         self._opened: list[Any] = []
         self._on_halt: list[Callable[[], None]] = []
         self._rows: dict[TextId, int] = {}  # where picked texts are in the pool
@@ -171,15 +176,32 @@ class Workbench:
 
         Raises JobFileError, DataError for a knowledge graph that is not there or no good.
         """
-        from agent.selection import find_strategy, with_parts
+        from agent.selection import find_strategy, is_own, tried, with_parts
         from agent.selection.strategies import Knowledge
 
+        settings = self.job.selection
         with self.job.telling_lines():
-            found = find_strategy(self.job.selection.strategy, self.job.selection.options)
-            if self.mentions is None and any(isinstance(part, Knowledge) for part in with_parts(found)):
+            found = find_strategy(settings.strategy, settings.options)
+            covers = any(isinstance(part, Knowledge) for part in with_parts(found))
+            if settings.knowledge is not None and not covers and not is_own(found):
+                said = f"`selection.knowledge`: strategy {settings.strategy} does not use it; "
+                said += "set `strategy: knowledge` (docs/strategies.md), or leave it out"
+                raise JobFileError("job", [(0, said)])
+            if covers and self.mentions is None:
                 said = "`selection.strategy`: knowledge needs `selection.knowledge`, a file of entities or triples"
                 raise JobFileError("job", [(0, said)])
+            if is_own(found):
+                several = self.task.widget == "multiple"
+                tried(found, len(self.task.names), multilabel=several, mentions=self._few_mentions())
         return found
+
+    def _few_mentions(self) -> Callable[[Rows], Any] | None:
+        """What the knowledge graph says of made-up texts, for a strategy of a user's own that is tried: nothing."""
+        if self.job.selection.knowledge is None:
+            return None
+        from scipy import sparse
+
+        return lambda rows: sparse.csr_array((len(rows), 1), dtype=np.float32)
 
     # Texts ----------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ TEXT_CHARACTERS = 600
 class Slice:
     """Texts that were picked for one reason: how many, how many of them have a label, and what asking them cost.
 
-    `chance` holds the least and the largest recorded chance of inclusion, None where the numbers alone chose.
+    `chance` holds the least and the largest recorded chance of inclusion, None where the numbers alone chose; `draws`
+    is how many texts have the chance of a draw on record instead (strategy `power`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Slice:
     labelled: int = 0
     cost: MicroDollars = NOTHING
     chance: tuple[float, float] | None = None
+    draws: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _slice(name: str, rows: Sequence[PickRow], current: Mapping[TextId, Label], 
         labelled=sum(p.text_id in current for p in rows),
         cost=MicroDollars(sum(c.cost for c in costs if c.slice == name)),
         chance=(min(chances), max(chances)) if chances else None,
+        draws=sum("chance_of_first_draw" in p.why for p in rows),
     )
 
 

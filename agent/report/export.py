@@ -15,6 +15,7 @@ from agent.report.card import Count, card
 from agent.report.gather import standing
 from agent.report.sums import as_json, known
 from agent.report.writers import WRITERS, Row, Writer, schema
+from agent.selection.reasons import in_words
 from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task
 
@@ -146,6 +147,7 @@ class _Kept:
             "slice": pick and pick.slice,
             "inclusion_probability": pick and pick.probability,
             "score": pick and known(pick.score),
+            "because": None if pick is None else _valid(in_words(pick.slice, pick.why, pick.probability)),
             "why": None if pick is None else _why(pick),
             "route": standing(label, route) if label is not None else _waits(route),
             "review_probability": route and route.probability,

@@ -24,7 +24,7 @@ TITLES = {
     "student_selected": "student on selected labels",
     "distilled": "distilled model",
 }
-SLICES = {"cold": "typical", "random": "at random"}
+SLICES = {"cold": "typical", "named": "by class name", "random": "at random"}
 
 
 def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:

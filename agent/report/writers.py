@@ -52,6 +52,7 @@ def schema(names: Sequence[str], several: bool) -> pa.Schema:
         "slice": pa.string(),
         "inclusion_probability": pa.float64(),
         "score": pa.float64(),
+        "because": pa.string(),
         "why": pa.string(),
         "route": pa.string(),
         "review_probability": pa.float64(),

@@ -20,6 +20,7 @@ from agent.selection.stopping import (
     should_stop,
 )
 from agent.selection.strategies.bandit import reward, surprise
+from agent.selection.trying import is_own, tried
 from agent.selection.weighting import Weights, batch_lure, clip, drawn, lure
 
 __all__ = [
@@ -50,11 +51,13 @@ __all__ = [
     "f_change_bound",
     "find_strategy",
     "fit_curve",
+    "is_own",
     "lower_bound",
     "lure",
     "reward",
     "should_stop",
     "surprise",
     "top",
+    "tried",
     "with_parts",
 ]

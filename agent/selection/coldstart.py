@@ -57,10 +57,7 @@ def cold_start(
         return []
     chance = random_count(size, random_share)
     drawn = draw(n, chance, rng)
-    batch = [
-        Chosen(int(candidates[i]), "random", 0.0, chance / n, {"strategy": "typical", "drawn": chance, "of": n})
-        for i in drawn
-    ]
+    batch = [Chosen(int(candidates[i]), "random", 0.0, chance / n, {"drawn": chance, "of": n}) for i in drawn]
     free = np.ones(n, dtype=bool)
     free[drawn] = False
     left = np.flatnonzero(free)

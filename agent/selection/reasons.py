@@ -17,6 +17,9 @@ LONGEST = 80
 CAUSES = {
     "cold": "it is typical of a group of similar texts",
     "unsure": "the small model was unsure here",
+    "least_sure": "of a group of similar texts the small model was least sure of it",
+    "nothing_new": "nothing new was left to cover, and the small model was unsure here",
+    "named": "it sounds like what a class is called",
     "uncovered": "nothing like it had been labelled yet",
     "random": "it was drawn at random",
     "again": "its label looked doubtful, so it was asked about again",
@@ -48,10 +51,14 @@ def cause(part: str, why: Mapping[str, Any]) -> str:
     if part == "unsure":
         arm = why.get("arm")
         by = arm if isinstance(arm, str) else why.get("strategy")
-        if isinstance(by, str) and by in BY_STRATEGY and not (by == "knowledge" and not why.get("covers", True)):
+        if by == "knowledge" and not why.get("covers", True):
+            return CAUSES["nothing_new"]
+        if isinstance(by, str) and by in BY_STRATEGY:
             return BY_STRATEGY[by]
+        if (_whole(why.get("cluster_size")) or 0) > 1:  # spread over groups: its rank need not be high
+            return CAUSES["least_sure"]
     if part == "cold" and why.get("strategy") == "zero_shot":
-        return "of a group of similar texts it is the most like what a class is called"
+        return CAUSES["named"]
     return CAUSES.get(part, "")
 
 

@@ -22,6 +22,19 @@ from agent.tasks.loading import load_named
 STRATEGIES: dict[str, Callable[..., Strategy]] = {str(getattr(s, "name")): s for s in ALL}  # noqa: B009
 OPTIONS = "selection.options"  # where strategies say that their settings stand
 OF_A_STRATEGY = ("strategy", "options")
+CALLED = {
+    "bandit": ("thompson", "ucb", "mab"),
+    "anchored": ("seals", "anchor", "anchoral"),
+    "badge": ("gradient", "gradient_embedding"),
+    "committee": ("qbc", "query_by_committee", "vote"),
+    "contrastive": ("cal", "contrastive_active_learning"),
+    "error_reduction": ("eer", "expected_error_reduction"),
+    "k_center": ("coreset", "core", "kcenter", "kcentergreedy"),
+    "least_confidence": ("uncertainty", "lc", "confidence"),
+    "margin": ("breaking_ties", "smallest_margin", "bt"),
+    "balanced": ("rare", "rare_class", "class_balance"),
+}
+"""What else strategies are called where people come from."""
 UNRESOLVED = {"Strategy": (True, False), "tuple[Strategy, ...]": (False, True)}  # as `one` and `many` of `_Wants`
 
 
@@ -44,7 +57,7 @@ def _build(name: str, options: Mapping[str, Any], key: str, under: str) -> Strat
     elif name in STRATEGIES:
         make = STRATEGIES[name]
     else:
-        raise _wrong(key, f"unknown strategy {name!r}; {_nearest(name, [*STRATEGIES, 'package.module:Name'])}")
+        raise _wrong(key, f"unknown strategy {name!r}; {_meant(name)}")
     if not callable(make):
         raise _wrong(key, f"{name} is not a class or a function that builds a strategy")
     try:
@@ -72,9 +85,10 @@ def _fitting(name: str, make: Callable[..., Any], options: dict[str, Any], under
     takes = inspect.signature(make).parameters.values()
     known = [p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in takes):
-        for option in options:
-            if option not in known:
-                raise _wrong(under, f"{name} has no option {option!r}; {_nearest(option, known)}")
+        wrong = [option for option in options if option not in known]
+        if wrong:
+            said = [f"`{under}`: {name} has no option {option!r}; {_nearest(option, known)}" for option in wrong]
+            raise JobFileError("job", [(0, each) for each in said])
     missing = [p.name for p in takes if p.name in known and p.default is p.empty and p.name not in options]
     if missing:
         raise _wrong(under, f"{name} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}")
@@ -160,8 +174,24 @@ def _wants(hint: Any) -> _Wants:
     return _Wants(many=origin in (tuple, list, Sequence) and bool(inside) and inside[0] is Strategy)
 
 
+def _meant(name: str) -> str:
+    """What somebody who wrote this name of a strategy may have meant."""
+    plain = _bare(name)
+    for known, others in CALLED.items():
+        if plain in map(_bare, (known, *others)):
+            return f"did you mean {known!r}?"
+    module, dot, of = name.rpartition(".")
+    if dot and of and all(part.isidentifier() for part in name.split(".")):
+        return f"did you mean '{module}:{of}'? One of your own is named package.module:Name"
+    return _nearest(name, [*STRATEGIES, "package.module:Name"])
+
+
+def _bare(name: str) -> str:
+    return "".join(c for c in str(name).lower() if c.isalnum())
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(known)}" if known else "it takes none"

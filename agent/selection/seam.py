@@ -194,7 +194,7 @@ class Chosen:
     Attributes:
         row: its place in the pool.
         slice: cold, unsure, uncovered or random.
-        score: what the strategy gave it; the slice says which (typicality for cold, distance for uncovered).
+        score: what the strategy gave it; for cold how typical it is, or how much like the class it was sought for.
         probability: its chance of inclusion, given what was labelled before this round: exact for the random
             slice, None where the choice was determined by the numbers.
         why: plain JSON that a person can read.

@@ -67,6 +67,13 @@ def test_a_strategy_of_your_own_is_found_and_built_with_its_options(own: str) ->
     ("name", "options", "said"),
     [
         ("margn", {}, "`selection.strategy`: unknown strategy 'margn'; did you mean 'margin'?"),
+        ("core-set", {}, "unknown strategy 'core-set'; did you mean 'k_center'?"),
+        ("CAL", {}, "did you mean 'contrastive'?"),
+        ("qbc", {}, "did you mean 'committee'?"),
+        ("greedy", {}, "unknown strategy 'greedy'; known: "),
+        ("mine.Doubtful", {}, "did you mean 'mine:Doubtful'?"),
+        ("badge", {"candidats": 1, "amon": 2}, "badge has no option 'amon'"),
+        ("badge", {"candidats": 1, "amon": 2}, "badge has no option 'candidats'; did you mean 'candidates'?"),
         ("zzz", {}, f"known: {', '.join(STRATEGIES)}, package.module:Name"),
         (
             "margin",

@@ -41,11 +41,15 @@ KEYS = st.sampled_from(
          "2 of them labelled before)")),
         ("unsure", {"strategy": "balanced", "short_class": "loan", "probability": 0.31}, None,
          "it may belong to a class that has few labels (class loan with probability 0.31)"),
-        ("unsure", {"strategy": "knowledge", "covers": []}, None, "the small model was unsure here"),
+        ("unsure", {"strategy": "knowledge", "covers": []}, None,
+         "nothing new was left to cover, and the small model was unsure here"),
+        ("unsure", {"strategy": "adaptive", "rank": 55, "of": 100, "cluster_size": 14}, None,
+         ("of a group of similar texts the small model was least sure of it (rank 55 of 100 by adaptive, "
+          "a group of 14)")),
         ("unsure", {"strategy": "margin", "price": 120}, None,
          "the small model was unsure here (about $0.00012 to ask)"),
         ("cold", {"strategy": "zero_shot", "class": 2, "cluster_size": 9}, None,
-         ("of a group of similar texts it is the most like what a class is called (a group of 9, class number 3 "
+         ("it sounds like what a class is called (a group of 9, class number 3 "
          "of the job’s list)")),
         ("mine", {"my_score": 2}, None, "my score 2"),
         ("mine", {}, None, ""),

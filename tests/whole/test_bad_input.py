@@ -82,6 +82,47 @@ def test_a_setting_that_only_its_part_understands_is_told_with_its_line(
     assert not server.asked
 
 
+def test_a_knowledge_graph_that_nothing_would_use_is_refused(tmp_path: Path, run: Run, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    (tmp_path / "entities.txt").write_text("apple\nhammer\n")
+    path = write_job(tmp_path, oracle__base_url=server.url, selection__knowledge="entities.txt")
+    code, said = run("run", path)
+    assert code == 2
+    assert "`selection.knowledge`: strategy adaptive does not use it; set `strategy: knowledge`" in said
+    assert not server.asked
+
+
+def test_a_strategy_of_ones_own_beside_the_job_file_that_breaks_is_told_before_anything_is_spent(
+    tmp_path: Path, run: Run, serve_gold: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve_gold(dict(truth()))
+    source = (
+        "class Mine:\n    def score(self, state):\n        return state.nothing\n    def pick(self, s, n, rng): ...\n"
+    )
+    (tmp_path / "beside_the_job.py").write_text(source)
+    path = write_job(tmp_path, oracle__base_url=server.url, selection__strategy="beside_the_job:Mine")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    line = path.read_text().splitlines().index("  strategy: beside_the_job:Mine") + 1
+    for command in ("check", "run"):
+        code, said = run(command, path)
+        assert code == 2
+        assert f"job.yaml:{line}: `selection.strategy`: Mine fails on 16 made-up texts" in said
+        assert "(beside_the_job.py:3)" in said
+    assert not server.asked
+
+
+def test_a_job_without_a_random_slice_is_told_what_it_gives_up(tmp_path: Path, run: Run, serve_gold: Serve) -> None:
+    server = serve_gold(dict(truth()))
+    path = write_job(
+        tmp_path, oracle__base_url=server.url, selection__random_share=0, stop__max_rounds=1, distil__enabled=False
+    )
+    assert "choosing cannot be compared with chance" in run("check", path)[1]
+    code, said = run("run", path)
+    assert code == 0
+    assert "choosing cannot be compared with chance" in said
+
+
 def test_a_missing_column_names_those_that_are_there(tmp_path: Path, run: Run) -> None:
     code, said = run("run", write_job(tmp_path, oracle__base_url=DEAD, data__text="txt"))
     assert code == 2
