@@ -78,7 +78,7 @@ def _oracle(bench: Workbench, settings: OracleSettings) -> str:
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)
         sample = [t for t, _ in zip(bench.pool.texts(), range(100), strict=False)]
-        known = sum(questions(t).key in oracle for t in sample)
+        known = sum(questions(t, questions.first(t)).key in oracle for t in sample)
         return (
             f"tape of {len(oracle):,} answers of {oracle.model}; it knows {known} of the pool's first {len(sample)}"
         )

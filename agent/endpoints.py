@@ -14,6 +14,8 @@ from agent.oracle import (
     Capabilities,
     ChatOracle,
     FileOracle,
+    Phrasing,
+    Put,
     Questions,
     Sampling,
     Shards,
@@ -37,6 +39,10 @@ class Seat:
     settings: OracleSettings
     asker: Asker
     questions: Questions
+
+    def put(self, text: Text) -> Put:
+        """How a text is put to it first."""
+        return self.questions.first(text)
 
 
 def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle | TapeOracle:
@@ -66,9 +72,11 @@ def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -
     template = Template.find(
         str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else bench.task.prompt
     )
-    examples = one_a_class(bench.task, bench.seed) if settings.examples else []
+    with bench.job.telling_lines():
+        phrasing = Phrasing(bench.task, bench.job.task, settings.format, bench.job.seed)
+    examples = one_a_class(bench.task, bench.seed) if settings.format.examples == "one_a_class" else []
     questions = Questions(
-        bench.task,
+        phrasing,
         template,
         guidelines=bench.job.guidelines,
         examples=examples,

@@ -221,6 +221,28 @@ class RunBatchSettings(Section):
     """Most seconds that the command may take for one file."""
 
 
+class FormatSettings(Section):
+    """How a question is put. `labelwright pilot` tries several ways on texts with known labels, and says what each
+    is worth."""
+
+    answer: Literal["name", "code"] = "name"
+    """Labels by their names, or by short codes (A, B, C) that stand before name and description."""
+    descriptions: bool = True
+    """Whether each label's description stands beside it."""
+    orders: Annotated[int, Field(ge=1, le=8)] = 1
+    """In how many orders labels are listed. Each text gets one of them; a text whose answer is in doubt is asked in
+    the other orders as well, and the mean counts."""
+    examples: Literal["one_a_class", "nearest", "none"] = "one_a_class"
+    """Worked examples as earlier turns: the seed's first of each class, the labelled texts nearest to the one that
+    is asked about (no prefix of such prompts can be cached), or none."""
+    nearest: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many the nearest are."""
+    reason: bool = False
+    """A short reason before the label. It costs some sixty tokens an answer."""
+    shortlist: Annotated[int, Field(ge=2, le=64)] | None = None
+    """Only the so many likeliest classes are listed, and "none of these", after which all are asked for."""
+
+
 class OracleSettings(Section):
     """One large model: an OpenAI-compatible endpoint, a command that answers files, or a tape of recorded answers."""
 
@@ -239,8 +261,8 @@ class OracleSettings(Section):
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     answers: Literal["auto", "choice", "json_schema", "plain"] = "auto"
     """How an answer is held to the schema; `auto` asks the endpoint at start what it obeys."""
-    examples: bool = True
-    """One worked example a class, as earlier turns, where the job has a labelled seed."""
+    format: FormatSettings = FormatSettings()
+    """How a question is put."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     tokenizer: str | None = None
     """The model's own tokenizer (a folder with its tokenizer.json, or a hub id): prompts are then counted with it, so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from agent import delivery, picking, steps
 from agent.endpoints import Seat, connect
+from agent.hearing import hear
 from agent.job import Job
 from agent.records import MicroDollars
 from agent.report import wording
@@ -103,8 +105,8 @@ async def _round(bench: Workbench, table: Table, number: int, picks: list[PickRo
     last = len(bench.job.oracle) - 1
     for place in range(last + 1):
         seat = await table.seat(place)
-        answers = await steps.ask(bench, seat, picks)
-        labels, failed = steps.take(bench, seat, picks, answers)
+        heard = await steps.ask(bench, seat, picks)
+        labels, failed = steps.take(bench, seat, heard)
         onward = set(steps.triage(bench, number, labels, failed, has_stronger=place < last))
         table.exhausted = table.exhausted or seat.asker.state.exhausted
         tally["failed"] += len(failed)
@@ -147,7 +149,7 @@ class Table:
     def worst(self, seat: Seat) -> MicroDollars:
         """The worst case of a typical question: that of the first text of the pool."""
         text = next(iter(self._bench.pool.texts()))
-        return self._bench.tariff(seat.settings).worst(seat.questions(text))
+        return self._bench.tariff(seat.settings).worst(seat.questions(text, seat.put(text)))
 
     async def ask_gold(self) -> None:
         """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""
@@ -160,11 +162,11 @@ class Table:
         self._gold_done = True
         seat = await self.seat()
         bench.watch.note(f"asking {seat.settings.name} about {len(bench.gold)} gold texts, to measure it")
-        answers = await steps.ask_texts(bench, seat, [t for t, _ in bench.gold])
+        heard = await hear(bench, seat, [t for t, _ in bench.gold])
         self.exhausted = seat.asker.state.exhausted
-        read = {t.id: steps.read(bench, answers.get(t.id), t) for t, _ in bench.gold}
-        bench.gold_answers = {i: v for i, v in read.items() if v is not None}
-        bench.gold_confidences = steps.confidences(bench, answers)
+        bench.gold_answers = {i: h.value for i, h in heard.items() if h.value is not None}
+        sure = {i: heard[i].belief.confidence for i in bench.gold_answers}
+        bench.gold_confidences = {i: confidence for i, confidence in sure.items() if not math.isnan(confidence)}
 
     async def close(self) -> None:
         for seat in self._seats.values():

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent import steps
 from agent.endpoints import Seat, connect
 from agent.errors import UserError
 from agent.estimating import SAMPLE_STREAM, Pilot, keep_pilot
+from agent.hearing import hear
 from agent.job import OracleSettings
 from agent.loop import halting
 from agent.records import Text
@@ -51,15 +51,15 @@ async def _pilot(bench: Workbench, settings: OracleSettings, size: int) -> Pilot
     bench.on_halt(seat.asker.halt)
     try:
         _check_room(bench, seat, texts)
-        answers = await steps.ask_texts(bench, seat, texts)
+        heard = await hear(bench, seat, texts)
     finally:
         await seat.asker.close()
-    return keep_pilot(bench, settings, [t.id for t in texts if t.id in answers], seat.questions.prompt_hash)
+    return keep_pilot(bench, settings, [t.id for t in texts if t.id in heard], seat.questions.prompt_hash)
 
 
 def _check_room(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> None:
     """Refuse a pilot whose worst case the budget does not hold. Answers that are there already cost nothing."""
-    questions = [seat.questions(t) for t in texts]
+    questions = [seat.questions(t, seat.put(t)) for t in texts]
     known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
     worst = [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
     purse = bench.store.spending(bench.job.name)

@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import steps
 from agent.endpoints import connect
 from agent.errors import UserError
+from agent.hearing import hear
 from agent.job import Job
 from agent.loop import halting
 from agent.oracle import TapeHeader, TapeOracle, write_tape
@@ -47,10 +47,11 @@ async def _record(bench: Workbench, path: Path, limit: int | None) -> Recorded:
     bench.on_halt(seat.asker.halt)
     texts: list[Text] = [*bench.pool.texts(), *(t for t, _ in bench.gold)][:limit]
     try:
-        answers = await steps.ask_texts(bench, seat, texts)
+        heard = await hear(bench, seat, texts)
     finally:
         await seat.asker.close()
-    keyed = [(seat.questions(t).key, a.answer) for t in texts if (a := answers.get(t.id)) and a.answer is not None]
+    keyed = [(key, a.answer) for h in heard.values() for key, a in zip(h.keys, h.answers, strict=True)]
     header = TapeHeader(oracle.model, seat.questions.sampling.mode, seat.questions.sampling.temperature)
     count = write_tape(path, header, [(k, a) for k, a in keyed if a is not None])
-    return Recorded(path, count, len(texts) - len(keyed), bench.store.spending(bench.job.name))
+    missing = sum(t.id not in heard or not heard[t.id].answers for t in texts)
+    return Recorded(path, count, missing, bench.store.spending(bench.job.name))

@@ -17,19 +17,16 @@ from typing import Any
 import numpy as np
 
 from agent import triage as triaging
-from agent.asking import Asked
 from agent.comparing import Classroom, Parts, beside_chance
-from agent.endpoints import Seat, reset
-from agent.errors import AnswerInvalid
+from agent.endpoints import Seat
+from agent.hearing import Heard, hear
 from agent.hints import learn, taught
 from agent.measuring import Lesson, Quality, held_out, quality
 from agent.records import (
-    Answer,
     Floats,
     Label,
     MicroDollars,
     Prediction,
-    Question,
     Route,
     Source,
     Text,
@@ -49,8 +46,6 @@ from agent.store import PickRow, RouteRow
 from agent.tasks import Task
 from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
 
-MOST_AT_ONCE = 20_000  # questions that are held in memory
-MOST_IN_BATCHES = 100_000  # a batch may take a day: what can go out at once must not wait for it
 ENOUGH_BLIND = 60
 STOP_SET_SIZE = 1000
 
@@ -73,80 +68,22 @@ def unfinished(bench: Workbench, number: int) -> bool:
 # Ask, and read the answers ----------------------------------------------------------------------------------------
 
 
-async def ask(bench: Workbench, seat: Seat, picks: Sequence[PickRow]) -> dict[TextId, Asked]:
+async def ask(bench: Workbench, seat: Seat, picks: Sequence[PickRow]) -> dict[TextId, Heard]:
     """Put the picked texts to an oracle, inside the budget. Texts missing from the result were not asked."""
-    return await ask_texts(bench, seat, [Text(p.text_id, p.text, p.row) for p in picks])
+    return await hear(bench, seat, [Text(p.text_id, p.text, p.row) for p in picks])
 
 
-async def ask_texts(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[TextId, Asked]:
-    """Put texts to an oracle, inside the budget. An answer that is no label is a failed try, and asked for again."""
-    reset(seat)
-    found: dict[TextId, Asked] = {}
-    most = MOST_IN_BATCHES if seat.settings.in_batches else MOST_AT_ONCE
-    for start in range(0, len(texts), most):
-        part = texts[start : start + most]
-        by_id = {t.id: t for t in part}
-
-        def check(question: Question, answer: Answer, by_id: Mapping[TextId, Text] = by_id) -> None:
-            value_of(bench.task, answer, by_id[question.text_id])
-
-        found |= await seat.asker.ask([seat.questions(t) for t in part], check)
-    return found
+def take(bench: Workbench, seat: Seat, heard: Mapping[TextId, Heard]) -> tuple[list[Label], dict[TextId, str]]:
+    """What was heard as labels: (labels, why the other texts have none). An answer that is no label stays one."""
+    costs = bench.store.costs([a.answer_id for h in heard.values() for a in h.answers if a.answer_id is not None])
+    labels = [_label(bench, seat, h, h.value, costs) for h in heard.values() if h.value is not None]
+    return labels, {h.text_id: h.why for h in heard.values() if h.value is None}
 
 
-def read(bench: Workbench, asked: Asked | None, text: Text) -> Value | None:
-    """The value of an answer, None where there is none or it is not one."""
-    if asked is None or asked.answer is None:
-        return None
-    try:
-        return value_of(bench.task, asked.answer, text)
-    except AnswerInvalid:
-        return None
-
-
-def value_of(task: Task, answer: Answer, text: Text) -> Value:
-    """An answer as a value. Raises AnswerInvalid, also where it was cut off: half a name can be another label."""
-    if answer.finish_reason == "length" and not answer.content.rstrip().endswith(("}", "]", "`")):
-        raise AnswerInvalid(f"cut off before its end: {answer.content[:80]!r}")
-    return task.parse(answer.content, text)
-
-
-def take(
-    bench: Workbench, seat: Seat, picks: Sequence[PickRow], answers: Mapping[TextId, Asked]
-) -> tuple[list[Label], dict[TextId, str]]:
-    """Read answers: (labels, why the other answered texts have none). An answer that is no label stays an answer."""
-    costs = bench.store.costs([a.answer_id for a in answers.values() if a.answer_id is not None])
-    labels: list[Label] = []
-    failed: dict[TextId, str] = {}
-    for pick in picks:
-        asked = answers.get(pick.text_id)
-        if asked is None:
-            continue
-        if asked.answer is None or asked.answer_id is None:
-            failed[pick.text_id] = _why(asked.reasons)
-            continue
-        text = Text(pick.text_id, pick.text, pick.row)
-        try:
-            value = value_of(bench.task, asked.answer, text)
-        except AnswerInvalid as error:
-            bench.store.mark_invalid(asked.answer_id, str(error))
-            failed[pick.text_id] = str(error)
-            continue
-        label = _label(bench, seat, text, asked, value)
-        labels.append(replace(label, cost=costs.get(asked.answer_id, MicroDollars(0))))
-    return labels, failed
-
-
-def _why(reasons: Sequence[str]) -> str:
-    """Why a text has no answer: the reasons of its attempts, each once."""
-    return "; ".join(dict.fromkeys(reasons)) or "no answer"
-
-
-def _label(bench: Workbench, seat: Seat, text: Text, asked: Asked, value: Value) -> Label:
-    assert asked.answer is not None
-    belief = bench.task.confidence(asked.answer, value)
+def _label(bench: Workbench, seat: Seat, heard: Heard, value: Value, costs: Mapping[int, MicroDollars]) -> Label:
+    belief = heard.belief
     return Label(
-        text_id=text.id,
+        text_id=heard.text_id,
         value=value,
         source=Source.ORACLE,
         by=f"{seat.settings.name}/{seat.settings.model}",
@@ -154,7 +91,8 @@ def _label(bench: Workbench, seat: Seat, text: Text, asked: Asked, value: Value)
         confidence=None if math.isnan(belief.confidence) else belief.confidence,
         lost_mass=belief.lost_mass,
         prompt_hash=seat.questions.prompt_hash,
-        answer_id=asked.answer_id,
+        answer_id=heard.answer_id,
+        cost=MicroDollars(sum(costs.get(a.answer_id, 0) for a in heard.answers if a.answer_id is not None)),
     )
 
 
@@ -399,16 +337,6 @@ def looked(
     weights = np.ones(len(right)) if chances is None else 1 / np.array(chances, np.float64)
     size = weights.sum() ** 2 / (weights**2).sum()
     return Look(float(np.average(right, weights=weights)), float(size), "gold" if chances is None else "people")
-
-
-def confidences(bench: Workbench, answers: Mapping[TextId, Asked]) -> dict[TextId, float]:
-    """How sure the oracle was of what it said of the gold texts; without those that gave no probability."""
-    found = {
-        i: bench.task.confidence(asked.answer, bench.gold_answers[i]).confidence
-        for i, asked in answers.items()
-        if i in bench.gold_answers and asked.answer is not None
-    }
-    return {i: confidence for i, confidence in found.items() if not math.isnan(confidence)}
 
 
 def gold_answers(bench: Workbench) -> dict[TextId, Value]:

@@ -2,6 +2,7 @@
 
 from agent.oracle.batch import BatchApi
 from agent.oracle.chat import ChatOracle
+from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading, merged
 from agent.oracle.probe import Capabilities, obeyed, probe_question, serves
 from agent.oracle.prompt import Questions, Sampling, Template, one_a_class
 from agent.oracle.served import served_counts
@@ -9,16 +10,21 @@ from agent.oracle.shards import FileOracle, Shards
 from agent.oracle.tape import TapeHeader, TapeOracle, read_tape, write_tape
 
 __all__ = [
+    "PLAIN",
     "BatchApi",
     "Capabilities",
     "ChatOracle",
     "FileOracle",
+    "Phrasing",
+    "Put",
     "Questions",
+    "Reading",
     "Sampling",
     "Shards",
     "TapeHeader",
     "TapeOracle",
     "Template",
+    "merged",
     "obeyed",
     "one_a_class",
     "probe_question",

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,7 +22,8 @@ import jinja2.nodes
 
 import agent
 from agent.errors import PromptError
-from agent.records import AnswerSchema, Message, Question, Text, Value
+from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading
+from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
 from agent.tasks import Task
 
 AnswerMode = Literal["choice", "json_schema", "plain"]
@@ -104,68 +106,79 @@ class Sampling:
 
 
 class Questions:
-    """Builds the question of any text.
+    """Builds the question of any text, and reads its answer.
 
     Args:
-        task: whose variables fill the template.
+        phrasing: how the task's labels are put, and read back.
         template: the prompt.
         guidelines: the person's own, "" where there are none.
-        examples: worked examples as earlier turns.
+        examples: worked examples as earlier turns, the same for every text.
         sampling: model, answer mode and temperature, part of each question's key.
     """
 
     def __init__(
         self,
-        task: Task,
+        phrasing: Phrasing,
         template: Template,
         *,
         guidelines: str = "",
         examples: Sequence[tuple[Text, Value]] = (),
         sampling: Sampling,
     ) -> None:
-        self._task, self._template, self._guidelines = task, template, guidelines
+        self.phrasing, self._template, self._guidelines = phrasing, template, guidelines
         self.sampling = sampling
         self.prompt_hash = template.hash
-        self._fixed: list[Message] = []
-        for text, value in examples:
-            self._fixed += [self._turn(text), Message("assistant", self._written(text, value))]
+        self._fixed = [(value, self._shown(text, value)) for text, value in examples]
         self._checked = False
 
-    def _variables(self, text: Text) -> dict[str, Any]:
-        variables = dict(self._task.variables(text))
+    def _variables(self, text: Text, put: Put = PLAIN) -> dict[str, Any]:
+        variables = self.phrasing.variables(text, put)
         if "text" in variables:
             variables["text"] = fenced(str(variables["text"]))
         # these two are offered to every template; only what is not empty has to be used
         variables["guidelines"] = self._guidelines
-        variables["form"] = self._form(self._task.schema(text))
+        variables["form"] = self._form(self.phrasing.schema(text, put))
         return variables
 
     def _form(self, schema: AnswerSchema) -> str:
+        if self.phrasing.form.reason:
+            return "reason"
         return "name" if schema.choices is not None and self.sampling.mode != "json_schema" else "json"
 
-    def _written(self, text: Text, value: Value) -> str:
-        """A worked example's answer in the form that the endpoint is asked for."""
-        plain = self._form(self._task.schema(text)) == "name"
-        return self._task.show(value) if plain else self._task.write(value)
+    def _shown(self, text: Text, value: Value) -> tuple[Message, Message]:
+        """A worked example as earlier turns, answered in the form that the endpoint is asked for."""
+        plain = self._form(self.phrasing.schema(text)) == "name"
+        return self._turn(text), Message("assistant", self.phrasing.written(value, plain=plain))
 
-    def _turn(self, text: Text) -> Message:
-        return Message("user", self._template.render("user", self._variables(text)))
+    def _turn(self, text: Text, put: Put = PLAIN) -> Message:
+        return Message("user", self._template.render("user", self._variables(text, put)))
 
     def check(self, text: Text) -> None:
-        """Raises PromptError where template and variables do not match."""
+        """Raises PromptError where template and variables do not match, or it does not ask for a reason that the
+        job wants."""
         variables = self._variables(text)
         optional = {k for k in ("guidelines", "form") if k not in self._template.needs}
         if self._guidelines:
             optional.discard("guidelines")
+        if self.phrasing.form.reason and "form" in optional:
+            raise PromptError(
+                f"prompt {self._template.name}: does not use `form`, so it cannot ask for a reason; leave "
+                "`format.reason` off, or let the template say what to answer where form is 'reason'"
+            )
         self._template.check(set(variables) - optional)
 
-    def __call__(self, text: Text) -> Question:
+    def __call__(self, text: Text, put: Put = PLAIN) -> Question:
         if not self._checked:
             self.check(text)
             self._checked = True
-        schema = self._task.schema(text)
-        system = Message("system", self._template.render("system", self._variables(text)))
-        messages = (system, *self._fixed, self._turn(text))
+        schema = self.phrasing.schema(text, put)
+        # what is fixed comes first, so that a server can keep its prefix; what this text alone brings comes last
+        system = Message("system", self._template.render("system", self._variables(text, put)))
+        listed = self.phrasing.listed(put)
+        # an example whose answer is not among those that may be given would teach the wrong thing
+        shown = [turns for value, turns in self._fixed if listed is None or value in listed]
+        shown += [self._shown(t, value) for t, value in put.examples if listed is None or value in listed]
+        messages = (system, *chain.from_iterable(shown), self._turn(text, put))
         return Question(
             key=question_key(messages, schema, self.sampling),
             text_id=text.id,
@@ -173,6 +186,14 @@ class Questions:
             schema=schema,
             prompt_hash=self._template.hash,
         )
+
+    def first(self, text: Text) -> Put:
+        """How a text is put the first time, all labels listed."""
+        return Put(order=self.phrasing.order_of(text))
+
+    def read(self, text: Text, answer: Answer, put: Put = PLAIN) -> Reading:
+        """What an answer to this question says. Raises AnswerInvalid where that is no label."""
+        return self.phrasing.read(text, answer, put)
 
 
 def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sampling) -> str:

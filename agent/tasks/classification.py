@@ -19,7 +19,7 @@ class Classification:
     """Single-label classification. Values are class names."""
 
     kind: ClassVar[str] = "classification"
-    prompt: ClassVar[str] = "classification/v1"
+    prompt: ClassVar[str] = "classification/v2"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "choice"
 
@@ -69,7 +69,7 @@ class Classification:
         if not answer.tokens:
             return Belief(confidence=float("nan"))
         said = "".join(t.token for t in answer.tokens)
-        key = said.find('"label"')
+        key = said.rfind('"label"')  # a reason may come before it
         start = said.find(str(value), key + len('"label"') if key >= 0 else 0)
         if start < 0:  # matched by case only: its place in the tokens is not known
             return Belief(confidence=float("nan"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.errors import PromptError
 from agent.job import TaskSettings
-from agent.oracle import Questions, Sampling, Template, one_a_class
+from agent.oracle import Phrasing, Questions, Sampling, Template, one_a_class
 from agent.oracle.prompt import fenced, prompts_folder, question_key
 from agent.records import AnswerSchema, Message, Text, TextId
 from agent.tasks import Classification, Multilabel, Task
@@ -36,7 +36,8 @@ def classify(**options: Any) -> Classification:
 def questions(task: Task | None = None, **options: Any) -> Questions:
     task = task or classify()
     options = {"sampling": SAMPLING} | options
-    return Questions(task, options.pop("template", Template.find(task.prompt)), **options)
+    phrasing = Phrasing(task, TaskSettings(labels=LABELS))
+    return Questions(phrasing, options.pop("template", Template.find(task.prompt)), **options)
 
 
 # what is in a prompt ----------------------------------------------------------------------------------------

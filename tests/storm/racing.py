@@ -23,7 +23,7 @@ from agent.errors import EndpointError
 from agent.job import OracleSettings, Price, TaskSettings
 from agent.ledger import Ledger, PromptTokens, Tariff
 from agent.ledger.prices import prompt_bound
-from agent.oracle import ChatOracle, Questions, Sampling, Template
+from agent.oracle import ChatOracle, Phrasing, Questions, Sampling, Template
 from agent.pacing import Pace
 from agent.records import MicroDollars, Question, Text, TextId
 from agent.store import Store
@@ -87,11 +87,12 @@ class Run:
 
 def questions(run: Run, count: int = TEXTS) -> list[Question]:
     """Texts of 5 to 60 words, in the demo's prompt: its labels and guidelines, and a worked example of each label."""
-    task = build(TaskSettings(kind="classification", labels=dict(LABELS)))
+    settings = TaskSettings(kind="classification", labels=dict(LABELS))
+    task = build(settings)
     rng = Random(f"{run.seed}/{run.number}")
     shown = [(Text(TextId(name), " ".join(rng.choices(WORDS, k=40))), name) for name in LABELS]
     make = Questions(
-        task,
+        Phrasing(task, settings),
         Template.find(task.prompt),
         guidelines=GUIDELINES.read_text(encoding="utf-8"),
         examples=shown,

@@ -19,7 +19,7 @@ LEVELS = (
     {"loop"},
     {"delivery"},
     {"steps"},
-    {"picking", "refreshing"},
+    {"hearing", "picking", "refreshing"},
     {"hints"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing"},

@@ -1,0 +1,127 @@
+"""What an oracle says of texts: each is put to it once, and where the answer is in doubt, again in other orders.
+
+Every question goes through the same purse, and every answer is in the store before it is read; so that hearing a text
+again after a crash buys only what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from agent.asking import Asked
+from agent.endpoints import Seat, reset
+from agent.oracle import Put, Reading, merged
+from agent.records import Answer, Belief, Question, Text, TextId, Value
+from agent.workbench import Workbench
+
+MOST_AT_ONCE = 20_000  # questions that are held in memory
+MOST_IN_BATCHES = 100_000  # a batch may take a day: what can go out at once must not wait for it
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an oracle said of one text.
+
+    Attributes:
+        value: None where no answer is a label; `why` says what came instead.
+        belief: how sure it was, the mean over the orders that were asked.
+        answers: every answer that came, the first one first; those of a value are all labels.
+        keys: their questions' keys.
+    """
+
+    text_id: TextId
+    value: Value | None
+    belief: Belief
+    answers: tuple[Asked, ...]
+    keys: tuple[str, ...]
+    why: str = ""
+
+    @property
+    def answer_id(self) -> int | None:
+        """The first answer's place in the store."""
+        return self.answers[0].answer_id if self.answers else None
+
+
+async def hear(
+    bench: Workbench, seat: Seat, texts: Sequence[Text], *, bar: float | None = None
+) -> dict[TextId, Heard]:
+    """Put texts to an oracle, inside the budget. An answer that is no label is a failed try, and asked for again.
+
+    Texts missing from the result were not asked: the money or the person said stop.
+
+    Args:
+        bar: confidence below which a text is asked in further orders, where the format has some; by default the
+            job's `people.threshold`.
+    """
+    reset(seat)
+    found: dict[TextId, Heard] = {}
+    most = MOST_IN_BATCHES if seat.settings.in_batches else MOST_AT_ONCE
+    bar = bench.job.people.threshold if bar is None else bar
+    for start in range(0, len(texts), most):
+        talk = _Talk(bench, seat, texts[start : start + most])
+        await talk.first()
+        await talk.again(bar)
+        found |= talk.heard()
+    return found
+
+
+class _Talk:
+    """The questions about some texts, and what came of them so far."""
+
+    def __init__(self, bench: Workbench, seat: Seat, texts: Sequence[Text]) -> None:
+        self._bench, self._seat = bench, seat
+        self._texts = {t.id: t for t in texts}
+        self._puts = {t.id: seat.put(t) for t in texts}
+        self._asked: dict[TextId, list[tuple[Question, Asked]]] = {}
+        self._readings: dict[TextId, list[Reading]] = {}
+
+    async def first(self) -> None:
+        """Every text once; and where no class of its shortlist fits, once with all of them."""
+        await self._ask(self._puts)
+        unlisted = {i: replace(self._puts[i], names=None) for i, r in self._readings.items() if r and r[-1].value is None}
+        if unlisted:
+            self._puts |= unlisted
+            for text_id in unlisted:  # its money is spent, and its "none of these" is no label
+                self._readings[text_id].clear()
+            await self._ask(unlisted)
+
+    async def again(self, bar: float) -> None:
+        """What is in doubt, in each of the other orders."""
+        doubted = [i for i, r in self._readings.items() if r and not r[0].belief.confidence >= bar]
+        for turn in range(1, self._seat.questions.phrasing.form.orders):
+            await self._ask({i: replace(self._puts[i], order=self._puts[i].order + turn) for i in doubted})
+
+    async def _ask(self, puts: Mapping[TextId, Put]) -> None:
+        def check(question: Question, answer: Answer) -> None:
+            self._seat.questions.read(self._texts[question.text_id], answer, puts[question.text_id])
+
+        questions = {i: self._seat.questions(self._texts[i], put) for i, put in puts.items()}
+        asked = await self._seat.asker.ask(list(questions.values()), check)
+        for text_id, put in puts.items():
+            if text_id not in asked:
+                continue
+            self._asked.setdefault(text_id, []).append((questions[text_id], asked[text_id]))
+            readings = self._readings.setdefault(text_id, [])
+            answer = asked[text_id].answer
+            if answer is not None:  # and so a label: what is none was asked for again, and then failed
+                readings.append(self._seat.questions.read(self._texts[text_id], answer, put))
+
+    def heard(self) -> dict[TextId, Heard]:
+        return {i: self._of(i) for i in self._asked}
+
+    def _of(self, text_id: TextId) -> Heard:
+        came = [(q.key, a) for q, a in self._asked[text_id] if a.answer is not None]
+        answers, keys = tuple(a for _, a in came), tuple(k for k, _ in came)
+        labels = [r for r in self._readings[text_id] if r.value is not None]
+        if not labels:
+            why = _why([reason for _, a in self._asked[text_id] for reason in a.reasons])
+            return Heard(text_id, None, Belief(math.nan), answers, keys, why)
+        reading = merged(labels, self._bench.task.names)
+        return Heard(text_id, reading.value, reading.belief, answers, keys)
+
+
+def _why(reasons: Sequence[str]) -> str:
+    """Why a text has no label: the reasons of its attempts, each once."""
+    return "; ".join(dict.fromkeys(reasons)) or "no answer"
