@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.asking import Asker, Asking
 from agent.bulk import BulkAsker
 from agent.errors import EndpointError, OracleError, TapeError
+from agent.framing import puts
 from agent.job import OracleSettings
 from agent.ledger import BatchLedger
 from agent.oracle import (
@@ -40,9 +42,9 @@ class Seat:
     asker: Asker
     questions: Questions
 
-    def put(self, text: Text) -> Put:
-        """How a text is put to it first."""
-        return self.questions.first(text)
+    def puts(self, bench: Workbench, texts: Sequence[Text], *, keep: bool = True) -> dict[TextId, Put]:
+        """How each text is put to it first."""
+        return puts(bench, self.settings, self.questions, texts, keep=keep)
 
 
 def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle | TapeOracle:

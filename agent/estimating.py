@@ -12,6 +12,7 @@ from typing import Any
 from agent.costing import Spread, affordable, mean_cost, share
 from agent.counting import Counted, count_tokens
 from agent.endpoints import questions_of, reach
+from agent.framing import puts
 from agent.job import OracleSettings, Price
 from agent.ledger import Tariff
 from agent.oracle import TapeOracle
@@ -169,7 +170,9 @@ def _sample(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> tup
 
     questions = questions_of(bench, settings, mode)
     rows = bench.rng(SAMPLE_STREAM).permutation(len(bench.pool))[:SAMPLE]
-    return [questions(t) for t in bench.pool.texts(np.sort(rows))], questions.prompt_hash
+    texts = list(bench.pool.texts(np.sort(rows)))
+    put = puts(bench, settings, questions, texts, keep=False)
+    return [questions(t, put[t.id]) for t in texts], questions.prompt_hash
 
 
 # From answers that were bought ------------------------------------------------------------------------------------

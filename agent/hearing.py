@@ -73,14 +73,16 @@ class _Talk:
     def __init__(self, bench: Workbench, seat: Seat, texts: Sequence[Text]) -> None:
         self._bench, self._seat = bench, seat
         self._texts = {t.id: t for t in texts}
-        self._puts = {t.id: seat.put(t) for t in texts}
+        self._puts = seat.puts(bench, texts)
         self._asked: dict[TextId, list[tuple[Question, Asked]]] = {}
         self._readings: dict[TextId, list[Reading]] = {}
 
     async def first(self) -> None:
         """Every text once; and where no class of its shortlist fits, once with all of them."""
         await self._ask(self._puts)
-        unlisted = {i: replace(self._puts[i], names=None) for i, r in self._readings.items() if r and r[-1].value is None}
+        unlisted = {
+            i: replace(self._puts[i], names=None) for i, r in self._readings.items() if r and r[-1].value is None
+        }
         if unlisted:
             self._puts |= unlisted
             for text_id in unlisted:  # its money is spent, and its "none of these" is no label

@@ -149,7 +149,8 @@ class Table:
     def worst(self, seat: Seat) -> MicroDollars:
         """The worst case of a typical question: that of the first text of the pool."""
         text = next(iter(self._bench.pool.texts()))
-        return self._bench.tariff(seat.settings).worst(seat.questions(text, seat.put(text)))
+        put = seat.puts(self._bench, [text], keep=False)[text.id]
+        return self._bench.tariff(seat.settings).worst(seat.questions(text, put))
 
     async def ask_gold(self) -> None:
         """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""

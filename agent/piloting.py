@@ -59,7 +59,8 @@ async def _pilot(bench: Workbench, settings: OracleSettings, size: int) -> Pilot
 
 def _check_room(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> None:
     """Refuse a pilot whose worst case the budget does not hold. Answers that are there already cost nothing."""
-    questions = [seat.questions(t, seat.put(t)) for t in texts]
+    put = seat.puts(bench, texts)
+    questions = [seat.questions(t, put[t.id]) for t in texts]
     known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
     worst = [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
     purse = bench.store.spending(bench.job.name)

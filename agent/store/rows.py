@@ -48,6 +48,15 @@ class PickRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameRow:
+    """What stands beside a text in the question about it: its likely classes, likeliest first, and the ids of worked
+    examples with the values that they had then, as the task shows them; None where none were looked for."""
+
+    names: tuple[str, ...] = ()
+    examples: tuple[tuple[TextId, str], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RoundRow:
     """One finished round and its figures."""
 

@@ -82,6 +82,16 @@ rounds = Table(
     Column("finished_at", Utc, nullable=False),
 )
 
+frames = Table(
+    "frames",
+    metadata,
+    Column("job", ForeignKey("jobs.name"), primary_key=True),
+    Column("text_id", AnyText, primary_key=True),
+    Column("names", Json, nullable=False),
+    Column("examples", Json),
+    Column("created_at", Utc, nullable=False),
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -23,6 +23,7 @@ LEVELS = (
     {"hints"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing"},
+    {"framing"},
     {"workbench"},
     {"watch", "console"},
     {"bulk"},
