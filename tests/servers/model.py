@@ -16,7 +16,9 @@ from typing import Any
 
 FENCE = re.compile(r"<text>\n?(.*?)\n?</text>", re.DOTALL)
 PIECES = re.compile(r"[A-Za-z0-9]{1,5}|[^A-Za-z0-9]", re.DOTALL)
+LISTED = re.compile(r"^- ([^:\n]+): ([^:\n]+)", re.MULTILINE)
 NOTHING = "∅"  # mass that goes to no label
+NONE = "none of these"  # what is right where the right label is not among those that may be answered
 
 Token = tuple[str, float, list[tuple[str, float]]]  # token, log probability, alternatives
 
@@ -46,22 +48,30 @@ def asked_about(messages: Sequence[Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """The form that a request asks its answer in: `choice`, `json` or `free`, and the labels it allows."""
+    """The form that a request asks its answer in: `choice`, `json` or `free`, and the labels it allows.
+
+    `means` says what a code stands for, where the prompt lists codes; `before` is what the answer has to begin with.
+    """
 
     kind: str
     labels: tuple[str, ...] = ()
     member: str = "label"
+    means: Mapping[str, str] = field(default_factory=dict)
+    before: str = ""
 
     @classmethod
     def of(cls, body: Mapping[str, Any], ignored: frozenset[str]) -> Form:
         """What the request demands by `structured_outputs` or `response_format`, unless that field is ignored."""
+        means = dict(LISTED.findall(str(body["messages"][0].get("content", ""))))
         structured = body.get("structured_outputs") or {}
         if "choice" in structured and "structured_outputs" not in ignored:
-            return cls("choice", tuple(structured["choice"]))
+            return cls("choice", tuple(structured["choice"]), means=means)
         wanted = body.get("response_format") or {}
         if wanted.get("type") == "json_schema" and "response_format" not in ignored:
-            member, schema = next(iter(wanted["json_schema"]["schema"]["properties"].items()))
-            return cls("json", tuple((schema.get("items") or schema).get("enum", ())), member)
+            *first, (member, schema) = wanted["json_schema"]["schema"]["properties"].items()
+            before = "".join(f'"{name}": "it says so", ' for name, _ in first)
+            labels = tuple((schema.get("items") or schema).get("enum", ()))
+            return cls("json", labels, member, means, before)
         return cls("free")
 
 
@@ -95,9 +105,9 @@ class ScriptedModel:
             return "Paris", [("Paris", -0.01, [("Paris", -0.01)])]
         value = self.gold.get(text)
         if value is None or isinstance(value, str):
-            beliefs = self.beliefs(text, form.labels or self.labels)
+            beliefs = self.beliefs(text, form.labels or self.labels, form.means)
             name = max(beliefs, key=beliefs.__getitem__)
-            lead, tail = (f'{{"{form.member}": "', '"}') if form.kind == "json" else ("", "")
+            lead, tail = (f'{{{form.before}"{form.member}": "', '"}') if form.kind == "json" else ("", "")
             tokens = _certain(lead) + _told_apart(name, beliefs) + _certain(tail)
             return lead + name + tail, tokens
         if self.is_wrong_about(text):
@@ -112,9 +122,12 @@ class ScriptedModel:
         content = f'{{"{form.member}": "{said}"}}' if form.kind == "json" else said
         return content, _certain(content)
 
-    def beliefs(self, text: str, labels: Sequence[str]) -> dict[str, float]:
+    def beliefs(self, text: str, labels: Sequence[str], means: Mapping[str, str] | None = None) -> dict[str, float]:
         """Probability of each label and of nothing at all: the answer, a runner-up, a few more, a little lost."""
         known = self.gold.get(text)
+        if known is not None and known not in labels:
+            codes = {meaning: code for code, meaning in (means or {}).items() if code in labels}
+            known = codes.get(str(known), codes.get(NONE, NONE))
         guess = labels[int(chance(self.seed, "guess", text) * len(labels))]
         right = str(known) if known in labels else guess
         others = [n for n in labels if n != right] or [right]
