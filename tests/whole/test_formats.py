@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 
 from agent.endpoints import connect, questions_of
 from agent.errors import JobFileError
-from agent.hearing import hear
+from agent.hearing import Heard, hear
 from agent.job import Job
 from agent.loop import run
-from agent.records import Label, Source, Text
-from agent.store import Store
+from agent.records import Label, Source, Text, TextId
+from agent.store import FrameRow, Store
 from agent.workbench import Workbench
 from tests.servers.scripted import Faults, ScriptedServer
 from tests.whole.jobs import DESCRIPTIONS, truth, write_job
@@ -45,8 +46,9 @@ FORMS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("answers", ["choice", "json_schema"])
-@pytest.mark.parametrize("form", FORMS, ids=json.dumps)
+@pytest.mark.parametrize(
+    ("form", "answers"), list(zip(FORMS, cycle(["choice", "json_schema"]), strict=False)), ids=json.dumps
+)
 def test_an_oracle_that_is_right_gives_right_labels_in_any_format(
     tmp_path: Path, serve_gold: Serve, form: dict[str, Any], answers: str
 ) -> None:
@@ -90,22 +92,30 @@ def test_without_probabilities_orders_that_agree_are_the_confidence(tmp_path: Pa
     assert {round(label.confidence or 0, 6) for label in labels} == {round((3 + 1 / len(MORE)) / 4, 6)}
 
 
+async def heard_of(bench: Workbench, texts: list[Text]) -> dict[TextId, Heard]:
+    seat = await connect(bench, bench.job.oracle[0])
+    try:
+        return await hear(bench, seat, texts)
+    finally:
+        await seat.asker.close()
+
+
 def test_a_shortlist_that_lacks_the_class_is_asked_again_with_all_and_is_no_failure(
     tmp_path: Path, serve_gold: Serve
 ) -> None:
     gold = truth()
     server = serve_gold(dict(gold))
     small = job(tmp_path, server, {"shortlist": 2})
-    run(small)
+    with Workbench(small) as bench:
+        bench.own()
+        texts = list(bench.pool.texts())[:8]
+        lists = [("river", gold[t.text]) if i % 2 else ("river", "song") for i, t in enumerate(texts)]
+        kept = {t.id: FrameRow(names) for t, names in zip(texts, lists, strict=True)}
+        bench.store.keep_frames(small.name, kept)
+        heard = asyncio.run(heard_of(bench, texts))
     times = Counter(row["text"] for row in server.asked if row["text"] in gold)
-    with Store.open(small.store_url) as store:
-        assert not [q for q in store.queue(small.name) if q.reason.startswith("failed")]
-        frames = store.frames(small.name, [p.text_id for p in store.picks(small.name)])
-        words = {p.text_id: p.text for p in store.picks(small.name)}
-    assert {len(frame.names) for frame in frames.values()} == {2}
-    for text_id, frame in frames.items():
-        assert times[words[text_id]] == (1 if gold[words[text_id]] in frame.names else 2)
-    assert set(times.values()) == {1, 2}
+    assert [times[t.text] for t in texts] == [2, 1] * 4
+    assert [heard[t.id].value for t in texts] == [gold[t.text] for t in texts]
 
 
 @pytest.mark.parametrize("form", [{"shortlist": 2}, {"examples": "nearest", "nearest": 3}], ids=json.dumps)
@@ -124,15 +134,8 @@ def test_what_was_asked_is_not_bought_again_after_people_changed_what_is_known(
             bench.store.review(small.name, pick.text_id, "ada", "label", label, 2.0)
         asked = len(server.asked)
 
-        async def again() -> None:
-            seat = await connect(bench, small.oracle[0])
-            try:
-                heard = await hear(bench, seat, [Text(p.text_id, p.text, p.row) for p in picks])
-            finally:
-                await seat.asker.close()
-            assert all(heard[p.text_id].value == gold[p.text] for p in picks)
-
-        asyncio.run(again())
+        heard = asyncio.run(heard_of(bench, [Text(p.text_id, p.text, p.row) for p in picks]))
+        assert all(heard[p.text_id].value == gold[p.text] for p in picks)
     assert len(server.asked) == asked
 
 
@@ -150,7 +153,7 @@ def test_the_nearest_examples_are_those_that_people_labelled_and_the_nearest_com
         async def messages() -> list[str]:
             seat = await connect(bench, small.oracle[0])
             await seat.asker.close()
-            like_it = Text(known.text_id.__class__("new"), known.text + " Twice.")
+            like_it = Text(TextId("new"), known.text + " Twice.")
             put = seat.puts(bench, [like_it], keep=False)[like_it.id]
             return [m.content for m in seat.questions(like_it, put).messages]
 
@@ -165,6 +168,6 @@ def test_a_format_that_the_task_cannot_be_put_in_is_told_with_its_line(tmp_path:
     path.write_text(path.read_text().replace("kind: classification", "kind: multilabel"))
     with (
         Workbench(Job.load(path)) as bench,
-        pytest.raises(JobFileError, match=r"job.yaml:\d+: `oracle.format`: `sho"),
+        pytest.raises(JobFileError, match=r"job.yaml:\d+: `oracle.format`"),
     ):
         questions_of(bench, bench.job.oracle[0], "choice")
