@@ -21,7 +21,7 @@ import agent
 from agent.console import Lines
 from agent.errors import UserError
 from agent.job import Job
-from agent.report.wording import dollars
+from agent.report.wording import dollars as dollars_of
 from agent.watch import Watch
 from agent.workbench import Workbench
 
@@ -165,6 +165,41 @@ def estimate(
         show([("from", e.basis), *e.lines()])
 
 
+@app.command(epilog=example("labelwright pilot job.yaml --dollars 0.05"))
+def pilot(
+    path: JobFile,
+    dollars: Annotated[float, typer.Option(help="Most that it may cost; it comes out of the job's budget.", min=0.0)],
+    texts: Annotated[int, typer.Option(help="Most texts that each format is asked about.", min=20)] = 100,
+    write: Annotated[bool, typer.Option("--write/--no-write", help="Put the best format into the job file.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Try several ways of asking on texts whose labels are known, and put the best one into the job file.
+
+    The known labels are `data.gold`, what people reviewed, and what of the seed no question shows.
+    """
+    from agent.formats import changes, compare, write_format
+
+    with Workbench(Job.load(path), watcher(as_json)) as bench:
+        found = compare(bench, dollars, texts)
+    written = write and write_format(path, found.best.form)
+    if as_json:
+        out(found.figures() | {"written": written})
+        return
+    head, *rows = found.table()
+    table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="cyan")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(highlight=False).print(table)
+    say(f"it cost {dollars_of(found.spent)}; {escape(found.ended)}")
+    said = json.dumps(changes(found.best.form))
+    if written:
+        say(f"{escape(str(path))}: `format: {escape(said)}` was put into oracle {escape(found.oracle)}")
+    elif write:
+        say(f"{escape(str(path))} says so already: nothing was changed")
+    else:
+        say(f"nothing was written; the best is: format: {escape(said)}")
+
+
 @app.command(epilog=example("labelwright run job.yaml"))
 def run(path: JobFile, as_json: AsJson = False) -> None:
     """Run a job, or go on with it: pick, ask, triage, distil, report. Nothing answered is bought twice."""
@@ -212,7 +247,7 @@ def record(
              "spent_dollars": done.spending.spent / 1e6})  # fmt: skip
         return
     missing = f"; {done.missing} are missing: run it again, or raise the budget" if done.missing else ""
-    say(f"{escape(str(done.path))}: {done.answers} answers for {dollars(done.spending.spent)}{missing}")
+    say(f"{escape(str(done.path))}: {done.answers} answers for {dollars_of(done.spending.spent)}{missing}")
 
 
 @app.command(epilog=example("labelwright review job.yaml --person ada"))
@@ -277,7 +312,7 @@ def store_copy(
     if as_json:
         out(copied.figures())
         return
-    held = f"{sum(copied.rows.values()):,} rows of {', '.join(copied.jobs)}, {dollars(copied.spent)} spent"
+    held = f"{sum(copied.rows.values()):,} rows of {', '.join(copied.jobs)}, {dollars_of(copied.spent)} spent"
     say(f"{escape(copied.target)}: {escape(held)}")
     say("put that address into the job file as `store:`, and leave the old store alone: it has a budget of its own")
 

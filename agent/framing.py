@@ -37,7 +37,7 @@ def puts(
     frames = bench.store.frames(bench.job.name, plain)
     new = [t for t in texts if not _suffices(bench, settings, frames.get(t.id))]
     if new:
-        made = _frames(bench, new)
+        made = _frames(bench, settings, new)
         if keep:
             bench.store.keep_frames(bench.job.name, made)
         frames |= made
@@ -56,9 +56,9 @@ def _wanted(settings: OracleSettings) -> bool:
     return settings.format.shortlist is not None or settings.format.examples == "nearest"
 
 
-def _most(bench: Workbench) -> tuple[int, int]:
+def _most(bench: Workbench, settings: OracleSettings) -> tuple[int, int]:
     """The longest shortlist and the most examples that any oracle of the job is shown: one frame serves all."""
-    forms = [o.format for o in bench.job.oracle]
+    forms = [settings.format, *(o.format for o in bench.job.oracle)]
     listed = max((f.shortlist or 0 for f in forms), default=0)
     return listed, max((f.nearest for f in forms if f.examples == "nearest"), default=0)
 
@@ -78,9 +78,9 @@ def _nearest_last(settings: OracleSettings, frame: FrameRow) -> list[tuple[TextI
     return list(reversed((frame.examples or ())[: settings.format.nearest]))
 
 
-def _frames(bench: Workbench, texts: Sequence[Text]) -> dict[TextId, FrameRow]:
+def _frames(bench: Workbench, settings: OracleSettings, texts: Sequence[Text]) -> dict[TextId, FrameRow]:
     """What is known now of some texts. One product of texts and known texts, in blocks of a thousand."""
-    listed, most = _most(bench)
+    listed, most = _most(bench, settings)
     known = reviewed(bench)
     vectors = np.asarray(bench.first_vectors([t for t, _ in known])) if known else None
     found: dict[TextId, FrameRow] = {}

@@ -242,3 +242,48 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
         if (found := _section_in(inner)) is not None:
             return found
     return None
+
+
+def with_setting(text: str, where: Where, value: Mapping[str, Any]) -> str:
+    """A YAML file's text with one setting put in or replaced, everything else as it was, comments too.
+
+    Args:
+        where: keys and places from the top, such as `("oracle", 0, "format")`; a single mapping stands for a list of
+            one, as in a job file. All but the last have to be there.
+        value: what the setting is; written on one line.
+
+    Raises KeyError where there is no such place.
+    """
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for part in where[:-1]:
+        node = node if part == 0 and isinstance(node, yaml.MappingNode) else _inside(node, part)
+    written = yaml.safe_dump(dict(value), default_flow_style=True, sort_keys=False, width=10**6).strip()
+    name = str(where[-1])
+    try:
+        old = _inside(node, name)
+    except KeyError:
+        said = f"{name}: {written}"
+        at = node.start_mark.index
+        if node.flow_style:
+            return f"{text[: at + 1]}{said}{', ' if node.value else ''}{text[at + 1 :]}"
+        return f"{text[:at]}{said}\n{' ' * node.start_mark.column}{text[at:]}"
+    return text[: old.start_mark.index] + written + text[_end(old) :]
+
+
+def _inside(node: Any, part: str | int) -> Any:
+    """The node of a key or a place. Raises KeyError."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return value
+    raise KeyError(part)
+
+
+def _end(node: Any) -> int:
+    """Where a node's own text ends: a block's mark lies behind the comments that follow it."""
+    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
+        return int(node.end_mark.index)
+    last = node.value[-1]
+    return _end(last[1] if isinstance(last, tuple) else last)

@@ -36,11 +36,12 @@ NOWHERE = -1  # the row of a text that is not in the pool
 
 MOST_SCORED = 500_000
 
-# one number a kind of random choice, so that no two choices share a stream
 NO_SLICE = (
     "`selection.random_share` is 0, so that choosing cannot be compared with chance, and no figure speaks of the pool"
 )
-SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED = range(8)
+
+# one number a kind of random choice, so that no two choices share a stream
+SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED, PILOT = range(9)
 
 
 class Workbench:

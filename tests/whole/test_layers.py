@@ -15,7 +15,7 @@ from tests.whole.imports import PACKAGE, imports, rooms
 LEVELS = (
     {"cli"},
     {"demo"},
-    {"ending", "recording", "piloting"},
+    {"ending", "recording", "piloting", "formats"},
     {"loop"},
     {"delivery"},
     {"steps"},
