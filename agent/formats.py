@@ -149,15 +149,14 @@ def changes(form: FormatSettings) -> dict[str, Any]:
 
 
 def quadratic(task: Task, truth: Value, value: Value | None, belief: Belief) -> float:
-    """1 minus half the squared distance between the probabilities and the truth (Brier 1950, turned round): it rewards
-    who is right, and who knows when not. Without probabilities an answer counts as certain."""
+    """1 minus half the squared distance between the probabilities and the truth (Brier 1950, turned round): it
+    rewards who is right, and who knows when not. Without probabilities an answer counts as certain."""
     if value is None:
         return 0.0
     told = belief.probabilities
     if told is None or isinstance(truth, tuple):
         return float(task.agreement(truth, value))
-    squares = sum((p - (name == truth)) ** 2 for name, p in told.items())
-    return 1 - squares / 2
+    return 1.0 - float(sum((p - (name == truth)) ** 2 for name, p in told.items())) / 2
 
 
 # What is tried, and which is best -----------------------------------------------------------------------------------
@@ -309,8 +308,8 @@ async def _ask(bench: Workbench, seat: Seat, tried: Tried, block: Sequence[tuple
 
 
 def write_format(path: Path, form: FormatSettings) -> bool:
-    """Put a format into the job file, for its first oracle; everything else stays as it was, comments too. False where
-    the file says so already.
+    """Put a format into the job file, for its first oracle; everything else stays as it was, comments too. False
+    where the file says so already.
 
     Raises JobFileError, OSError.
     """

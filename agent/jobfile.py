@@ -254,7 +254,7 @@ def with_setting(text: str, where: Where, value: Mapping[str, Any]) -> str:
 
     Raises KeyError where there is no such place.
     """
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for part in where[:-1]:
         node = node if part == 0 and isinstance(node, yaml.MappingNode) else _inside(node, part)
     written = yaml.safe_dump(dict(value), default_flow_style=True, sort_keys=False, width=10**6).strip()
@@ -267,7 +267,8 @@ def with_setting(text: str, where: Where, value: Mapping[str, Any]) -> str:
         if node.flow_style:
             return f"{text[: at + 1]}{said}{', ' if node.value else ''}{text[at + 1 :]}"
         return f"{text[:at]}{said}\n{' ' * node.start_mark.column}{text[at:]}"
-    return text[: old.start_mark.index] + written + text[_end(old) :]
+    before = text[: old.start_mark.index]
+    return before + (written if before[-1].isspace() else f" {written}") + text[_end(old) :]
 
 
 def _inside(node: Any, part: str | int) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.records import Floats, Label, Student, Text, Value
 from agent.tasks import Task
-from agent.tasks.intervals import wilson
+from agent.tasks.intervals import Figures, wilson
 
 RESAMPLES = 200
 FOLDS = 5
@@ -94,7 +94,7 @@ def held_out(
     return given, said
 
 
-def calibration_error(confidences: Floats, right: Sequence[bool] | Any, bins: int = 10) -> float:
+def calibration_error(confidences: Figures, right: Figures, bins: int = 10) -> float:
     """Expected calibration error: how far confidence and share of right answers are apart, on average over `bins` of
     equally many answers (Naeini et al. 2015, with the equal masses of Nguyen and O'Connor 2015, so that no bin rests
     on a handful).
