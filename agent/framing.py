@@ -19,8 +19,8 @@ from agent.workbench import Workbench
 
 NEIGHBOURS = 10
 """Labelled texts whose labels speak for a text, beside the student."""
-MOST_CHARS = 600
-"""Characters of a worked example: a long one is cut."""
+MOST_CHARS = 300
+"""Characters of a worked example: each text brings its own, and no prefix of such a prompt can be cached."""
 
 
 def puts(
