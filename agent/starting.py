@@ -46,6 +46,7 @@ oracle:                         # one, or a list from cheap to dear
   # attempts: 3                 # failures of one text, after which it waits for a person
   # tokenizer: Qwen/Qwen2.5-7B-Instruct   # the model's own (hub id or folder): less is set aside for each question
   # timeout_s: 60
+  # format: {orders: 2}         # how questions are put: `labelwright pilot` finds out (docs/formats.md)
   # answers: auto               # how answers are held to the labels: choice, json_schema, plain
 
 people:
