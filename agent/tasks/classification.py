@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ from agent.job import TaskSettings
 from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
 from agent.tasks.likelihood import class_mass, renormalised
 from agent.tasks.names import json_member, match, unknown
+
+KEY = re.compile(r'"label"\s*:')
 
 
 class Classification:
@@ -69,8 +72,8 @@ class Classification:
         if not answer.tokens:
             return Belief(confidence=float("nan"))
         said = "".join(t.token for t in answer.tokens)
-        key = said.rfind('"label"')  # a reason may come before it
-        start = said.find(str(value), key + len('"label"') if key >= 0 else 0)
+        keys = list(KEY.finditer(said))  # the last one: a reason may come before it
+        start = said.find(str(value), keys[-1].end() if keys else 0)
         if start < 0:  # matched by case only: its place in the tokens is not known
             return Belief(confidence=float("nan"))
         mass = class_mass(answer.tokens, start, self.names)

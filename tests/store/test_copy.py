@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 
 from agent.errors import JobLocked, StoreError
 from agent.records import Label, MicroDollars, Route, Source, TextId
-from agent.store import RouteRow, Store, copy, tables
+from agent.store import FrameRow, RouteRow, Store, copy, tables
 from agent.store.copy import copy_store
 from agent.store.locks import JobLock
 from tests.postgres import PostgresServer
@@ -42,6 +42,7 @@ def fill(store: Store) -> None:
         store.review("job", TextId(text), "ann", "label", Label(TextId(text), ODD, Source.PERSON, "ann"), 1.25)
     store.undo_review("job", "ann")
     store.finish_round("job", 0, {"accuracy": 1 / 3, "text": ODD})
+    store.keep_frames("job", {TextId(ODD): FrameRow((ODD, "b"), ((TextId("a"), ODD),))})
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {
