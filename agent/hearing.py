@@ -49,7 +49,8 @@ async def hear(
 ) -> dict[TextId, Heard]:
     """Put texts to an oracle, inside the budget. An answer that is no label is a failed try, and asked for again.
 
-    Texts missing from the result were not asked: the money or the person said stop.
+    Texts missing from the result were not asked, or not asked to their end: the money or the person said stop. What
+    was answered of those is in the store, and is not bought again.
 
     Args:
         bar: confidence below which a text is asked in further orders, where the format has some; by default the
@@ -76,6 +77,7 @@ class _Talk:
         self._puts = seat.puts(bench, texts)
         self._asked: dict[TextId, list[tuple[Question, Asked]]] = {}
         self._readings: dict[TextId, list[Reading]] = {}
+        self._unfinished: set[TextId] = set()
 
     async def first(self) -> None:
         """Every text once; and where no class of its shortlist fits, once with all of them."""
@@ -87,15 +89,19 @@ class _Talk:
             self._puts |= unlisted
             for text_id in unlisted:  # its money is spent, and its "none of these" is no label
                 self._readings[text_id].clear()
-            await self._ask(unlisted)
+            self._unfinished |= set(unlisted) - await self._ask(unlisted)
 
     async def again(self, bar: float) -> None:
         """What is in doubt, in each of the other orders."""
         doubted = [i for i, r in self._readings.items() if r and not r[0].belief.confidence >= bar]
         for turn in range(1, self._seat.questions.phrasing.form.orders):
-            await self._ask({i: replace(self._puts[i], order=self._puts[i].order + turn) for i in doubted})
+            asked = await self._ask({i: replace(self._puts[i], order=self._puts[i].order + turn) for i in doubted})
+            if self._bench.halted:  # the next run asks them; where the money has gone, one order has to do
+                self._unfinished |= set(doubted) - asked
 
-    async def _ask(self, puts: Mapping[TextId, Put]) -> None:
+    async def _ask(self, puts: Mapping[TextId, Put]) -> set[TextId]:
+        """Put texts, and read what came. Returns those that were asked."""
+
         def check(question: Question, answer: Answer) -> None:
             self._seat.questions.read(self._texts[question.text_id], answer, puts[question.text_id])
 
@@ -109,9 +115,11 @@ class _Talk:
             answer = asked[text_id].answer
             if answer is not None:  # and so a label: what is none was asked for again, and then failed
                 readings.append(self._seat.questions.read(self._texts[text_id], answer, put))
+        return set(asked)
 
     def heard(self) -> dict[TextId, Heard]:
-        return {i: self._of(i) for i in self._asked}
+        """What was said of every text that was asked to its end."""
+        return {i: self._of(i) for i in self._asked if i not in self._unfinished}
 
     def _of(self, text_id: TextId) -> Heard:
         came = [(q.key, a) for q, a in self._asked[text_id] if a.answer is not None]

@@ -118,6 +118,43 @@ def test_a_shortlist_that_lacks_the_class_is_asked_again_with_all_and_is_no_fail
     assert [heard[t.id].value for t in texts] == [gold[t.text] for t in texts]
 
 
+@pytest.mark.parametrize("form", [{"orders": 2}, {"shortlist": 2}], ids=json.dumps)
+def test_a_text_that_was_asked_half_waits_for_the_next_run_and_costs_no_more(
+    tmp_path: Path, serve_gold: Serve, form: dict[str, Any]
+) -> None:
+    gold = truth()
+    server = serve_gold(dict(gold))
+    small = job(tmp_path, server, form, people__threshold=1.0)
+    with Workbench(small) as bench:
+        bench.own()
+        texts = list(bench.pool.texts())[:6]
+        bench.store.keep_frames(small.name, {t.id: FrameRow(("river", "song")) for t in texts})
+
+        async def stopped_after_the_first_question() -> dict[TextId, Heard]:
+            seat = await connect(bench, small.oracle[0])
+            bench.on_halt(seat.asker.halt)
+            real = seat.asker.ask
+
+            async def ask(*given: Any) -> Any:
+                found = await real(*given)
+                bench.halt()
+                return found
+
+            seat.asker.ask = ask  # type: ignore[method-assign]
+            try:
+                return await hear(bench, seat, texts)
+            finally:
+                await seat.asker.close()
+
+        assert asyncio.run(stopped_after_the_first_question()) == {}
+    with Workbench(small) as bench:
+        bench.own()
+        heard = asyncio.run(heard_of(bench, texts))
+    assert [heard[t.id].value for t in texts] == [gold[t.text] for t in texts]
+    times = Counter(row["text"] for row in server.asked if row["text"] in gold)
+    assert [times[t.text] for t in texts] == [2] * 6
+
+
 @pytest.mark.parametrize("form", [{"shortlist": 2}, {"examples": "nearest", "nearest": 3}], ids=json.dumps)
 def test_what_was_asked_is_not_bought_again_after_people_changed_what_is_known(
     tmp_path: Path, serve_gold: Serve, form: dict[str, Any]
