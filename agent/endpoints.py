@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agent.asking import Asker, Asking
 from agent.bulk import BulkAsker
-from agent.errors import EndpointError, OracleError, TapeError
+from agent.errors import EndpointError, OracleError, TapeError, UserError
 from agent.framing import puts
 from agent.job import OracleSettings
 from agent.ledger import BatchLedger
@@ -86,6 +86,18 @@ def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -
     )
     questions.check(Text(TextId("check"), "a text"))
     return questions
+
+
+def live(bench: Workbench, settings: OracleSettings) -> OracleSettings:
+    """The same oracle, asked one by one: a pilot is waited for. Raises UserError where it cannot be."""
+    if settings.run_batch is not None:
+        raise UserError(
+            f"oracle {settings.name}: `run_batch` answers whole files, so that there is no pilot; `labelwright "
+            "estimate` without --pilot counts its tokens"
+        )
+    if bench.store.batches(bench.job.name, settings.name, unfinished=True):
+        raise UserError(f"oracle {settings.name}: batches are under way; `labelwright run` ends them first")
+    return settings.model_copy(update={"mode": "live"}) if settings.in_batches else settings
 
 
 async def connect(bench: Workbench, settings: OracleSettings) -> Seat:

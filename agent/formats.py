@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.endpoints import Seat, connect, questions_of
+from agent.endpoints import Seat, connect, live, questions_of
 from agent.errors import UserError
 from agent.framing import reviewed
-from agent.hearing import Heard, hear
-from agent.job import FormatSettings, Job, OracleSettings
+from agent.hearing import Heard, hear, worst_cases
+from agent.job import FormatSettings, Job
 from agent.jobfile import with_setting
 from agent.loop import halting
 from agent.measuring import calibration_error
@@ -240,7 +240,7 @@ def known_texts(bench: Workbench) -> list[tuple[Text, Value]]:
 
 
 async def _compare(bench: Workbench, known: Sequence[tuple[Text, Value]], cap: int) -> Compared:
-    seat = await connect(bench, _live(bench.job.oracle[0]))
+    seat = await connect(bench, live(bench, bench.job.oracle[0]))
     bench.on_halt(seat.asker.halt)
     described = any(bench.job.task.labels.values())
     forms = candidates(bench.task, seat.settings.format, seed=bool(bench.seed), described=described)
@@ -272,12 +272,6 @@ async def _compare(bench: Workbench, known: Sequence[tuple[Text, Value]], cap: i
     return Compared(tuple(ranked(list(tried.values()))), seat.settings.name, MicroDollars(spent), ended)
 
 
-def _live(settings: OracleSettings) -> OracleSettings:
-    if settings.run_batch is not None:
-        raise UserError(f"oracle {settings.name}: `run_batch` answers whole files; a pilot needs a live endpoint")
-    return settings.model_copy(update={"mode": "live"}) if settings.in_batches else settings
-
-
 def _seat(bench: Workbench, seat: Seat, form: FormatSettings) -> Seat:
     """The same oracle, asked in another format."""
     settings = seat.settings.model_copy(update={"format": form})
@@ -287,13 +281,8 @@ def _seat(bench: Workbench, seat: Seat, form: FormatSettings) -> Seat:
 def _worst(bench: Workbench, seat: Seat, block: Sequence[tuple[Text, Value]]) -> int:
     """The worst case of asking about some texts, in all orders and once more where a shortlist may lack the class;
     what is in the store already costs nothing."""
-    texts = [t for t, _ in block]
-    put = seat.puts(bench, texts)
-    questions = [seat.questions(t, put[t.id]) for t in texts]
-    known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
-    worst = sum(bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known)
     form = seat.settings.format
-    return worst * (form.orders + (form.shortlist is not None))
+    return sum(worst_cases(bench, seat, [t for t, _ in block])) * (form.orders + (form.shortlist is not None))
 
 
 async def _ask(bench: Workbench, seat: Seat, tried: Tried, block: Sequence[tuple[Text, Value]]) -> Tried:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from agent.asking import Asked
 from agent.endpoints import Seat, reset
 from agent.oracle import Put, Reading, merged
-from agent.records import Answer, Belief, Question, Text, TextId, Value
+from agent.records import Answer, Belief, MicroDollars, Question, Text, TextId, Value
 from agent.workbench import Workbench
 
 MOST_AT_ONCE = 20_000  # questions that are held in memory
@@ -66,6 +66,14 @@ async def hear(
         await talk.again(bar)
         found |= talk.heard()
     return found
+
+
+def worst_cases(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> list[MicroDollars]:
+    """What the first question about each text may cost, of those whose answer is not in the store."""
+    put = seat.puts(bench, texts)
+    questions = [seat.questions(t, put[t.id]) for t in texts]
+    known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
+    return [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
 
 
 class _Talk:

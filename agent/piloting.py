@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.endpoints import Seat, connect
+from agent.endpoints import Seat, connect, live
 from agent.errors import UserError
 from agent.estimating import SAMPLE_STREAM, Pilot, keep_pilot
-from agent.hearing import hear
+from agent.hearing import hear, worst_cases
 from agent.job import OracleSettings
 from agent.loop import halting
 from agent.records import Text
@@ -30,18 +30,7 @@ def pilot(bench: Workbench, size: int) -> Pilot:
     """
     bench.own()
     with halting(bench):
-        return asyncio.run(_pilot(bench, _live(bench, bench.job.oracle[0]), size))
-
-
-def _live(bench: Workbench, settings: OracleSettings) -> OracleSettings:
-    if settings.run_batch is not None:
-        raise UserError(
-            f"oracle {settings.name}: `run_batch` answers whole files, so that there is no pilot; `labelwright "
-            "estimate` without --pilot counts its tokens"
-        )
-    if bench.store.batches(bench.job.name, settings.name, unfinished=True):
-        raise UserError(f"oracle {settings.name}: batches are under way; `labelwright run` ends them first")
-    return settings.model_copy(update={"mode": "live"}) if settings.in_batches else settings
+        return asyncio.run(_pilot(bench, live(bench, bench.job.oracle[0]), size))
 
 
 async def _pilot(bench: Workbench, settings: OracleSettings, size: int) -> Pilot:
@@ -59,15 +48,12 @@ async def _pilot(bench: Workbench, settings: OracleSettings, size: int) -> Pilot
 
 def _check_room(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> None:
     """Refuse a pilot whose worst case the budget does not hold. Answers that are there already cost nothing."""
-    put = seat.puts(bench, texts)
-    questions = [seat.questions(t, put[t.id]) for t in texts]
-    known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
-    worst = [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
+    worst = worst_cases(bench, seat, texts)
     purse = bench.store.spending(bench.job.name)
     room = purse.cap - purse.spent - purse.reserved
     if sum(worst) <= room:
         return
-    fits = len(questions) - len(worst) + int(np.searchsorted(np.cumsum(worst), room, side="right"))
+    fits = len(texts) - len(worst) + int(np.searchsorted(np.cumsum(worst), room, side="right"))
     raise UserError(
         f"a pilot of {len(texts)} texts may cost up to ${sum(worst) / 1e6:.4f}, and of the budget of "
         f"${purse.cap / 1e6:.4f} only ${max(0, room) / 1e6:.4f} are left: "
