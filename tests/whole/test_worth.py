@@ -118,8 +118,10 @@ def test_choosing_is_held_against_chance_on_the_same_texts_and_dollars(
 def test_labels_say_why_their_texts_were_picked(tmp_path: Path, serve_gold: Serve) -> None:
     outcome = run(job(tmp_path, serve_gold(dict(truth()))))
     rows = [json.loads(line) for line in (tmp_path / "out/labels/labels.jsonl").read_text().splitlines()]
-    why = [json.loads(r["why"]) for r in rows if r["source"] == "oracle"]
-    assert {w["strategy"] for w in why} <= {"margin", "typical", "zero_shot", "adaptive"}
+    asked = [r for r in rows if r["source"] == "oracle"]
+    chosen = [json.loads(r["why"]) for r in asked if r["slice"] != "random"]
+    assert {w["strategy"] for w in chosen} <= {"margin", "typical", "zero_shot", "adaptive"}
+    assert all(len(r["because"]) > 20 for r in asked)
     picked = report(outcome)["picked"]
     assert sum(s["picked"] for s in picked["slices"]) == 30
     assert all(e["because"] for e in picked["examples"])
