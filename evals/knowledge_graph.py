@@ -73,7 +73,7 @@ def labelled(folder: Path, url: str, arm: str, seed: int, most: int) -> list[str
         "student": {"cache": "../vectors"},
         "oracle": {"model": "scripted", "base_url": url, "price": {"input": 0.05, "output": 0.10}},
         "people": {"threshold": 0, "audit": 0},
-        "selection": {"strategy": arm, "knowledge": f"entities-{seed}.csv"},
+        "selection": {"strategy": arm} | ({"knowledge": f"entities-{seed}.csv"} if arm == "knowledge" else {}),
         "budget": {"dollars": 1},
         "stop": {"agreement": None, "max_labels": most},
         "distil": {"enabled": False},
