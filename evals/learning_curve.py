@@ -50,8 +50,9 @@ ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
 """Others of `VARIANTS` are ablations: drawn where they are asked for."""
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
-SLOW, SLOW_SEEDS = {("scikit-activeml badge", "banking77"), ("scikit-activeml badge", "clinc150")}, 3
-"""Of many classes that library's BADGE takes six minutes a curve and more, and is level with its DropQuery."""
+SLOW, SLOW_SEEDS = {("scikit-activeml badge", "banking77"), ("scikit-activeml badge", "clinc150")}, 1
+"""Of many classes that library's BADGE takes six to nine minutes a curve, and where it was drawn with ten seeds it is
+level with its DropQuery; `--arms` and a larger number here draw more."""
 
 
 @dataclass(frozen=True)
