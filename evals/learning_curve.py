@@ -50,9 +50,8 @@ ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
 """Others of `VARIANTS` are ablations: drawn where they are asked for."""
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
-SLOW = {("scikit-activeml badge", "banking77"): 1, ("scikit-activeml badge", "clinc150"): 0}
-"""Seeds of what is slow. Of many classes that library's BADGE takes six minutes a curve (77) to more than ten (150);
-where it was drawn with ten seeds it is level with its DropQuery. A larger number here draws more."""
+SLOW, SLOW_SEEDS = {("scikit-activeml badge", "banking77"), ("scikit-activeml badge", "clinc150")}, 3
+"""Of many classes that library's BADGE takes six minutes a curve (77) to more than ten (150)."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def planned(args: argparse.Namespace) -> list[Cell]:
 def _seeds(arm: str, set_name: str) -> int:
     """How many are planned of an arm."""
     if (arm, set_name) in SLOW:
-        return SLOW[arm, set_name]
+        return SLOW_SEEDS
     return REFRESHED if arm in VARIANTS and VARIANTS[arm].refreshes else SEEDS
 
 
