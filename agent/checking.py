@@ -11,7 +11,7 @@ from agent.endpoints import greet, questions_of, reach
 from agent.errors import EndpointError, UserError
 from agent.job import OracleSettings
 from agent.oracle import ChatOracle, FileOracle, TapeOracle
-from agent.workbench import NO_SLICE, Workbench
+from agent.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,8 @@ def _look(what: str, found: Callable[[], str]) -> Finding:
 
 def _strategy(bench: Workbench) -> str:
     _ = bench.strategy
-    settings = bench.job.selection
-    if settings.random_share == 0 and settings.strategy != "random":
-        return f"{settings.strategy}; {NO_SLICE}"
-    return settings.strategy
+    named = bench.job.selection.strategy
+    return f"{named}; {bench.without_slice}" if bench.without_slice else named
 
 
 def _student(bench: Workbench) -> str:

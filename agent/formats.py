@@ -8,8 +8,7 @@ again.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ import numpy.typing as npt
 from agent.endpoints import Seat, connect, live, questions_of
 from agent.errors import UserError
 from agent.framing import reviewed
-from agent.hearing import Heard, hear, worst_cases
+from agent.hearing import Heard, costs_of, hear, worst_cases
 from agent.job import FormatSettings, Job
 from agent.jobfile import with_setting
 from agent.loop import halting
-from agent.measuring import calibration_error
 from agent.oracle import one_a_class
 from agent.records import Belief, MicroDollars, Text, Value
+from agent.report.reliability import reliability
 from agent.tasks import Task
 from agent.tasks.intervals import paired_difference, wilson
 from agent.workbench import PILOT, Workbench
@@ -64,16 +63,15 @@ class Tried:
     costs: Doubles = field(default_factory=lambda: np.zeros(0))
     dropped: bool = False
 
-    def more(self, task: Task, heard: Sequence[tuple[Value, Heard | None]], costs: Sequence[float]) -> Tried:
+    def more(self, task: Task, heard: Sequence[tuple[Value, Heard]], costs: Sequence[float]) -> Tried:
         """With further texts: what is known of each, and what was heard."""
-        said = [(truth, h.value if h else None, h.belief if h else Belief(math.nan)) for truth, h in heard]
-        right = [value is not None and task.agreement(truth, value) == 1.0 for truth, value, _ in said]
-        scores = [quadratic(task, truth, value, belief) for truth, value, belief in said]
+        right = [h.value is not None and task.agreement(truth, h.value) == 1.0 for truth, h in heard]
+        scores = [quadratic(task, truth, h.value, h.belief) for truth, h in heard]
         return replace(
             self,
             scores=np.append(self.scores, scores),
             right=np.append(self.right, right),
-            confidences=np.append(self.confidences, [belief.confidence for *_, belief in said]),
+            confidences=np.append(self.confidences, [h.belief.confidence for _, h in heard]),
             costs=np.append(self.costs, np.asarray(costs, np.float64)),
         )
 
@@ -85,8 +83,7 @@ class Tried:
         """As plain JSON."""
         n = len(self.right)
         low, high = wilson(int(self.right.sum()), n)
-        sure = ~np.isnan(self.confidences)
-        error = calibration_error(self.confidences[sure], self.right[sure]) if sure.any() else None
+        believed = reliability(self.confidences, self.right)
         return {
             "name": self.name,
             "format": changes(self.form),
@@ -94,7 +91,7 @@ class Tried:
             "accuracy": float(self.right.mean()) if n else None,
             "accuracy_lo": low,
             "accuracy_hi": high,
-            "calibration_error": error,
+            "calibration_error": believed.ece if believed else None,
             "score": self.score,
             "dollars_per_1000": float(self.costs.mean()) / 1e3 if n else None,
             "dropped": self.dropped,
@@ -229,11 +226,8 @@ def compare(bench: Workbench, dollars: float, most: int) -> Compared:
 
 def known_texts(bench: Workbench) -> list[tuple[Text, Value]]:
     """Texts with a known label that no question shows as an example: gold, what people said, the rest of the seed."""
-    gold = [*bench.gold]
-    ids = list(bench.pool_gold)
-    rows = bench.pool.rows_of(ids)
-    inside = bench.pool.texts(np.asarray([r for r in rows.tolist() if r >= 0], np.int64))
-    gold += [(t, bench.pool_gold[t.id]) for t in inside]
+    inside = bench.pool.texts(bench.pool.rows_of(list(bench.pool_gold)))
+    gold = [*bench.gold, *((t, bench.pool_gold[t.id]) for t in inside)]
     shown = {t.id for t, _ in one_a_class(bench.task, bench.seed)}
     found = {t.id: (t, value) for t, value in [*gold, *reviewed(bench)] if t.id not in shown}
     return list(found.values())
@@ -286,11 +280,10 @@ def _worst(bench: Workbench, seat: Seat, block: Sequence[tuple[Text, Value]]) ->
 
 
 async def _ask(bench: Workbench, seat: Seat, tried: Tried, block: Sequence[tuple[Text, Value]]) -> Tried:
-    heard: Mapping[Any, Heard] = await hear(bench, seat, [t for t, _ in block])
+    heard = await hear(bench, seat, [t for t, _ in block])
     asked = [(truth, heard[t.id]) for t, truth in block if t.id in heard]
-    prices = bench.store.costs([a.answer_id for _, h in asked for a in h.answers if a.answer_id is not None])
-    costs = [float(sum(prices.get(a.answer_id or 0, 0) for a in h.answers)) for _, h in asked]
-    return tried.more(bench.task, asked, costs)
+    costs = costs_of(bench, heard)
+    return tried.more(bench.task, asked, [costs[h.text_id] for _, h in asked])
 
 
 # Into the job -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ import numpy as np
 from agent.job import OracleSettings
 from agent.oracle import Put, Questions
 from agent.records import Floats, Source, Text, TextId, Value
+from agent.selection.coldstart import zero_shot
+from agent.selection.neighbours import nearest
+from agent.selection.seam import Indices
 from agent.store import FrameRow
 from agent.workbench import Workbench
 
@@ -87,7 +90,7 @@ def _frames(bench: Workbench, settings: OracleSettings, texts: Sequence[Text]) -
     for start in range(0, len(texts), 1000):
         part = texts[start : start + 1000]
         own = np.asarray(bench.first_vectors(part))
-        near = nearest(own, vectors, max(most, NEIGHBOURS) + 1) if vectors is not None else None
+        near = nearest(own, vectors, max(most, NEIGHBOURS) + 1, "cosine")[0] if vectors is not None else None
         names = likely(_chances(bench, part, own, known, near), bench.task.names, listed) if listed else None
         for k, text in enumerate(part):
             rows = [] if near is None else [i for i in near[k].tolist() if known[i][0].text != text.text]
@@ -104,25 +107,12 @@ def reviewed(bench: Workbench) -> list[tuple[Text, Value]]:
     return seed + [(Text(i, words[i]), people[i]) for i in people if i in words]
 
 
-def nearest(vectors: Floats, known: Floats, most: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """(n, k) rows of `known` nearest to each of `vectors` by cosine, nearest first; k is `most` or all there are.
-
-    Args:
-        vectors, known: (n, d) and (m, d), rows of length one.
-    """
-    alike = vectors @ known.T
-    k = min(most, known.shape[0])
-    rows = np.argpartition(-alike, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(alike, rows, 1), axis=1, kind="stable")
-    return np.asarray(np.take_along_axis(rows, order, 1), np.int64)
-
-
 def _chances(
     bench: Workbench,
     texts: Sequence[Text],
     vectors: Floats,
     known: Sequence[tuple[Text, Value]],
-    near: np.ndarray[tuple[int, int], np.dtype[np.int64]] | None,
+    near: Indices | None,
 ) -> Floats:
     """(n, C) how likely each class is: the mean of the student's word, what neighbours are, and whose name sounds
     like the text; of those that there are."""
@@ -136,8 +126,7 @@ def _chances(
         is_class = np.array([[v == n for n in names] for _, v in known], np.float32)
         said.append(is_class[near[:, :NEIGHBOURS]].mean(axis=1))
     if not bench.trained and bench.task.names:
-        alike = np.exp(20 * (vectors @ np.asarray(bench.first_vectors(bench.class_texts)).T))
-        said.append(np.asarray(alike / alike.sum(axis=1, keepdims=True), np.float32))
+        said.append(zero_shot(vectors, np.asarray(bench.first_vectors(bench.class_texts))))
     return np.asarray(np.mean(said, axis=0), np.float32) if said else np.zeros((len(texts), len(names)), np.float32)
 
 

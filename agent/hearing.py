@@ -44,28 +44,29 @@ class Heard:
         return self.answers[0].answer_id if self.answers else None
 
 
-async def hear(
-    bench: Workbench, seat: Seat, texts: Sequence[Text], *, bar: float | None = None
-) -> dict[TextId, Heard]:
+async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[TextId, Heard]:
     """Put texts to an oracle, inside the budget. An answer that is no label is a failed try, and asked for again.
 
     Texts missing from the result were not asked, or not asked to their end: the money or the person said stop. What
-    was answered of those is in the store, and is not bought again.
-
-    Args:
-        bar: confidence below which a text is asked in further orders, where the format has some; by default the
-            job's `people.threshold`.
+    was answered of those is in the store, and is not bought again. A text that is less sure than the job's
+    `people.threshold` is asked in further orders, where the format has some.
     """
     reset(seat)
     found: dict[TextId, Heard] = {}
     most = MOST_IN_BATCHES if seat.settings.in_batches else MOST_AT_ONCE
-    bar = bench.job.people.threshold if bar is None else bar
     for start in range(0, len(texts), most):
         talk = _Talk(bench, seat, texts[start : start + most])
         await talk.first()
-        await talk.again(bar)
+        await talk.again(bench.job.people.threshold)
         found |= talk.heard()
     return found
+
+
+def costs_of(bench: Workbench, heard: Mapping[TextId, Heard]) -> dict[TextId, MicroDollars]:
+    """What the answers about each text were charged, all orders together."""
+    ids = {i: [a.answer_id for a in h.answers if a.answer_id is not None] for i, h in heard.items()}
+    charged = bench.store.costs(answer_id for own in ids.values() for answer_id in own)
+    return {i: MicroDollars(sum(charged.get(answer_id, 0) for answer_id in own)) for i, own in ids.items()}
 
 
 def worst_cases(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> list[MicroDollars]:

@@ -20,6 +20,22 @@ from agent.errors import JobFileError
 Where = tuple[str | int, ...]
 ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KEY = re.compile(r"`([A-Za-z_][A-Za-z0-9_.]*)`")
+NEEDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+    "dict": "a mapping",
+}
+BOUNDS = {
+    "greater_than": ("gt", "a number above {}"),
+    "greater_than_equal": ("ge", "a number from {}"),
+    "less_than": ("lt", "a number below {}"),
+    "less_than_equal": ("le", "a number up to {}"),
+}
+SECRET = re.compile(r"key|secret|token|password|url|store", re.IGNORECASE)
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Where, int]]:
@@ -143,24 +159,6 @@ def _where(error: Mapping[str, Any], data: Any) -> Where:
     return where
 
 
-NEEDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "decimal": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "list": "a list",
-    "dict": "a mapping",
-}
-BOUNDS = {
-    "greater_than": ("gt", "a number above {}"),
-    "greater_than_equal": ("ge", "a number from {}"),
-    "less_than": ("lt", "a number below {}"),
-    "less_than_equal": ("le", "a number up to {}"),
-}
-SECRET = re.compile(r"key|secret|token|password|url|store", re.IGNORECASE)
-
-
 def _need(error: Mapping[str, Any], where: Where, root: type[BaseModel]) -> str | None:
     """What would have been right, in words; None where the error says it better itself."""
     kind, context = str(error["type"]), error.get("ctx") or {}
@@ -172,9 +170,8 @@ def _need(error: Mapping[str, Any], where: Where, root: type[BaseModel]) -> str 
     if kind in ("model_type", "model_attributes_type", "dataclass_type"):
         keys = ", ".join(_keys_beside(root, (*where, "")))
         return f"a mapping with some of {keys}" if keys else "a mapping"
-    if kind == "string_pattern_mismatch":
-        return None
-    return NEEDS.get(kind.split("_", maxsplit=1)[0])
+    what, _, how = kind.partition("_")
+    return NEEDS.get(what) if how in ("type", "parsing", "from_float") else None
 
 
 def _instead(where: Where, data: Any, choice: str) -> str:

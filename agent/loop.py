@@ -21,7 +21,7 @@ from agent.report.outlook import Standing, look_ahead
 from agent.selection import Forecast, Look, Stop, StopReason, StopState, should_stop
 from agent.store import PickRow, RoundRow, Spending
 from agent.watch import Watch
-from agent.workbench import NO_SLICE, NOWHERE, Workbench
+from agent.workbench import NOWHERE, Workbench
 
 HALTED = "halted"
 STOPPING = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a system sends before it kills
@@ -74,8 +74,8 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
     table = Table(bench)
     number = len(bench.store.rounds(bench.job.name))
     _ = bench.strategy, bench.student  # a name that is not known is told before anything is spent
-    if bench.job.selection.random_share == 0 and bench.job.selection.strategy != "random":
-        bench.watch.note(NO_SLICE)
+    if bench.without_slice:
+        bench.watch.note(bench.without_slice)
     steps.triage_again(bench, number)
     steps.refit(bench)
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.records import Floats, Label, Student, Text, Value
 from agent.tasks import Task
-from agent.tasks.intervals import Figures, wilson
+from agent.tasks.intervals import wilson
 
 RESAMPLES = 200
 FOLDS = 5
@@ -92,19 +92,3 @@ def held_out(
         given += [lessons[i][1].value for i in fold.tolist()]
         said += list(student.predict([lessons[i][0] for i in fold.tolist()]).values)
     return given, said
-
-
-def calibration_error(confidences: Figures, right: Figures, bins: int = 10) -> float:
-    """Expected calibration error: how far confidence and share of right answers are apart, on average over `bins` of
-    equally many answers (Naeini et al. 2015, with the equal masses of Nguyen and O'Connor 2015, so that no bin rests
-    on a handful).
-
-    Args:
-        confidences: (n,) without NaN.
-        right: (n,) bool.
-    """
-    sure = np.asarray(confidences, np.float64)
-    hit = np.asarray(right, np.float64)
-    order = np.argsort(sure, kind="stable")
-    parts = [p for p in np.array_split(order, min(bins, len(order))) if len(p)]
-    return float(sum(abs(sure[p].mean() - hit[p].mean()) * len(p) for p in parts) / max(1, len(sure)))

@@ -19,7 +19,7 @@ import numpy as np
 from agent import triage as triaging
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.endpoints import Seat
-from agent.hearing import Heard, hear
+from agent.hearing import Heard, costs_of, hear
 from agent.hints import learn, taught
 from agent.measuring import Lesson, Quality, held_out, quality
 from agent.records import (
@@ -75,12 +75,12 @@ async def ask(bench: Workbench, seat: Seat, picks: Sequence[PickRow]) -> dict[Te
 
 def take(bench: Workbench, seat: Seat, heard: Mapping[TextId, Heard]) -> tuple[list[Label], dict[TextId, str]]:
     """What was heard as labels: (labels, why the other texts have none). An answer that is no label stays one."""
-    costs = bench.store.costs([a.answer_id for h in heard.values() for a in h.answers if a.answer_id is not None])
-    labels = [_label(bench, seat, h, h.value, costs) for h in heard.values() if h.value is not None]
+    costs = costs_of(bench, heard)
+    labels = [_label(seat, h, h.value, costs[i]) for i, h in heard.items() if h.value is not None]
     return labels, {h.text_id: h.why for h in heard.values() if h.value is None}
 
 
-def _label(bench: Workbench, seat: Seat, heard: Heard, value: Value, costs: Mapping[int, MicroDollars]) -> Label:
+def _label(seat: Seat, heard: Heard, value: Value, cost: MicroDollars) -> Label:
     belief = heard.belief
     return Label(
         text_id=heard.text_id,
@@ -92,7 +92,7 @@ def _label(bench: Workbench, seat: Seat, heard: Heard, value: Value, costs: Mapp
         lost_mass=belief.lost_mass,
         prompt_hash=seat.questions.prompt_hash,
         answer_id=heard.answer_id,
-        cost=MicroDollars(sum(costs.get(a.answer_id, 0) for a in heard.answers if a.answer_id is not None)),
+        cost=cost,
     )
 
 

@@ -204,6 +204,12 @@ class Workbench:
 
         return lambda rows: sparse.csr_array((len(rows), 1), dtype=np.float32)
 
+    @property
+    def without_slice(self) -> str | None:
+        """What a job gives up that draws nothing by chance, as a sentence; None where it draws some."""
+        settings = self.job.selection
+        return NO_SLICE if settings.random_share == 0 and settings.strategy != "random" else None
+
     # Texts ----------------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -14,13 +14,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from agent.endpoints import Seat, connect
 from agent.hearing import hear
 from agent.job import Job
 from agent.oracle import TapeHeader, read_tape, write_tape
-from agent.oracle.phrasing import PLAIN
 from agent.records import Answer, Text
 from agent.workbench import Workbench
 from evals._formats import FORMATS, LONG, MODEL, SETS, TEXTS, asked, tape_of, write_job
@@ -80,9 +80,8 @@ def _left(bench: Workbench, seat: Seat, texts: tuple[Text, ...], known: dict[str
     orders = seat.settings.format.orders
 
     def keys(text: Text) -> list[str]:
-        base = put.get(text.id, PLAIN)
-        puts = [type(base)(base.order + k, base.names, base.examples) for k in range(orders)]
-        return [seat.questions(text, p).key for p in puts]
+        first = put[text.id]
+        return [seat.questions(text, replace(first, order=first.order + k)).key for k in range(orders)]
 
     return [t for t in texts if any(key not in known for key in keys(t))]
 

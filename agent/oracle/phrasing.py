@@ -157,9 +157,10 @@ class Phrasing:
 
     def written(self, value: Value, *, plain: bool) -> str:
         """An ideal answer, as a worked example shows it: `plain` is the label alone."""
-        names = [self._alias.get(n, n) for n in (value if isinstance(value, tuple) else (value,))]
-        task = self.asked() if self._coded else self._task
-        given = (tuple(names) if isinstance(value, tuple) else names[0]) if self._coded else value
+        task, given = self._task, value
+        if self._coded:
+            task = self.asked()
+            given = tuple(self._alias[n] for n in value) if isinstance(value, tuple) else self._alias[value]
         if plain:
             return task.show(given)
         said = task.write(given)

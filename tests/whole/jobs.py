@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
+from agent import cli
 from agent.job import Job
 from agent.records import Label, Source
 from agent.workbench import Workbench
@@ -92,3 +95,17 @@ def answer_queue(job: Job) -> None:
         for row in bench.store.queue(job.name):
             label = Label(row.text_id, gold[row.text], Source.PERSON, by="ada")
             bench.store.review(job.name, row.text_id, "ada", "label", label, 2.0)
+
+
+def labelwright(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
+) -> tuple[int, str]:
+    """The command's exit code and everything it printed."""
+    monkeypatch.setattr(sys, "argv", ["labelwright", *map(str, words)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as leave:
+        code = int(leave.code or 0)
+    said = capsys.readouterr()
+    return code, " ".join((said.out + said.err).split())

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent import cli
 from tests.servers.scripted import Faults, ScriptedServer
-from tests.whole.jobs import settings, truth, write_job
+from tests.whole.jobs import labelwright, settings, truth, write_job
 
 Serve = Callable[..., ScriptedServer]
-
-
-def labelwright(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
-) -> tuple[int, str]:
-    """The command's exit code and everything it printed."""
-    monkeypatch.setattr(sys, "argv", ["labelwright", *map(str, words)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    said = capsys.readouterr()
-    return code, " ".join((said.out + said.err).split())
 
 
 @pytest.fixture

@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import cli
 from agent.formats import Tried, candidates, changes, quadratic, ranked, surely_worse
 from agent.job import FormatSettings, Job, TaskSettings
 from agent.records import Belief
 from agent.store import Store
 from agent.tasks import build
 from tests.servers.scripted import Faults, ScriptedServer
-from tests.whole.jobs import truth, write_job
+from tests.whole.jobs import labelwright, truth, write_job
 
 Serve = Callable[..., ScriptedServer]
 QUICK = {"distil__enabled": False, "stop__max_rounds": 1}
@@ -81,20 +80,9 @@ def test_every_candidate_is_another_format_and_the_jobs_own_is_one_of_them(label
 # the command ------------------------------------------------------------------------------------------------
 
 
-def pilot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
-    monkeypatch.setattr("sys.argv", ["labelwright", "pilot", *map(str, words)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    said = capsys.readouterr()
-    return code, said.out if "--json" in words else " ".join((said.out + said.err).split())
-
-
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    return lambda *words: pilot(monkeypatch, capsys, *words)
+    return lambda *words: labelwright(monkeypatch, capsys, "pilot", *words)
 
 
 Command = Callable[..., tuple[int, str]]
