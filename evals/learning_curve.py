@@ -50,8 +50,6 @@ ARMS = ("random", "margin", "default frozen", "default", *RIVALS)
 """Others of `VARIANTS` are ablations: drawn where they are asked for."""
 SEEDS = 10
 REFRESHED = 5  # seeds where the encoder is refreshed: each takes minutes
-SLOW, SLOW_SEEDS = {("scikit-activeml badge", "banking77"), ("scikit-activeml badge", "clinc150")}, 3
-"""Of many classes that library's BADGE takes six minutes a curve (77) to more than ten (150)."""
 
 
 @dataclass(frozen=True)
@@ -147,22 +145,19 @@ def _rival_picks(
 
 
 def planned(args: argparse.Namespace) -> list[Cell]:
-    """Every cell that was asked for, those of the first seeds first, and what is slow last."""
-    found = [
+    """Every cell that was asked for, those of the first seeds first."""
+    return [
         Cell(s, o, seed, arm)
         for seed in range(args.seeds)
         for s in args.sets
         for o in args.oracles
         for arm in args.arms
-        if (o != "tape" or s == "bbc") and seed < _seeds(arm, s)
+        if (o != "tape" or s == "bbc") and seed < _seeds(arm)
     ]
-    return sorted(found, key=lambda cell: (cell.arm, cell.set) in SLOW)
 
 
-def _seeds(arm: str, set_name: str) -> int:
+def _seeds(arm: str) -> int:
     """How many are planned of an arm."""
-    if (arm, set_name) in SLOW:
-        return SLOW_SEEDS
     return REFRESHED if arm in VARIANTS and VARIANTS[arm].refreshes else SEEDS
 
 
@@ -172,7 +167,7 @@ def work(cells: list[Cell], args: argparse.Namespace) -> None:
     groups: dict[tuple[str, str, int, str], list[str]] = {}
     for cell in cells:
         if cell not in have:
-            of = "rivals" if cell.arm in RIVALS and (cell.arm, cell.set) not in SLOW else cell.arm
+            of = "rivals" if cell.arm in RIVALS else cell.arm
             groups.setdefault((cell.set, cell.oracle, cell.seed, of), []).append(cell.arm)
     until = time.monotonic() + 60 * args.minutes
     total, number = sum(map(len, groups.values())), 0
