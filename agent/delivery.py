@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from agent import steps
-from agent import triage as triaging
+from agent.doubt import Calibration
 from agent.errors import DataError, StoreError
 from agent.hints import trust
 from agent.measuring import Lesson, Quality, quality
@@ -213,7 +213,7 @@ def _final_now(bench: Workbench) -> Final:
 
 
 def _calibrator(confidences: Sequence[float], correct: Sequence[bool]) -> Callable[[Sequence[float]], list[float]]:
-    calibration = triaging.Calibration.fit(confidences, correct)
+    calibration = Calibration.fit(confidences, correct)
     return lambda given: [float(c) for c in calibration.apply(given)]
 
 

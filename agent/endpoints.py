@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from agent.asking import Asker, Asking
 from agent.bulk import BulkAsker
-from agent.errors import EndpointError, OracleError, TapeError, UserError
+from agent.doubt import Prior
+from agent.errors import EndpointError, JobFileError, OracleError, TapeError, UserError
 from agent.framing import puts
 from agent.job import OracleSettings
 from agent.ledger import BatchLedger
@@ -41,6 +42,8 @@ class Seat:
     settings: OracleSettings
     asker: Asker
     questions: Questions
+    prior: Prior | None = None
+    """Its preference for some labels, once it was found (`oracle.prior`)."""
 
     def puts(self, bench: Workbench, texts: Sequence[Text], *, keep: bool = True) -> dict[TextId, Put]:
         """How each text is put to it first."""
@@ -75,6 +78,10 @@ def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -
         str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else bench.task.prompt
     )
     with bench.job.telling_lines():
+        if settings.prior != "keep" and bench.task.widget != "choice":
+            raise JobFileError(
+                "job", [(0, "`oracle.prior`: is for one label a text, which this task has not; leave it out")]
+            )
         phrasing = Phrasing(bench.task, bench.job.task, settings.format, bench.job.seed)
     examples = one_a_class(bench.task, bench.seed) if settings.format.examples == "one_a_class" else []
     questions = Questions(
@@ -122,6 +129,7 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
         questions = questions_of(bench, settings, oracle.mode)
         return Seat(settings, asker, questions)
     try:
+        questions_of(bench, settings, "json_schema")  # what is wrong with the format is told before anything is sent
         await greet(oracle)
         found = await _probe(bench, settings, oracle)
     except BaseException:

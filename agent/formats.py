@@ -205,15 +205,18 @@ def surely_worse(one: Tried, best: Tried, rng: np.random.Generator) -> bool:
 # Asking -------------------------------------------------------------------------------------------------------------
 
 
-def compare(bench: Workbench, dollars: float, most: int) -> Compared:
+def compare(
+    bench: Workbench, dollars: float, most: int, known: Sequence[tuple[Text, Value]] | None = None
+) -> Compared:
     """Try the formats of the job's first oracle on at most `most` texts with known labels, for at most `dollars`.
+    The texts are those that the job knows labels of, or `known`.
 
     Failed attempts that are made again may take it a little above `dollars`, never above the job's budget.
 
     Raises UserError: too few texts with a known label, a sum that pays for none, another run owns the job.
     """
     bench.own()
-    known = known_texts(bench)
+    known = known_texts(bench) if known is None else known
     if len(known) < FEWEST:
         raise UserError(
             f"a pilot needs at least {FEWEST} texts with a known label, and there are {len(known)}: name a file of "

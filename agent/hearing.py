@@ -7,10 +7,14 @@ again after a crash buys only what is missing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from agent.asking import Asked
+from agent.doubt import CONTENT_FREE, Prior
+from agent.doubt.calibration import Doubles
 from agent.endpoints import Seat, reset
 from agent.oracle import Put, Reading, merged
 from agent.records import Answer, Belief, MicroDollars, Question, Text, TextId, Value
@@ -29,6 +33,7 @@ class Heard:
         belief: how sure it was, the mean over the orders that were asked.
         answers: every answer that came, the first one first; those of a value are all labels.
         keys: their questions' keys.
+        turned: the value changed with the order of the labels.
     """
 
     text_id: TextId
@@ -37,6 +42,7 @@ class Heard:
     answers: tuple[Asked, ...]
     keys: tuple[str, ...]
     why: str = ""
+    turned: bool = False
 
     @property
     def answer_id(self) -> int | None:
@@ -52,6 +58,7 @@ async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[Text
     `people.threshold` is asked in further orders, where the format has some.
     """
     reset(seat)
+    await _look_for_preference(bench, seat)
     found: dict[TextId, Heard] = {}
     most = MOST_IN_BATCHES if seat.settings.in_batches else MOST_AT_ONCE
     for start in range(0, len(texts), most):
@@ -59,6 +66,48 @@ async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[Text
         await talk.first()
         await talk.again(bench.job.people.threshold)
         found |= talk.heard()
+    if seat.settings.prior == "batch":
+        seat.prior = Prior.of(_table(bench, found.values()), "batch") or seat.prior
+    return found if seat.prior is None else _without(bench, seat.prior, found)
+
+
+async def _look_for_preference(bench: Workbench, seat: Seat) -> None:
+    """Once a run, where the job says so: what an oracle says of texts that say nothing. Equal questions are bought
+    once, so a run that goes on finds the same."""
+    if seat.settings.prior != "content_free" or seat.prior is not None:
+        return
+    texts = [Text(TextId(f"content-free-{k}"), words) for k, words in enumerate(CONTENT_FREE)]
+    talk = _Talk(bench, seat, texts, {t.id: seat.questions.first(t) for t in texts})
+    await talk.first()
+    seat.prior = Prior.of(_table(bench, talk.heard().values()), "content_free")
+    if seat.prior is None:
+        bench.watch.note(
+            f"{seat.settings.name} gives no probabilities of texts without content: no prior to divide out"
+        )
+        return
+    most = int(np.argmax(seat.prior.shares))
+    bench.watch.note(
+        f"{seat.settings.name} says {bench.task.names[most]!r} to a text without content with probability "
+        f"{seat.prior.shares[most]:.2f}; that preference is divided out"
+    )
+
+
+def _table(bench: Workbench, heard: Iterable[Heard]) -> Doubles:
+    """(n, C) probabilities of every class; rows of NaN for answers without."""
+    names = bench.task.names
+    told = [h.belief.probabilities or {} for h in heard]
+    return np.array([[p.get(n, math.nan) for n in names] for p in told], np.float64).reshape(-1, len(names))
+
+
+def _without(bench: Workbench, prior: Prior, heard: Mapping[TextId, Heard]) -> dict[TextId, Heard]:
+    """The same answers, a preference for some classes divided out: the likeliest class is another one at times."""
+    names = bench.task.names
+    found = dict(heard)
+    for text_id, row in zip(heard, prior.without(_table(bench, heard.values())), strict=True):
+        if np.isfinite(row).all():
+            h, best = heard[text_id], int(row.argmax())
+            belief = Belief(float(row[best]), dict(zip(names, row.tolist(), strict=True)), h.belief.lost_mass)
+            found[text_id] = replace(h, value=names[best], belief=belief)
     return found
 
 
@@ -80,10 +129,12 @@ def worst_cases(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> list[Mic
 class _Talk:
     """The questions about some texts, and what came of them so far."""
 
-    def __init__(self, bench: Workbench, seat: Seat, texts: Sequence[Text]) -> None:
+    def __init__(
+        self, bench: Workbench, seat: Seat, texts: Sequence[Text], puts: Mapping[TextId, Put] | None = None
+    ) -> None:
         self._bench, self._seat = bench, seat
         self._texts = {t.id: t for t in texts}
-        self._puts = seat.puts(bench, texts)
+        self._puts = dict(puts or seat.puts(bench, texts))
         self._asked: dict[TextId, list[tuple[Question, Asked]]] = {}
         self._readings: dict[TextId, list[Reading]] = {}
         self._unfinished: set[TextId] = set()
@@ -138,7 +189,8 @@ class _Talk:
             why = _why([reason for _, a in self._asked[text_id] for reason in a.reasons])
             return Heard(text_id, None, Belief(math.nan), answers, keys, why)
         reading = merged(labels, self._bench.task.names)
-        return Heard(text_id, reading.value, reading.belief, answers, keys)
+        turned = any(r.value != labels[0].value for r in labels)
+        return Heard(text_id, reading.value, reading.belief, answers, keys, turned=turned)
 
 
 def _why(reasons: Sequence[str]) -> str:

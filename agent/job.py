@@ -143,6 +143,11 @@ def _off(value: object) -> object:
     return "off" if value is False else value
 
 
+def _kept(value: object) -> object:
+    """Who means to leave the prior alone may say `off`, which YAML reads as false."""
+    return "keep" if value in (False, None, "off", "none") else value
+
+
 class StudentSettings(Section):
     """The small model."""
 
@@ -263,6 +268,10 @@ class OracleSettings(Section):
     """How an answer is held to the schema; `auto` asks the endpoint at start what it obeys."""
     format: FormatSettings = FormatSettings()
     """How a question is put."""
+    prior: Annotated[Literal["keep", "content_free", "batch"], BeforeValidator(_kept)] = "keep"
+    """What is done about the model's preference for some labels: nothing; it is found by asking about three texts
+    without content, or as the mean of a round's answers (which takes classes to be about equally common there), and
+    divided out of each answer's probabilities. For one label a text."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     tokenizer: str | None = None
     """The model's own tokenizer (a folder with its tokenizer.json, or a hub id): prompts are then counted with it, so

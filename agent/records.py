@@ -151,7 +151,8 @@ class Label:
     """One decision about one text, with its provenance. Never changed: a newer one supersedes it.
 
     `confidence` is as given by the source, uncalibrated; None for a person. `by` is the person's name, or the
-    oracle's name and model as `name/model`.
+    oracle's name and model as `name/model`. `signs` is what spoke for and against it when it was given (see
+    `agent.doubt.SIGNS`), None where nobody looked.
     """
 
     text_id: TextId
@@ -166,6 +167,7 @@ class Label:
     cost: MicroDollars = MicroDollars(0)
     created_at: datetime | None = None
     id: int | None = None
+    signs: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

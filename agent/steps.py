@@ -18,9 +18,11 @@ import numpy as np
 
 from agent import triage as triaging
 from agent.comparing import Classroom, Parts, beside_chance
+from agent.doubting import as_row, signs_of
 from agent.endpoints import Seat
 from agent.hearing import Heard, costs_of, hear
 from agent.hints import learn, taught
+from agent.judging import judgement
 from agent.measuring import Lesson, Quality, held_out, quality
 from agent.records import (
     Floats,
@@ -46,7 +48,6 @@ from agent.store import PickRow, RouteRow
 from agent.tasks import Task
 from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
 
-ENOUGH_BLIND = 60
 STOP_SET_SIZE = 1000
 
 
@@ -77,6 +78,10 @@ def take(bench: Workbench, seat: Seat, heard: Mapping[TextId, Heard]) -> tuple[l
     """What was heard as labels: (labels, why the other texts have none). An answer that is no label stays one."""
     costs = costs_of(bench, heard)
     labels = [_label(seat, h, h.value, costs[i]) for i, h in heard.items() if h.value is not None]
+    picks = bench.picks()
+    texts = {i: Text(i, picks[i].text, picks[i].row) for i in heard}
+    signs = signs_of(bench, labels, texts, {i for i, h in heard.items() if h.turned})
+    labels = [replace(label, signs=as_row(s)) for label, s in zip(labels, signs, strict=True)]
     return labels, {h.text_id: h.why for h in heard.values() if h.value is None}
 
 
@@ -99,23 +104,6 @@ def _label(seat: Seat, heard: Heard, value: Value, cost: MicroDollars) -> Label:
 # Triage -----------------------------------------------------------------------------------------------------------
 
 
-def judgement(bench: Workbench) -> tuple[triaging.Calibration, triaging.Threshold]:
-    """How far confidences can be trusted, and from which one on answers are accepted: from people's labels."""
-    people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
-    routes = bench.store.routes(bench.job.name)
-    blind = {i: label for i, label in people.items() if i in routes and routes[i].blind}
-    if len(blind) >= ENOUGH_BLIND:
-        people = blind  # who saw the machine's label is drawn towards it
-    given = {label.text_id: label for label in bench.store.labels(bench.job.name, source=Source.ORACLE)}
-    both = [i for i in people if i in given]
-    confidences = [given[i].confidence for i in both]
-    correct = [bench.task.agreement(people[i].value, given[i].value) == 1.0 for i in both]
-    calibration = triaging.Calibration.fit(confidences, correct)
-    settings = bench.job.people
-    found = triaging.threshold(calibration.apply(confidences), correct, settings.target_error)
-    return calibration, found.or_else(settings.threshold)
-
-
 def triage(
     bench: Workbench,
     number: int,
@@ -125,19 +113,17 @@ def triage(
     has_stronger: bool = False,
 ) -> list[TextId]:
     """Keep labels and say where each text goes, in one commit. Returns the texts that a stronger oracle is asked."""
-    calibration, bar = judgement(bench)
-    confidences = calibration.apply([label.confidence for label in labels])
+    judge = judgement(bench, labels[0].by if labels else None)
     rng = bench.rng(TRIAGE, number, int(has_stronger))
     audit = bench.job.people.audit
-    decisions = triaging.route_all(confidences, bar.value or 0.0, has_stronger, audit, rng)
+    decisions = triaging.route_all(judge.sure(labels), judge.bar.value or 0.0, has_stronger, audit, rng)
+    places = judge.places(labels, decisions)
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
-        kept = [
-            (d, label, i) for d, label, i in zip(decisions, labels, ids, strict=True) if d.route is not Route.STRONGER
-        ]
         rows = [
-            RouteRow(label.text_id, i, d.route, d.reason, label.confidence, blind=d.blind, probability=d.probability)
-            for d, label, i in kept
+            RouteRow(x.text_id, i, d.route, judge.reason(d, x), x.confidence, d.blind, d.probability, place)
+            for d, x, i, place in zip(decisions, labels, ids, places, strict=True)
+            if d.route is not Route.STRONGER
         ]
         rows += [RouteRow(i, None, Route.PERSON, f"failed: {why}") for i, why in failed.items()]
         bench.store.add_routes(bench.job.name, number, rows, tx=tx)
@@ -146,10 +132,13 @@ def triage(
 
 def triage_again(bench: Workbench, number: int) -> int:
     """Accept what waits for a person and is sure enough by now, since people's labels moved the bar. How many."""
-    calibration, bar = judgement(bench)
+    judge = judgement(bench)
+    if judge.model.labels:
+        bench.watch.note(judge.told())
+    bar = judge.bar.value
     waiting = [q for q in bench.store.queue(bench.job.name) if not q.blind and q.suggestion is not None]
-    sure = calibration.apply([q.suggestion.confidence if q.suggestion else None for q in waiting])
-    now = [q for q, c in zip(waiting, sure.tolist(), strict=True) if bar.value is not None and c >= bar.value]
+    sure = judge.sure([q.suggestion for q in waiting if q.suggestion is not None])
+    now = [q for q, c in zip(waiting, sure.tolist(), strict=True) if bar is not None and c >= bar]
     rng = bench.rng(TRIAGE, number, 2)
     decisions = triaging.route_all([1.0] * len(now), 0.0, False, bench.job.people.audit, rng)
     rows = [

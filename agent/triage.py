@@ -7,78 +7,17 @@ Numbers in, decisions out. Knows no answer, no task, no store. What people said 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
 
+from agent.doubt.calibration import Confidences, Doubles, Truths
 from agent.records import Route
 from agent.tasks.intervals import clopper_pearson_upper
 
-Doubles = npt.NDArray[np.float64]
-Confidences = Sequence[float | None] | npt.NDArray[np.floating]
-Truths = Sequence[bool] | npt.NDArray[np.bool_]
-
-ENOUGH = 20  # people's labels before a temperature is fitted
-TEMPERATURES = (0.2, 20.0)
-SURE = 1e-6  # confidences are kept this far from 0 and 1: a token's probability rounds to 1, its logit does not exist
 LEVEL = 0.95
 MORE_AT_MOST = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Turns a confidence as given into the share of such answers that people call right.
-
-    One temperature on the log odds (Platt 1999 without the offset; Guo et al. 2017): 1 changes nothing, above 1
-    the oracle was too sure of itself.
-
-    Attributes:
-        temperature: within 0.2 to 20.
-        labels: how many people's labels it rests on.
-    """
-
-    temperature: float = 1.0
-    labels: int = 0
-
-    @property
-    def kind(self) -> str:
-        """`uncalibrated` or `temperature`."""
-        return "temperature" if self.labels >= ENOUGH else "uncalibrated"
-
-    @classmethod
-    def fit(cls, confidences: Confidences, correct: Truths) -> Calibration:
-        """The likeliest temperature, drawn towards 1 by a standard normal prior on its logarithm.
-
-        Right and wrong count as Platt's smoothed targets, so that a run of right answers does not make the next
-        one certain. With fewer than 20 answers that have a confidence nothing is changed.
-
-        Args:
-            confidences: (n,) as given, 0 to 1; NaN or None where there was none (left out).
-            correct: (n,) whether a person agreed.
-        """
-        given, right = _paired(confidences, correct)
-        if len(given) < ENOUGH:
-            return cls(1.0, len(given))
-        odds = _odds(given)
-        target = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
-
-        def cost(log_temperature: float) -> float:
-            z = odds / math.exp(log_temperature)
-            return float((np.logaddexp(0, z) - target * z).sum() + log_temperature**2 / 2)
-
-        found = minimize_scalar(cost, bounds=tuple(math.log(t) for t in TEMPERATURES), method="bounded")
-        return cls(math.exp(float(found.x)), len(given))
-
-    def apply(self, confidences: Confidences) -> Doubles:
-        """(n,) calibrated confidences; NaN where none was given. Keeps their order."""
-        given = np.asarray(confidences, dtype=np.float64)
-        if self.kind == "uncalibrated":
-            return given
-        return np.asarray(expit(_odds(given) / self.temperature), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +155,6 @@ def _paired(confidences: Confidences, correct: Truths) -> tuple[Doubles, npt.NDA
         raise ValueError(f"one verdict for each confidence is needed, got {right.shape} for {given.shape}")
     known = ~np.isnan(given)
     return given[known], right[known]
-
-
-def _odds(confidences: Doubles) -> Doubles:
-    return np.asarray(logit(np.clip(confidences, SURE, 1 - SURE)), dtype=np.float64)
 
 
 def _passing(errors: int, target_error: float) -> int:

@@ -59,7 +59,8 @@ def stopped(reason: str) -> str:
 
 def reason(why: str) -> str:
     """Why a text waits, as a person reads it."""
-    return REASONS.get(why, plain(why, 400))
+    kind, colon, more = why.partition(":")
+    return plain(f"{REASONS[kind]}{colon}{more}", 400) if kind in REASONS else plain(why, 400)
 
 
 def dollars(micro: float) -> str:

@@ -119,6 +119,7 @@ def _values(job: str, label: Label) -> dict[str, Any]:
         "answer_id": label.answer_id,
         "cost": int(label.cost),
         "created_at": label.created_at or now(),
+        "signs": None if label.signs is None else dict(label.signs),
     }
 
 
@@ -141,13 +142,13 @@ def point(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
 
 def to_label(values: Sequence[Any]) -> Label:
     """The columns of one row of the labels table, in the table's order, as a record."""
-    number, _, text_id, value, source, by, probabilities, confidence, lost, prompt_hash, answer, cost, at = values
+    number, _, text_id, value, source, by, chances, confidence, lost, prompt_hash, answer, cost, at, signs = values
     return Label(
         text_id=text_id,
         value=value,
         source=Source(source),
         by=by,
-        probabilities=probabilities,
+        probabilities=chances,
         confidence=confidence,
         lost_mass=lost,
         prompt_hash=prompt_hash,
@@ -155,4 +156,5 @@ def to_label(values: Sequence[Any]) -> Label:
         cost=cost,
         created_at=at,
         id=number,
+        signs=signs,
     )

@@ -180,6 +180,7 @@ labels = Table(
     Column("answer_id", ForeignKey("answers.id")),
     Column("cost", BigInteger, nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("signs", Json),
     Index(None, "job", "text_id"),
 )
 

@@ -1,12 +1,13 @@
-"""Calibration: an oracle that is too sure of itself is corrected, and little evidence changes nothing."""
+"""Calibration: an oracle that is too sure of itself, or prefers some classes, is corrected; little evidence changes
+nothing."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
-from agent.triage import Calibration
+from agent.doubt import Calibration, Given
 
 
 def judged(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -71,3 +72,51 @@ def test_calibrated_confidences_are_closer_to_the_truth() -> None:
 def test_a_verdict_is_needed_for_every_confidence() -> None:
     with pytest.raises(ValueError, match="one verdict for each confidence"):
         Calibration.fit([0.5, 0.6], [True])
+
+
+def leaning(n: int, by: tuple[float, ...], seed: int = 0) -> tuple[Given, np.ndarray, np.ndarray]:
+    """Answers of a model that prefers some classes by so many nats: as given, whether right, and the truth."""
+    rng = np.random.default_rng(seed)
+    logs = rng.normal(0, 2, (n, len(by)))
+    honest = softmax(logs, axis=1)
+    truth = np.array([rng.choice(len(by), p=p) for p in honest])
+    said = softmax(logs + np.array(by), axis=1)
+    choice = said.argmax(axis=1)
+    return Given(said.max(axis=1), said, choice), choice == truth, truth
+
+
+def test_a_preference_for_some_classes_is_taken_out_of_the_confidence() -> None:
+    given, right, truth = leaning(300, (1.5, 0.0, -1.5))
+    calibration = Calibration.fit(given, right, truth)
+    assert calibration.kind == "vector"
+    fresh, hit, _ = leaning(4000, (1.5, 0.0, -1.5), seed=1)
+    plain = Calibration.fit(given.confidences, right)
+    for answers in (fresh.said == 0, fresh.said == 2):
+        of_class = hit[answers].mean()
+        assert calibration.apply(fresh)[answers].mean() == pytest.approx(of_class, abs=0.05)
+        assert abs(plain.apply(fresh)[answers].mean() - of_class) > 0.05
+
+
+def test_offsets_of_classes_are_left_alone_where_none_is_preferred() -> None:
+    given, right, truth = leaning(300, (0.0, 0.0, 0.0))
+    assert Calibration.fit(given, right, truth).kind == "temperature"
+
+
+def test_any_rising_shape_is_learnt_from_enough_answers_and_only_from_enough() -> None:
+    rng = np.random.default_rng(0)
+    confidences = rng.random(4000)
+    right = rng.random(4000) < np.where(confidences < 0.5, 0.2, 0.9)  # a step, which no temperature makes
+    assert Calibration.fit(confidences[:400], right[:400]).kind == "temperature"
+    calibration = Calibration.fit(confidences, right)
+    assert calibration.kind == "isotonic"
+    assert calibration.apply([0.3, 0.8, float("nan")])[:2] == pytest.approx([0.2, 0.9], abs=0.05)
+    assert np.isnan(calibration.apply([float("nan")])).all()
+
+
+def test_what_a_threshold_is_set_on_had_not_heard_its_own_verdict() -> None:
+    given, right, truth = leaning(200, (2.0, -2.0, 0.0), seed=2)
+    calibration = Calibration.fit(given, right, truth)
+    before = calibration.crossed(given, right, truth)
+    other = right.copy()
+    other[0], truth[0] = not right[0], (given.said[0] if not right[0] else (given.said[0] + 1) % 3)
+    assert calibration.crossed(given, other, truth)[0] == pytest.approx(before[0])

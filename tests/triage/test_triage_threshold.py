@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.doubt import Calibration
 from agent.tasks.intervals import clopper_pearson_upper
-from agent.triage import Calibration, Threshold, threshold
+from agent.triage import Threshold, threshold
 
 WORLDS = {
     "errors fade with confidence": lambda u: 0.5 * np.exp(-8 * u),

@@ -1,0 +1,130 @@
+"""How far an oracle's labels are to be believed, and from where on they are accepted: from what people said of them.
+
+The formulas are `agent.doubt`'s and `agent.triage`'s; here stands what they are fed with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent import triage as triaging
+from agent.doubt import Calibration, ErrorModel, Given, lead
+from agent.doubt.calibration import Doubles
+from agent.doubting import as_array
+from agent.records import Label, Route, Source, TextId
+from agent.tasks import Task
+from agent.workbench import Workbench
+
+ENOUGH_BLIND = 60
+ENOUGH_FOR_SIGNS = 60
+"""Verdicts before the error model may decide what is accepted; it orders the queue from the start."""
+
+
+AGAINST = {
+    "student": "the student expects something else",
+    "neighbours": "texts like it have other labels",
+    "lost": "part of its probability went to no label",
+    "order": "the answer changed with the order of the labels",
+    "length": "the text is far longer than others",
+}
+"""What a sign against a label says to a person. That the oracle itself is not sure needs no more words."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How an oracle's labels are judged.
+
+    Attributes:
+        calibration: of its confidence alone.
+        model: of all signs.
+        by_signs: `sure` is the error model's word, since it foretold people's verdicts better.
+        bar: from which `sure` on a label is accepted.
+    """
+
+    task: Task
+    calibration: Calibration
+    model: ErrorModel
+    by_signs: bool
+    bar: triaging.Threshold
+
+    def sure(self, labels: Sequence[Label]) -> Doubles:
+        """(n,) the chance that each label is right; NaN where nothing tells."""
+        if self.by_signs:
+            return self.model.right(_signs(labels))
+        return self.calibration.apply(as_given(labels, self.task))
+
+    def places(self, labels: Sequence[Label], decisions: Sequence[triaging.Decision]) -> list[float | None]:
+        """Where each label stands in people's queue: by its chance to be wrong, by all its signs. None leaves it to
+        the store: without any sign, and where a person must not see what the machine said."""
+        wrong = 1 - self.model.right(_signs(labels))
+        return [
+            float(w) if any((x.signs or {}).values()) and not d.blind else None
+            for x, d, w in zip(labels, decisions, wrong, strict=True)
+        ]
+
+    def told(self) -> str:
+        """From where on labels are accepted, and why, as a sentence."""
+        by = "all signs together" if self.by_signs else f"the oracle's confidence ({self.calibration.kind})"
+        return f"labels are accepted from {self.bar.value or 0:.2f} on, by {by}: {self.bar.basis}"
+
+    def reason(self, decision: triaging.Decision, label: Label) -> str:
+        """Why a label goes where it goes, with what speaks most against it where it goes to a person unblinded."""
+        if decision.blind or decision.route is not Route.PERSON:
+            return decision.reason
+        against = self.model.against(_signs([label])[0])
+        return f"{decision.reason}: {AGAINST[against]}" if against in AGAINST else decision.reason
+
+
+def judgement(bench: Workbench, oracle: str | None = None) -> Judgement:
+    """What people's verdicts so far say of the labels by an oracle (`name/model`); of all oracles' where none is
+    named, or where people saw too few of its own."""
+    labels = bench.store.labels(bench.job.name, source=Source.ORACLE)
+    own = [x for x in labels if oracle is None or x.by == oracle]
+    people = _people(bench)
+    few = sum(x.text_id in people for x in own) < ENOUGH_BLIND
+    return _judged(bench, {x.text_id: x for x in (labels if few else own)}, people)
+
+
+def _people(bench: Workbench) -> dict[TextId, Label]:
+    """People's labels; where there are enough of them, those that were given without sight of the machine's."""
+    people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
+    routes = bench.store.routes(bench.job.name)
+    blind = {i: label for i, label in people.items() if i in routes and routes[i].blind}
+    return blind if len(blind) >= ENOUGH_BLIND else people  # who saw the machine's label is drawn towards it
+
+
+def _judged(bench: Workbench, given: Mapping[TextId, Label], people: Mapping[TextId, Label]) -> Judgement:
+    task, settings = bench.task, bench.job.people
+    both = [i for i in people if i in given]
+    labels = [given[i] for i in both]
+    right = np.array([task.agreement(people[i].value, given[i].value) == 1.0 for i in both], np.bool_)
+    places = {name: k for k, name in enumerate(task.names)} if task.widget == "choice" else {}
+    truth = np.array([places.get(people[i].value, -1) if places else -1 for i in both], np.int64)
+    answers, signs = as_given(labels, task), _signs(labels)
+    calibration, model = Calibration.fit(answers, right, truth), ErrorModel.fit(signs, right)
+    seen, by_signs = calibration.crossed(answers, right, truth), False
+    if len(both) >= ENOUGH_FOR_SIGNS and all(x.signs for x in labels):
+        by_all = ErrorModel.crossed(signs, right)
+        by_signs = lead(by_all, seen, right) > 0
+        seen = by_all if by_signs else seen
+    bar = triaging.threshold(seen, right, settings.target_error).or_else(settings.threshold)
+    return Judgement(task, calibration, model, by_signs, bar)
+
+
+def as_given(labels: Sequence[Label], task: Task) -> Given:
+    """Labels as numbers: confidences, and where the task has one class a text, the chance of each."""
+    confidences = np.array([np.nan if x.confidence is None else x.confidence for x in labels], np.float64)
+    if task.widget != "choice" or not task.names:
+        return Given(confidences)
+    places = {name: k for k, name in enumerate(task.names)}
+    table = [[(x.probabilities or {}).get(n, math.nan) for n in task.names] for x in labels]
+    said = np.array([places.get(x.value, -1) for x in labels], np.int64)
+    return Given(confidences, np.array(table, np.float64).reshape(-1, len(places)), said)
+
+
+def _signs(labels: Sequence[Label]) -> Doubles:
+    return as_array([x.signs or {} for x in labels])
