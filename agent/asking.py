@@ -283,6 +283,8 @@ class Asker:
 
     def _judge(self, error: OracleError, tries: Tries) -> None:
         """Whose failure it is: a text's, or that of an endpoint which is asked too much."""
+        if error.adapted:
+            return  # of how it was asked: it is asked in another way at once
         if error.busy:
             self.pace.refused(error.retry_after_s)
         if error.retry_after_s is not None and error.retry_after_s > LONGEST_PAUSE_S:
@@ -378,7 +380,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
     Jitter needs no seed: it changes when a question is asked, never which one.
     """
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, AnswerInvalid):
+    if isinstance(error, AnswerInvalid) or (isinstance(error, OracleError) and error.adapted):
         return 0.0
     jittered = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_S)(state)
     if isinstance(error, OracleError) and error.retry_after_s is not None:

@@ -21,7 +21,8 @@ from agent.harvest import NEVER_DONE, Counts, Harvest, Patience, Work
 from agent.ledger import BatchLedger, Ledger, LineEnd, Opened
 from agent.ledger.batches import GROUP
 from agent.oracle.carrier import ELSEWHERE, Carrier, Look, Untraceable, Writer
-from agent.oracle.lines import file_of, write_lines, written
+from agent.oracle.dialect import Dialect
+from agent.oracle.lines import Returned, file_of, write_lines, written
 from agent.records import Question, TextId
 from agent.store import BatchRow, BatchState, Store
 from agent.store.engine import in_parts
@@ -65,6 +66,7 @@ class BulkAsker(Asker):
         self._woken = asyncio.Event()
         self._looks: dict[int, Look] = {}  # the last one at each open batch
         self._patience = Patience(oracle.name)
+        self._spoken: dict[int, Dialect] = {}  # how the lines of each batch were written, of those of this run
 
     def halt(self) -> None:
         """Wait no longer. Batches that are under way stay so. Safe to call from a signal handler."""
@@ -210,6 +212,7 @@ class BulkAsker(Asker):
         """Write a batch's file, send it, start it: each step on disk before the next."""
         batch = opened.batch
         path = file_of(self.carrier.folder, batch, "input")
+        self._spoken[batch.id] = self._writer.dialect
         lines = (written(line.attempt_id, self._writer.body(question)) for question, line in opened.lines)
         try:
             await asyncio.to_thread(write_lines, path, lines)
@@ -275,7 +278,7 @@ class BulkAsker(Asker):
         self._books.end(batch, ends)
         self._books.move(batch, BatchState.HARVESTED, reason=reason)
         self._looks.pop(batch.id, None)
-        self._take(work, ends, {})
+        self._take(work, ends, {}, Dialect())
         self._say(f"batch {batch.remote_id or batch.id}: {reason}; its {len(ends)} questions count as spent")
 
     # Coming back ----------------------------------------------------------------------------------------------------
@@ -343,18 +346,20 @@ class BulkAsker(Asker):
         paths = await self._unless_halted(self.carrier.fetch(batch))
         details = batch.details
         lines = {line.attempt_id: line for line in self._store.open_lines(batch.id)}
-        harvest = Harvest(lines, self._store.ended_lines(batch.id), self.oracle.model, self.carrier.secret)
+        spoken = self._spoken.get(batch.id, Dialect())
+        ended = self._store.ended_lines(batch.id)
+        harvest = Harvest(lines, ended, self.oracle.model, self.carrier.secret, lambda r: self._taught(r, spoken))
         none_ran = not paths and _none_ran(details)
         if self._books.by_time:
             ends = [*harvest.read(paths), *harvest.missing()]
             seconds = 0.0 if none_ran else details.get("seconds")
             ids = await asyncio.to_thread(self._books.end_by_time, batch, ends, seconds)
-            self._take(work, ends, ids)
+            self._take(work, ends, ids, spoken)
         else:
             for part in in_parts(harvest.read(paths), GROUP):
-                self._take(work, part, await asyncio.to_thread(self._books.end, batch, part))
+                self._take(work, part, await asyncio.to_thread(self._books.end, batch, part), spoken)
             part = list(harvest.missing(none_ran=none_ran, counts=_counts(details)))
-            self._take(work, part, await asyncio.to_thread(self._books.end, batch, part))
+            self._take(work, part, await asyncio.to_thread(self._books.end, batch, part), spoken)
         remarks = harvest.remarks()
         reason = "; ".join(said for said in (batch.reason, remarks) if said)
         batch = self._books.move(batch, BatchState.HARVESTED, reason=reason)
@@ -363,7 +368,12 @@ class BulkAsker(Asker):
         if not remarks:
             self.carrier.tidy(batch)
         answered = harvest.answered + len(harvest.ended)
+        if not answered and harvest.adapted:
+            return  # the next batch is written in another way
         self._patience.harvested(batch, answered, len(lines), batch.reason or harvest.last)
+
+    def _taught(self, returned: Returned, spoken: Dialect) -> bool:
+        return self._writer.refused(returned.status or 400, [returned.error, returned.body], spoken)
 
     def _tell(self, batch: BatchRow, answered: int, of: int, remarks: str) -> None:
         minutes = (datetime.now(UTC) - batch.created_at).total_seconds() / 60
@@ -371,10 +381,13 @@ class BulkAsker(Asker):
         self._say(f"batch {batch.remote_id} {batch.details.get('status')}: {answered} of {of} answered "
                   f"after {minutes:.0f} min{odd}")  # fmt: skip
 
-    def _take(self, work: Work, ends: Sequence[LineEnd], ids: Mapping[int, int]) -> None:
+    def _take(self, work: Work, ends: Sequence[LineEnd], ids: Mapping[int, int], spoken: Dialect) -> None:
         """Tell the work what its attempts came to."""
         done = len(work.answered)
         for end in ends:
+            alike = work.alike.get(end.line.question_key)
+            if end.answer is not None and alike:
+                self._writer.heard(alike[0], end.answer, spoken)
             work.take(end, ids.get(end.line.attempt_id))
         new = list(work.answered.values())[done:]
         self.state.done += len(new)

@@ -91,7 +91,8 @@ def _answer(
     else:
         in_json, alone = bench.encoder.count_tokens(written), bench.encoder.count_tokens(bare)
     low, high = min(alone) * limits[0], max(in_json) * max(limits[1], ANY_SCRIPT[1] if own is None else 1.0) + 1
-    return Spread(float(np.mean(in_json)) + 1, low, min(high, float(schema.max_tokens)))
+    thought = settings.thinking_tokens  # how much of it is used, only a pilot tells
+    return Spread(float(np.mean(in_json)) + 1 + thought / 2, low, min(high + thought, float(schema.max_tokens)))
 
 
 def _fixed(asked: Sequence[Question]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,9 +14,12 @@ from agent.framing import puts
 from agent.job import OracleSettings
 from agent.ledger import BatchLedger
 from agent.oracle import (
+    STRUCTURED,
+    THINKS,
     BatchApi,
     Capabilities,
     ChatOracle,
+    Dialect,
     FileOracle,
     Phrasing,
     Put,
@@ -28,11 +32,15 @@ from agent.oracle import (
     one_a_class,
     probe_question,
     serves,
+    thought_only,
 )
 from agent.oracle.prompt import AnswerMode
 from agent.pacing import Pace
 from agent.records import Text, TextId
 from agent.workbench import Workbench
+
+UNSURE = "{} gives no token probabilities: its answers have no confidence"
+REFUSED = re.compile(r"HTTP 4(?!08|25|29)")
 
 
 @dataclass
@@ -89,7 +97,7 @@ def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -
         template,
         guidelines=bench.job.guidelines,
         examples=examples,
-        sampling=Sampling(settings.model, mode, settings.temperature),
+        sampling=Sampling(settings.model, mode, settings.temperature, settings.thinking_tokens, settings.extra),
     )
     questions.check(Text(TextId("check"), "a text"))
     return questions
@@ -115,6 +123,8 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     """
     oracle = reach(bench, settings)
     if isinstance(oracle, FileOracle):
+        acquaint(bench, settings, oracle)
+        listen(bench, settings, oracle)
         return Seat(settings, in_batches(bench, settings, oracle), questions_of(bench, settings, oracle.mode))
     asker = Asker(
         oracle,
@@ -128,6 +138,7 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)
         return Seat(settings, asker, questions)
+    acquaint(bench, settings, oracle)
     try:
         questions_of(bench, settings, "json_schema")  # what is wrong with the format is told before anything is sent
         await greet(oracle)
@@ -137,8 +148,35 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
         raise
     oracle.mode, oracle.logprobs = found.mode, found.logprobs
     if not found.logprobs:
-        bench.watch.note(f"{settings.name} gives no token probabilities: its answers have no confidence")
+        bench.watch.note(UNSURE.format(settings.name))
+    listen(bench, settings, oracle)
     return Seat(settings, await _way(bench, settings, oracle, asker), questions_of(bench, settings, found.mode))
+
+
+def acquaint(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | FileOracle) -> None:
+    """Tell an oracle what was found out about its endpoint before, and have kept what it learns."""
+    endpoint = bench.ledger.endpoint(settings.name)
+    known = bench.store.dialect(endpoint, settings.model)
+    if known is not None:
+        oracle.dialect = Dialect.of(known)
+    oracle.on_learnt = lambda _, now: bench.store.keep_dialect(endpoint, settings.model, now.kept())
+    oracle.on_warning = lambda said: bench.watch.note(f"{settings.name}: {said}")
+
+
+def listen(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | FileOracle) -> None:
+    """Say in what an endpoint differs from the usual, and what more comes to light from now on."""
+    if oracle.dialect.described():
+        bench.watch.note(f"{settings.name}: {oracle.dialect.described()}")
+    keep = oracle.on_learnt
+
+    def learnt(before: Dialect, now: Dialect) -> None:
+        keep(before, now)
+        if now.described() != before.described():
+            bench.watch.note(f"{settings.name}: {now.described()}")
+        if "logprobs" in now.without - before.without:
+            bench.watch.note(UNSURE.format(settings.name))
+
+    oracle.on_learnt = learnt
 
 
 async def _way(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, live: Asker) -> Asker:
@@ -197,37 +235,64 @@ async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle)
     modes: tuple[AnswerMode, ...] = ("choice", "json_schema") if settings.answers == "auto" else (settings.answers,)
     if bench.task.schema(Text(TextId("probe"), "")).choices is None:
         modes = tuple(m for m in modes if m != "choice") or ("json_schema",)
-    answered, last = False, "no answer"
+    if settings.answers == "auto":
+        modes = tuple(m for m in modes if m not in {STRUCTURED[n] for n in oracle.dialect.without & set(STRUCTURED)})
+    tried = await _tried(bench, settings, oracle, asker, modes)
+    if tried.found is None and not tried.answered and settings.answers == "auto" and REFUSED.match(tried.last):
+        tried = await _tried(bench, settings, oracle, asker, ("plain",))
+    if tried.found is not None and (tried.found.mode != "plain" or settings.answers != "auto"):
+        return tried.found
+    if not tried.answered:
+        said = f"no answer to the first question: {tried.last}; look at the server, then run again"
+        raise EndpointError(f"oracle {settings.name}: {said}")
+    bench.watch.note(
+        f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels"
+    )
+    return tried.found or Capabilities("plain", oracle.logprobs)
+
+
+@dataclass
+class _Tried:
+    """What came of trying some modes: the first that is obeyed, whether any answer came, and the last refusal."""
+
+    found: Capabilities | None = None
+    answered: bool = False
+    last: str = "HTTP 400: no answer mode is taken"
+
+
+async def _tried(
+    bench: Workbench, settings: OracleSettings, oracle: ChatOracle, asker: Asker, modes: Sequence[AnswerMode]
+) -> _Tried:
+    """Ask in each mode, with token probabilities; where that is refused, without.
+
+    Raises EndpointError where the money does not pay for it, or all that came were thoughts.
+    """
+    tried = _Tried()
     for logprobs in (True, False):
         refused = False
         for mode in modes:
             oracle.mode, oracle.logprobs = mode, logprobs
-            question = probe_question(settings.model, mode)
+            question = probe_question(settings.model, mode, settings.thinking_tokens, settings.extra)
             asked = (await asker.ask([question])).get(question.text_id)
             if asked is None and bench.halted:
-                return Capabilities(mode, logprobs)  # nothing more is sent
+                return _Tried(Capabilities(mode, logprobs), answered=True)  # nothing more is sent
             if asked is None:
                 raise EndpointError(
                     f"oracle {settings.name}: the budget of {bench.job.budget.dollars} dollars does not pay for the "
                     "first question; raise `budget.dollars`"
                 )
             if asked.answer is None:
-                refused, last = True, asked.reasons[-1] if asked.reasons else last
+                refused, tried.last = True, asked.reasons[-1] if asked.reasons else tried.last
                 continue
-            answered = True
-            has_logprobs = logprobs and bool(asked.answer.tokens)
+            if thought_only(asked.answer):
+                raise EndpointError(f"oracle {settings.name}: no answer to the first question: {THINKS}")
+            tried.answered = True
             if mode == "plain" or settings.answers != "auto" or obeyed(asked.answer, mode):
-                return Capabilities(mode, has_logprobs)
+                return _Tried(Capabilities(mode, logprobs and bool(asked.answer.tokens)), answered=True)
+            oracle.learn(oracle.dialect.ignoring())
         if not refused:
             break
-    if not answered:
-        raise EndpointError(
-            f"oracle {settings.name}: no answer to the first question: {last}; look at the server, then run again"
-        )
-    bench.watch.note(
-        f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels"
-    )
-    return Capabilities("plain", logprobs)
+    return tried
 
 
 def reset(seat: Seat) -> None:

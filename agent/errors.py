@@ -108,6 +108,7 @@ class OracleError(LabelwrightError):
         retry_after_s: what the server asked us to wait, where it said so.
         unreachable: no connection could be made at all, so that no other question would fare better.
         busy: the endpoint says that it is asked too much at a time (429, 503).
+        adapted: it was the way of asking that was refused, and the same question goes out in another way next time.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class OracleError(LabelwrightError):
         retry_after_s: float | None = None,
         unreachable: bool = False,
         busy: bool = False,
+        adapted: bool = False,
     ) -> None:
         super().__init__(message)
         self.charge = charge
@@ -126,6 +128,7 @@ class OracleError(LabelwrightError):
         self.retry_after_s = retry_after_s
         self.unreachable = unreachable
         self.busy = busy
+        self.adapted = adapted
 
 
 class AnswerInvalid(LabelwrightError):

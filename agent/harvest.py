@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,13 +47,16 @@ class Harvest:
         ended: attempts of the batch that ended in an earlier pass.
         model: what to call the model where a line does not say.
         secret: a key that is not to be stored, should a line quote it.
+        teach: is shown what was refused; whether the same question, asked in another way, may be taken.
     """
 
     lines: Mapping[int, OpenLine]
     ended: set[int]
     model: str
     secret: str | None = None
+    teach: Callable[[Returned], bool] = lambda _: False
     answered: int = 0
+    adapted: int = 0
     last: str = ""  # why the last one that has no answer has none
     odd: Counter[str] = field(default_factory=Counter)
     _seen: set[int] = field(default_factory=set)
@@ -118,8 +121,9 @@ class Harvest:
         try:
             answer = self._answer(returned)
         except OracleError as error:
-            self.last = str(error)
-            return LineEnd(line, None, str(error), error.charge, error.retryable)
+            self.last, adapted = str(error), self.teach(returned)
+            self.adapted += adapted
+            return LineEnd(line, None, str(error), error.charge, error.retryable or adapted, adapted)
         self.answered += 1
         return LineEnd(line, answer)
 
@@ -259,6 +263,9 @@ class Work:
         """An attempt ended: answered, failed, or to be sent once more. One that nobody asks about was paid anyway."""
         key = end.line.question_key
         if key not in self.alike or key in self.answered:
+            return
+        if end.adapted:
+            self.again(key)
             return
         tries = self.tries.setdefault(key, Tries())
         if end.answer is not None and answer_id is not None:

@@ -248,6 +248,61 @@ class FormatSettings(Section):
     """Only the so many likeliest classes are listed, and "none of these", after which all are asked for."""
 
 
+TAKEN = {
+    "model": "it is `oracle.model`",
+    "messages": "they are the question",
+    "temperature": "it is `oracle.temperature`",
+    **dict.fromkeys(
+        ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "num_predict", "max_new_tokens"),
+        "an answer's limit is its label's length and `oracle.thinking_tokens`, and money is set aside by it",
+    ),
+    **dict.fromkeys(("n", "best_of"), "one answer is asked for, and money is set aside for one"),
+    **dict.fromkeys(
+        ("models", "fallbacks", "route", "tools", "functions", "plugins", "web_search_options"),
+        "it may cost what no price of the job covers",
+    ),
+    **dict.fromkeys(
+        ("stream", "stream_options", "stop", "echo", "tool_choice", "function_call", "modalities", "audio"),
+        "answers could not be read",
+    ),
+    **dict.fromkeys(("logprobs", "top_logprobs"), "token probabilities are asked for wherever they are given"),
+    **dict.fromkeys(
+        ("response_format", "structured_outputs", "guided_choice", "guided_json", "guided_regex", "guided_grammar",
+         "grammar", "json_schema", "format"),
+        "it is `oracle.answers` that says how an answer is held to the labels",
+    ),
+}  # fmt: skip
+"""Fields of a request that are not the job file's to give, and why."""
+SECRET_FIELD = re.compile(r"(?:^|_)(?:api_?key|secret|password|authorization|access_token|bearer)$", re.IGNORECASE)
+
+
+def _further(value: object) -> object:
+    """`extra` holds what nothing else says: no field that money or reading depends on, no key, and plain JSON."""
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if name in TAKEN:
+            raise ValueError(f"`{name}` cannot be given here: {TAKEN[name]}")
+    if secret := next((name for name in _fields_of(value) if SECRET_FIELD.search(name)), None):
+        raise ValueError(f"`{secret}` looks like a key: give it as `api_key_env`, so that it is never stored")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"what is given here must be plain JSON: {error}") from None
+    return value
+
+
+def _fields_of(value: object) -> Iterator[str]:
+    """Every key of a mapping, however deep."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield str(name)
+            yield from _fields_of(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _fields_of(part)
+
+
 class OracleSettings(Section):
     """One large model: an OpenAI-compatible endpoint, a command that answers files, or a tape of recorded answers."""
 
@@ -273,6 +328,12 @@ class OracleSettings(Section):
     without content, or as the mean of a round's answers (which takes classes to be about equally common there), and
     divided out of each answer's probabilities. For one label a text."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Left out for a model that takes none."""
+    thinking_tokens: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Tokens that an answer may take beyond its label's own, for a model that thinks before it answers. They are set
+    aside for every question, and paid as far as they are used."""
+    extra: Annotated[dict[str, Any], BeforeValidator(_further)] = Field(default_factory=dict)
+    """Further fields of every request, as they are, such as `chat_template_kwargs: {enable_thinking: false}`."""
     tokenizer: str | None = None
     """The model's own tokenizer (a folder with its tokenizer.json, or a hub id): prompts are then counted with it, so
     that less money is set aside for each question and `estimate` is exact. By default a prompt's bytes bound it."""

@@ -31,13 +31,15 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class LineEnd:
-    """What came of one line: an answer, or why there is none and whether that may have been charged."""
+    """What came of one line: an answer, or why there is none and whether that may have been charged. `adapted` where
+    it was the way of asking that was refused, and will be another one next time."""
 
     line: OpenLine
     answer: Answer | None = None
     reason: str = ""
     charge: Charge = Charge.NONE
     retryable: bool = True
+    adapted: bool = False
 
 
 class BatchLedger:

@@ -2,6 +2,8 @@
 
 from agent.oracle.batch import BatchApi
 from agent.oracle.chat import ChatOracle
+from agent.oracle.completion import THINKS, thought_only
+from agent.oracle.dialect import STRUCTURED, Dialect
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading, merged
 from agent.oracle.probe import Capabilities, obeyed, probe_question, serves
 from agent.oracle.prompt import Questions, Sampling, Template, one_a_class
@@ -11,9 +13,12 @@ from agent.oracle.tape import TapeHeader, TapeOracle, read_tape, write_tape
 
 __all__ = [
     "PLAIN",
+    "STRUCTURED",
+    "THINKS",
     "BatchApi",
     "Capabilities",
     "ChatOracle",
+    "Dialect",
     "FileOracle",
     "Phrasing",
     "Put",
@@ -31,5 +36,6 @@ __all__ = [
     "read_tape",
     "served_counts",
     "serves",
+    "thought_only",
     "write_tape",
 ]

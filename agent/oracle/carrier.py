@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import Charge, OracleError
-from agent.records import Oracle, Question
+from agent.oracle.dialect import Dialect
+from agent.records import Answer, Oracle, Question
 from agent.store import BatchRow
 
 ELSEWHERE = "elsewhere"  # the name of a batch that a person takes away, and brings back
@@ -100,6 +101,12 @@ class Carrier(Protocol):
 
 
 class Writer(Oracle, Protocol):
-    """An oracle that can write its request down."""
+    """An oracle that can write its request down, and learns how it wants to be written (`agent.oracle.dialect`)."""
+
+    dialect: Dialect
+
+    def refused(self, status: int, body: Any, spoken: Dialect) -> bool: ...
+
+    def heard(self, question: Question, answer: Answer, spoken: Dialect) -> None: ...
 
     def body(self, question: Question) -> dict[str, Any]: ...

@@ -11,33 +11,38 @@ from typing import Any
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, without_secrets
-from agent.oracle.completion import TRY_AGAIN, answer_of, charge_of, told
+from agent.oracle.completion import THINKS, THOUGHT_ONLY, TRY_AGAIN, answer_of, charge_of, told
+from agent.oracle.dialect import Dialect, Speaker
 from agent.oracle.prompt import AnswerMode
 from agent.oracle.wire import Reply, Wire
 from agent.records import Answer, Question
 
-TOP_LOGPROBS = 20
 BUSY = (429, 503)  # asked too much: ask less at a time
 
 
-class ChatOracle:
+class ChatOracle(Speaker):
     """One endpoint and model. `mode` is how answers are held to the schema (see `agent.oracle.probe`)."""
 
     def __init__(self, settings: OracleSettings, *, mode: AnswerMode = "json_schema", logprobs: bool = True) -> None:
         if settings.base_url is None:
             raise ValueError(f"oracle {settings.name} has no base_url")
+        super().__init__()
         self.name, self.model, self.mode, self.logprobs = settings.name, settings.model, mode, logprobs
         self.endpoint = without_secrets(settings.base_url) or ""
-        self._temperature = settings.temperature
+        self._settings = settings
         self._wire = Wire(settings.base_url, self.endpoint, settings.key(), settings.timeout_s)
 
     def body(self, question: Question) -> dict[str, Any]:
         """The request as JSON."""
-        return request_body(question, self.model, self.mode, logprobs=self.logprobs, temperature=self._temperature)
+        return request_body(question, self._settings, self.mode, self.dialect, logprobs=self.logprobs)
 
     async def ask(self, question: Question, request_id: str = "") -> Answer:
+        spoken = self.dialect
         reply = await self._wire.post("/chat/completions", self.body(question), request_id)
         if reply.status != 200:
+            if self.refused(reply.status, reply.told(), spoken):
+                said = self._said(reply)
+                raise OracleError(f"HTTP {reply.status}: {said}", charge=charge_of(reply.status, said), adapted=True)
             raise self._refusal(reply)
         try:
             completion = reply.json()
@@ -45,16 +50,22 @@ class ChatOracle:
             # the server answered something that is not a completion: it may well have been charged
             raise OracleError(f"unreadable answer: {type(error).__name__}", charge=Charge.UNKNOWN) from None
         try:
-            return answer_of(completion, self.model)
+            answer = answer_of(completion, self.model)
         except OracleError:
             # said again from what is masked first: a cut could leave half a key
             masked = json.loads(self._wire.masked(json.dumps(completion, ensure_ascii=False)))
-            return answer_of(masked, self.model)
+            answer = answer_of(masked, self.model)
+        self.heard(question, answer, spoken)
+        return answer
+
+    def _said(self, reply: Reply) -> str:
+        """What a refusal says, without the key."""
+        body = self._wire.masked(reply.raw.decode("utf-8", "replace")).encode()
+        return told(replace(reply, raw=body).told(), self._wire.masked(reply.reason))
 
     def _refusal(self, reply: Reply) -> OracleError | EndpointError:
         """An OracleError for this question, or an EndpointError where no question can succeed."""
-        body = self._wire.masked(reply.raw.decode("utf-8", "replace")).encode()
-        status, said = reply.status, told(replace(reply, raw=body).told(), self._wire.masked(reply.reason))
+        status, said = reply.status, self._said(reply)
         where = f"oracle {self.name} at {self.endpoint}"
         if status in (401, 403):
             return EndpointError(
@@ -67,6 +78,8 @@ class ChatOracle:
             return EndpointError(f"{where} has moved (HTTP {status}); give the new address as `base_url`")
         if status == 429 and "insufficient_quota" in said:
             return EndpointError(f"{where}: the account has no credit left (HTTP 429: {said})")
+        if THOUGHT_ONLY.search(said):  # it thought, and may have been paid for it
+            return OracleError(f"HTTP {status}: {said}; {THINKS}", charge=Charge.UNKNOWN, retryable=False)
         return OracleError(
             f"HTTP {status}: {said}",
             charge=charge_of(status, said),
@@ -96,20 +109,18 @@ class ChatOracle:
 
 
 def request_body(
-    question: Question, model: str, mode: AnswerMode, *, logprobs: bool, temperature: float
+    question: Question, settings: OracleSettings, mode: AnswerMode, dialect: Dialect, *, logprobs: bool
 ) -> dict[str, Any]:
     """A chat request as JSON, the same for a live one and for a line of a batch."""
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": m.role, "content": m.content} for m in question.messages],
-        "max_completion_tokens": question.schema.max_tokens,
-        "temperature": temperature,
-    }
+    body: dict[str, Any] = {"model": settings.model, "messages": dialect.turns(question.messages)}
+    body |= dialect.limits(question.schema.max_tokens)
+    if "temperature" not in dialect.without:
+        body["temperature"] = settings.temperature
     if logprobs:
-        body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        body |= dialect.logprobs()
     if mode == "choice" and question.schema.choices is not None:
         body["structured_outputs"] = {"choice": list(question.schema.choices)}
     elif mode != "plain":
         schema = {"name": "answer", "strict": True, "schema": dict(question.schema.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+    return body | settings.extra

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.errors import Charge, OracleError
 from agent.records import Answer, TokenChoice, Usage
+from agent.tasks.peeling import after_thought
 
 TRY_AGAIN = (408, 409, 425, 429)  # of the statuses from 400 to 499, those that another try may mend
 MOST_TOKENS = 2**40  # no request has so many: what a database can hold is not far above
+THOUGHT_ONLY = re.compile(r"(?:max_tokens|output limit).{0,40} was reached", re.IGNORECASE)
+THINKS = (
+    "it thinks before it answers, and its thoughts took all the tokens: set `oracle.thinking_tokens` (2000, say), "
+    "which are set aside and paid like any others, or turn thinking off with `oracle.extra`, see docs/endpoints.md"
+)
 LEAST_LOGPROB = -30.0  # below it a token's chance is nothing; some servers say -9999
 
 
@@ -51,6 +58,12 @@ def charge_of(status: int, said: str = "") -> Charge:
     lines alike. Some providers charge for a prompt that they gave up on, or refuse for its content."""
     certain = 400 <= status < 500 and status != 408 and "content_filter" not in said
     return Charge.NONE if certain else Charge.UNKNOWN
+
+
+def thought_only(answer: Answer) -> bool:
+    """Whether an answer came to the end of its tokens before it had said anything but thoughts."""
+    start, end = after_thought(answer.content)
+    return answer.finish_reason == "length" and not answer.content[start:end].strip()
 
 
 def words(said: str, most: int = 200) -> str:

@@ -17,8 +17,10 @@ import numpy as np
 
 from agent.errors import AnswerInvalid, JobFileError
 from agent.job import FormatSettings, TaskSettings
+from agent.oracle.completion import THINKS, thought_only
 from agent.records import Answer, AnswerSchema, Belief, Text, Value
 from agent.tasks import Classification, Multilabel, Task
+from agent.tasks.peeling import is_whole
 
 NONE = "none of these"
 NONE_MEANS = "no other label here fits the text"
@@ -180,7 +182,9 @@ class Phrasing:
 
         Raises AnswerInvalid, also where it was cut off: half a name can be another label.
         """
-        if answer.finish_reason == "length" and not answer.content.rstrip().endswith(("}", "]", "`")):
+        if thought_only(answer):
+            raise AnswerInvalid(f"no answer: {THINKS}")
+        if answer.finish_reason == "length" and not is_whole(answer.content):
             raise AnswerInvalid(f"cut off before its end: {answer.content[:80]!r}")
         asked = self.asked(put)
         try:

@@ -6,12 +6,15 @@ The probe asks a question whose natural answer is not in the allowed set. Whoeve
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agent.errors import OracleError
 from agent.oracle.chat import ChatOracle
 from agent.oracle.prompt import AnswerMode, Sampling, question_key
 from agent.records import Answer, AnswerSchema, Message, Question, TextId
+from agent.tasks.peeling import after_thought
 
 CHOICES = ("quartz", "zebra")
 SCHEMA = AnswerSchema(
@@ -35,18 +38,24 @@ class Capabilities:
     logprobs: bool
 
 
-def probe_question(model: str, mode: AnswerMode) -> Question:
+def probe_question(
+    model: str, mode: AnswerMode, thinking_tokens: int = 0, extra: Mapping[str, Any] | None = None
+) -> Question:
     """The probe's question; it is metered like any other."""
-    key = question_key(ASK, SCHEMA, Sampling(model, mode))
-    return Question(key=key, text_id=TextId(f"probe-{mode}"), messages=ASK, schema=SCHEMA, prompt_hash="probe")
+    sampling = Sampling(model, mode, thinking_tokens=thinking_tokens, extra=extra or {})
+    schema = sampling.room(SCHEMA)
+    key = question_key(ASK, schema, sampling)
+    return Question(key=key, text_id=TextId(f"probe-{mode}"), messages=ASK, schema=schema, prompt_hash="probe")
 
 
 def obeyed(answer: Answer, mode: AnswerMode) -> bool:
-    """Whether the answer stayed inside the allowed set."""
+    """Whether the answer stayed inside the allowed set, a thought before it left aside."""
+    start, end = after_thought(answer.content)
+    said = answer.content[start:end]
     if mode == "choice":
-        return answer.content in CHOICES
+        return said in CHOICES
     try:
-        data = json.loads(answer.content)
+        data = json.loads(said)
     except ValueError:
         return False
     return isinstance(data, dict) and data.get("label") in CHOICES

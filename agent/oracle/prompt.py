@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -98,11 +98,20 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What, besides the messages, shapes an answer: model, how it is held to the schema, temperature."""
+    """What, besides the messages, shapes an answer: model, how it is held to the schema, temperature, tokens to think
+    beyond the answer's own, and further fields of the request."""
 
     model: str
     mode: AnswerMode
     temperature: float = 0.0
+    thinking_tokens: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def room(self, schema: AnswerSchema) -> AnswerSchema:
+        """The schema with the tokens that an answer may take in all."""
+        return (
+            replace(schema, max_tokens=schema.max_tokens + self.thinking_tokens) if self.thinking_tokens else schema
+        )
 
 
 class Questions:
@@ -171,7 +180,7 @@ class Questions:
         if not self._checked:
             self.check(text)
             self._checked = True
-        schema = self.phrasing.schema(text, put)
+        schema = self.sampling.room(self.phrasing.schema(text, put))
         # what is fixed comes first, so that a server can keep its prefix; what this text alone brings comes last
         system = Message("system", self._template.render("system", self._variables(text, put)))
         listed = self.phrasing.listed(put)
@@ -197,8 +206,13 @@ class Questions:
 
 
 def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sampling) -> str:
-    """Hash of everything that shapes an answer but the endpoint: the same question has the same key anywhere."""
-    shape = {
+    """Hash of everything that shapes an answer but the endpoint: the same question has the same key anywhere.
+
+    It is the question as the job puts it. What an endpoint turns out not to take (a temperature, a system role) is
+    left out of the request and not of the key: answers are kept by endpoint, so that the key stays clear, and what
+    was bought before that came to light is found again.
+    """
+    shape: dict[str, Any] = {
         "model": sampling.model,
         "mode": sampling.mode,
         "temperature": sampling.temperature,
@@ -206,7 +220,7 @@ def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sa
         "schema": schema.json_schema,
         "choices": schema.choices,
         "max_tokens": schema.max_tokens,
-    }
+    } | ({"extra": sampling.extra} if sampling.extra else {})
     return hashlib.sha256(json.dumps(shape, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -21,6 +21,7 @@ from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, RunBatchSettings
 from agent.oracle.carrier import ELSEWHERE, Look
 from agent.oracle.chat import request_body
+from agent.oracle.dialect import Speaker
 from agent.oracle.lines import file_of
 from agent.oracle.prompt import AnswerMode
 from agent.records import Answer, Question
@@ -29,19 +30,20 @@ from agent.store import BatchRow
 NEVER_BEGAN = (2, 126, 127)  # what a command says that did not understand its arguments, or is not there
 
 
-class FileOracle:
+class FileOracle(Speaker):
     """The model behind a command. It answers files, see `Shards`; one question at a time it does not."""
 
     logprobs = True
 
     def __init__(self, settings: OracleSettings) -> None:
-        self.name, self.model, self._temperature = settings.name, settings.model, settings.temperature
+        super().__init__()
+        self.name, self.model, self._settings = settings.name, settings.model, settings
         # vLLM obeys it; a task without choices falls back on its JSON schema
         self.mode: AnswerMode = "choice" if settings.answers == "auto" else settings.answers
 
     def body(self, question: Question) -> dict[str, Any]:
         """The request as JSON."""
-        return request_body(question, self.model, self.mode, logprobs=self.logprobs, temperature=self._temperature)
+        return request_body(question, self._settings, self.mode, self.dialect, logprobs=self.logprobs)
 
     async def ask(self, question: Question, request_id: str = "") -> Answer:
         raise OracleError(f"oracle {self.name} answers files only", charge=Charge.NONE, retryable=False)

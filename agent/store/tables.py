@@ -92,6 +92,15 @@ frames = Table(
     Column("created_at", Utc, nullable=False),
 )
 
+dialects = Table(
+    "dialects",
+    metadata,
+    Column("endpoint", AnyText, primary_key=True),
+    Column("model", AnyText, primary_key=True),
+    Column("found", Json, nullable=False),
+    Column("changed_at", Utc, nullable=False),
+)
+
 attempts = Table(
     "attempts",
     metadata,

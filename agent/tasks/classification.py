@@ -12,10 +12,11 @@ import numpy as np
 from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
 from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
-from agent.tasks.likelihood import class_mass, renormalised
-from agent.tasks.names import json_member, match, unknown
+from agent.tasks.likelihood import class_mass, place_in_tokens, renormalised
+from agent.tasks.names import match, unknown
+from agent.tasks.peeling import json_object, layers
 
-KEY = re.compile(r'"label"\s*:')
+KEY = re.compile(r'"label"\s*:\s*"?')
 
 
 class Classification:
@@ -49,11 +50,29 @@ class Classification:
         )
 
     def parse(self, content: str, text: Text) -> Value:
-        found = json_member(content, "label")
-        name = match(content if found is None else found, self.names)
+        name, _, said = self._found(content)
         if name is None:
-            raise AnswerInvalid(unknown(content if found is None else found, self.names))
+            raise AnswerInvalid(unknown(said, self.names))
         return name
+
+    def _found(self, content: str) -> tuple[str | None, int, object]:
+        """The label that an answer is, without what models wrap around it, and where it stands in the answer (-1
+        where it is spelt in another way); and what it says, where that is no label."""
+        for layer in layers(content):
+            named = {match(content[start:end], self.names): (start, end) for start, end in layer}
+            named.pop(None, None)
+            if len(named) > 1:
+                return None, -1, content
+            for name, place in named.items():
+                return name, content.find(str(name), *place), name
+        found = json_object(content)
+        said = None if found is None else found[0].get("label")
+        if found is None or said is None:
+            return None, -1, content
+        name, (start, end) = match(said, self.names), found[1]
+        keys = list(KEY.finditer(content, start, end))  # the last one: a reason may come before it
+        at = keys[-1].end() if keys else -1
+        return name, at if name is not None and content.startswith(name, at) else -1, said
 
     def write(self, value: Value) -> str:
         return json.dumps({"label": value}, ensure_ascii=False)
@@ -71,10 +90,10 @@ class Classification:
         """Probability of every class from the answer's tokens; no probability at all where there are none."""
         if not answer.tokens:
             return Belief(confidence=float("nan"))
-        said = "".join(t.token for t in answer.tokens)
-        keys = list(KEY.finditer(said))  # the last one: a reason may come before it
-        start = said.find(str(value), keys[-1].end() if keys else 0)
-        if start < 0:  # matched by case only: its place in the tokens is not known
+        name, at, _ = self._found(answer.content)
+        known = name == value and at >= 0
+        start = place_in_tokens(answer.tokens, answer.content, at, len(str(value))) if known else -1
+        if start < 0:  # matched by case only, or tokens and text differ: its place in the tokens is not known
             return Belief(confidence=float("nan"))
         mass = class_mass(answer.tokens, start, self.names)
         probabilities, lost = renormalised(mass)

@@ -9,9 +9,13 @@ so it needs no tokenizer and holds for names of several tokens.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from agent.records import TokenChoice
+
+END = re.compile(r"(?:<[|｜][^<>|｜]{1,40}[|｜]>|</s>|<eos>|<end_of_turn>|\s)+$")
+"""Marks of the end, as models write them: some servers give them as tokens."""
 
 
 def class_mass(tokens: Sequence[TokenChoice], start: int, names: Sequence[str]) -> dict[str, float]:
@@ -47,6 +51,19 @@ def class_mass(tokens: Sequence[TokenChoice], start: int, names: Sequence[str]) 
     # an answer that ended on a whole name is that name, also where a longer one begins with it
     _share(mass, said, path, [said] if said in mass else names)
     return mass
+
+
+def place_in_tokens(tokens: Sequence[TokenChoice], content: str, at: int, length: int) -> int:
+    """Where in the tokens' text the piece of `content` is that begins at `at`; -1 where that is not certain.
+
+    Tokens may hold more than the content: a thought that the server keeps apart, and a mark of the end. They may also
+    hold halves of a character. So the two are laid side by side from the piece on, and from the end.
+    """
+    said = "".join(t.token for t in tokens)
+    whole, tail = END.sub("", said).rstrip(), content[at:].rstrip()
+    if whole.endswith(tail):
+        return len(whole) - len(tail)
+    return at if said.startswith(content[: at + length]) else -1
 
 
 def _share(mass: dict[str, float], said: str, amount: float, names: Sequence[str]) -> None:

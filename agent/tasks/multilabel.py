@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,9 +11,12 @@ import numpy as np
 
 from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
-from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, TokenChoice, Value
-from agent.tasks.likelihood import class_mass
-from agent.tasks.names import json_member, match, unknown
+from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
+from agent.tasks.likelihood import class_mass, place_in_tokens
+from agent.tasks.names import match, unknown
+from agent.tasks.peeling import json_object
+
+KEY = re.compile(r'"labels"\s*:\s*')
 
 
 class Multilabel:
@@ -52,10 +56,10 @@ class Multilabel:
         )
 
     def parse(self, content: str, text: Text) -> Value:
-        found = json_member(content, "labels")
-        if not isinstance(found, list):
+        found = json_object(content)
+        if found is None or not isinstance(found[0].get("labels"), list):
             raise AnswerInvalid(f"not JSON with a list of labels: {content[:80]!r}")
-        return self._in_order(found, AnswerInvalid)
+        return self._in_order(found[0]["labels"], AnswerInvalid)
 
     def write(self, value: Value) -> str:
         return json.dumps({"labels": list(value)}, ensure_ascii=False)
@@ -94,10 +98,11 @@ class Multilabel:
 
         Confidence in the value is that of its least certain decision.
         """
-        if not answer.tokens:
+        places = self._places(answer) if answer.tokens else None
+        if places is None:
             return Belief(confidence=float("nan"))
         p = np.zeros(len(self.names))
-        for start in self._places(answer.tokens):
+        for start in places:
             mass = class_mass(answer.tokens, start, self.names)
             p = np.maximum(p, [mass[n] for n in self.names])
         p = np.clip(p, 0.0, 1.0)
@@ -105,11 +110,25 @@ class Multilabel:
         confidence = float(np.min(np.where(given, p, 1 - p)))
         return Belief(confidence=confidence, probabilities=dict(zip(self.names, p.tolist(), strict=True)))
 
-    def _places(self, tokens: Sequence[TokenChoice]) -> list[int]:
-        """Character offsets where a label begins, and where one could have begun but the list ended."""
-        said = "".join(t.token for t in tokens)
-        at = said.find("[")
-        return [i + 1 for i in range(max(at, 0), len(said)) if said[i] == '"' and said[:i].rstrip()[-1:] in "[,"]
+    def _places(self, answer: Answer) -> list[int] | None:
+        """Character offsets in the tokens where a label begins, and where one could have begun but the list ended;
+        None where the list's place in the tokens is not known."""
+        content, found = answer.content, json_object(answer.content)
+        keys = list(KEY.finditer(content, *found[1])) if found is not None else []
+        if not keys:
+            return None
+        at = keys[-1].end()  # the last one: a reason may come before it
+        try:
+            _, stop = json.JSONDecoder().raw_decode(content, at)
+        except ValueError:
+            return None
+        start = place_in_tokens(answer.tokens, content, at, stop - at)
+        listed = content[at:stop]
+        if start < 0:
+            return None
+        return [
+            start + i + 1 for i, mark in enumerate(listed) if mark == '"' and listed[:i].rstrip()[-1:] in ("[", ",")
+        ]
 
     def targets(self, labels: Sequence[Label]) -> Floats:
         """(n, C) float32: each class's own probability, or 0 and 1 where the source gave none."""

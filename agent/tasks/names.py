@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Sequence
-from typing import Any
 
 
 def unknown(name: object, names: Sequence[str]) -> str:
@@ -32,17 +30,3 @@ def match(name: object, names: Sequence[str]) -> str | None:
             return exact
     same = [n for n in names if n.casefold() == said.casefold()]
     return same[0] if len(same) == 1 else None
-
-
-def json_member(content: str, key: str) -> Any:
-    """`content[key]` where content is a JSON object, also inside a Markdown fence; None where it is not one."""
-    body = content.strip()
-    if body.startswith("```"):
-        body = body.strip("`").removeprefix("json").strip()
-    if not body.startswith("{"):
-        return None
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):  # nested a thousand deep: no answer of ours
-        return None
-    return data.get(key) if isinstance(data, dict) else None

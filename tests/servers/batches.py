@@ -216,6 +216,9 @@ class Batches:
             row |= {"status": 404}
             said = error(f"The model `{body.get('model')}` does not exist.", "model_not_found")
             batch.failures.append(_result(line, 404, said))
+        elif (refusal := desk.quirks.refusal(body)) is not None:
+            row |= {"status": refusal.status, "fault": "refused"}
+            batch.failures.append(_result(line, refusal.status, json.loads(refusal.body)))
         elif desk.chance("line", row) < self._faults.share_failed:
             row |= {"status": 500, "fault": "failed"}
             batch.failures.append(_result(line, 500, error("The server had an error.", "server_error")))

@@ -16,6 +16,7 @@ from tests.servers.charges import ChargeLog, Prices, Row
 from tests.servers.faults import Faults, Window, Workers
 from tests.servers.model import Form, ScriptedModel, Token, asked_about, chance, weight
 from tests.servers.protocol import Request, Response, Send
+from tests.servers.quirks import Quirks
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Desk:
     faults: Faults
     prices: Prices
     log: ChargeLog
+    quirks: Quirks = field(default_factory=Quirks)
     seen: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -69,6 +71,8 @@ class Desk:
             "sha": sha,
             "text": asked_about(messages),
             "max_completion_tokens": body.get("max_completion_tokens"),
+            "fields": sorted(body),
+            "roles": [str(m.get("role")) for m in messages if isinstance(m, Mapping)],
             "status": 0,
             "fault": None,
             "charged": 0,
@@ -91,6 +95,9 @@ class Desk:
             return Response.of(401, error("Incorrect API key provided.", "invalid_api_key"))
         if body.get("model") != self.name:
             return Response.of(404, error(f"The model `{body.get('model')}` does not exist.", "model_not_found"))
+        if (refusal := self.quirks.refusal(body)) is not None:
+            row["fault"] = "refused"
+            return refusal
         if not self._windows:
             return None
         now = time.monotonic()
@@ -162,13 +169,19 @@ class Desk:
     def _completion(self, body: Mapping[str, Any], text: str, *, garbage: bool) -> dict[str, Any]:
         form = Form.of(body, self.faults.ignored)
         content, tokens = self.model.garbage(form) if garbage else self.model.says(text, form)
-        most = body.get("max_completion_tokens") or body.get("max_tokens") or 256
-        stopped = len(tokens) <= most
+        content, tokens = self.quirks.dressed(content, tokens, form)
+        known = [body.get(n) for n in ("max_completion_tokens", "max_tokens") if n not in self.faults.ignored]
+        most = next((n for n in known if n), 256)
+        thought = self.quirks.thought()[:most]
+        stopped = len(thought) + len(tokens) <= most
         if not stopped:
-            tokens = tokens[:most]
+            tokens = tokens[: most - len(thought)]
             content = "".join(t[0] for t in tokens)
         choice: dict[str, Any] = {"index": 0, "finish_reason": "stop" if stopped else "length", "logprobs": None}
         choice["message"] = {"role": "assistant", "content": content}
+        if thought:
+            choice["message"] |= {"reasoning_content": "".join(t[0] for t in thought), "content": content or None}
+        tokens = thought + tokens
         if body.get("logprobs") and not self.faults.no_logprobs:
             choice["logprobs"] = {"content": [_token(t, int(body.get("top_logprobs") or 0)) for t in tokens]}
         prompt = weight(body["messages"])

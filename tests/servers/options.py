@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tests.servers.charges import Prices
 from tests.servers.faults import BatchFaults, Faults
+from tests.servers.quirks import WORDINGS, WRAPS, Quirks
+
+IGNORED = ["structured_outputs", "response_format", "max_completion_tokens", "max_tokens"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Options:
     faults: Faults
     batch_faults: BatchFaults
     prices: Prices
+    quirks: Quirks
     until_stdin_ends: bool = False
 
 
@@ -32,7 +36,7 @@ def arguments(words: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m tests.servers.scripted", description="an OpenAI-compatible server that answers from a script"
     )
-    for add in (_add_what, _add_money, _add_faults, _add_capacity, _add_batches):
+    for add in (_add_what, _add_money, _add_faults, _add_capacity, _add_quirks, _add_batches):
         add(parser)
     return _read(parser.parse_args(words))
 
@@ -46,7 +50,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="scripted", help="the one model it serves")
     parser.add_argument("--until-stdin-ends", action="store_true", help="stop when who started it is gone")
     parser.add_argument("--no-logprobs", action="store_true")
-    parser.add_argument("--ignore", action="append", default=[], choices=["structured_outputs", "response_format"])
+    parser.add_argument("--ignore", action="append", default=[], choices=IGNORED)
 
 
 def _add_money(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +96,17 @@ def _add_capacity(parser: argparse.ArgumentParser) -> None:
     capacity.add_argument("--window-s", type=float, default=60.0, help="how long a minute is")
 
 
+def _add_quirks(parser: argparse.ArgumentParser) -> None:
+    quirks = parser.add_argument_group("in what it differs from others")
+    quirks.add_argument("--refuse", action="append", default=[], metavar="FIELD", help="of a request, with HTTP 400")
+    quirks.add_argument("--wording", default="openai", choices=WORDINGS, help="whose words refusals are in")
+    quirks.add_argument("--no-system", type=int, default=0, metavar="STATUS", help="how a system message is refused")
+    quirks.add_argument("--most-logprobs", type=int, help="more alternatives a token are refused")
+    quirks.add_argument("--wraps", default="", choices=["", *WRAPS], help="around an answer that no schema holds")
+    quirks.add_argument("--explains", type=int, default=0, metavar="TOKENS", help="after such an answer")
+    quirks.add_argument("--thinks", type=int, default=0, metavar="TOKENS", help="before every answer")
+
+
 def _add_batches(parser: argparse.ArgumentParser) -> None:
     batches = parser.add_argument_group("batches")
     batches.add_argument("--batch-phase-s", type=float, default=0.0, help="seconds that each phase takes")
@@ -132,6 +147,15 @@ def _read(found: argparse.Namespace) -> Options:
             share_truncated=found.batch_truncated,
             share_submit_reset=found.batch_submit_reset,
             most_lines=found.batch_most_lines,
+        ),
+        quirks=Quirks(
+            refuses=frozenset(found.refuse),
+            wording=found.wording,
+            no_system=found.no_system,
+            most_logprobs=found.most_logprobs,
+            wraps=found.wraps,
+            explains=found.explains,
+            thinks=found.thinks,
         ),
         prices=Prices(found.input_price, found.output_price, found.cached_price, found.batch_factor),
         until_stdin_ends=found.until_stdin_ends,

@@ -27,8 +27,9 @@ from tests.servers.files import Shelf
 from tests.servers.model import ScriptedModel, chance
 from tests.servers.options import Options, arguments
 from tests.servers.protocol import Connection, Request, Response, Send
+from tests.servers.quirks import Quirks
 
-__all__ = ["BatchFaults", "Faults", "Prices", "ScriptedServer"]
+__all__ = ["BatchFaults", "Faults", "Prices", "Quirks", "ScriptedServer"]
 
 
 class Service:
@@ -96,6 +97,7 @@ class ScriptedServer:
         name: str = "scripted",
         faults: Faults | None = None,
         batch_faults: BatchFaults | None = None,
+        quirks: Quirks | None = None,
         prices: Prices | None = None,
         log: Path | None = None,
         port: int = 0,
@@ -104,7 +106,7 @@ class ScriptedServer:
         self.model = ScriptedModel(known, errors, seed)
         self.log = ChargeLog(log)
         self._faults = faults or Faults()
-        desk = Desk(self.model, name, self._faults, prices or Prices(), self.log)
+        desk = Desk(self.model, name, self._faults, prices or Prices(), self.log, quirks or Quirks())
         self._service = Service(desk, batch_faults or BatchFaults())
         self._listening = socket.create_server(("127.0.0.1", port), backlog=1024)
         self._connected: set[Connection] = set()
@@ -168,6 +170,7 @@ def main() -> None:
         name=options.model,
         faults=options.faults,
         batch_faults=options.batch_faults,
+        quirks=options.quirks,
         prices=options.prices,
         log=options.log,
         port=options.port,
