@@ -283,6 +283,8 @@ async def _tried(
                 )
             if asked.answer is None:
                 refused, tried.last = True, asked.reasons[-1] if asked.reasons else tried.last
+                if THINKS in tried.last:
+                    raise EndpointError(f"oracle {settings.name}: no answer to the first question: {tried.last}")
                 continue
             if thought_only(asked.answer):
                 raise EndpointError(f"oracle {settings.name}: no answer to the first question: {THINKS}")

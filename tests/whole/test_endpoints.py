@@ -44,7 +44,7 @@ class Told(Silent):
 
 
 def job(folder: Path, server: ScriptedServer, oracle: dict[str, Any] | None = None, **changes: Any) -> Job:
-    path = write_job(folder, distil__enabled=False, stop__max_rounds=1, **changes)
+    path = write_job(folder, pool=48, distil__enabled=False, stop__max_rounds=1, **changes)
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     data["oracle"] |= {"name": "gateway", **(oracle or {}), "base_url": server.url, "model": "scripted"}
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
@@ -170,7 +170,7 @@ def test_a_recipe_gives_right_labels_and_says_what_it_found(
     oracle = recipes()[case.name][case.place]
     monkeypatch.setenv(oracle.get("api_key_env", "NO_KEY"), "a-key")
     server = serve_gold(dict(truth()), **case.server)
-    _, notes = ask(job(tmp_path, server, oracle | {"mode": "live"}, budget__dollars=100))
+    _, notes = ask(job(tmp_path, server, oracle | {"mode": "live", "name": "gateway"}, budget__dollars=100))
     fields = set(server.asked[-1]["fields"])
     assert fields & HELD == case.sent
     assert fields >= oracle.get("extra", {}).keys()
