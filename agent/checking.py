@@ -29,6 +29,8 @@ def check(bench: Workbench) -> Iterator[Finding]:
     yield _look("selection", lambda: _strategy(bench))
     yield _look("student", lambda: _student(bench))
     yield _look("pool", lambda: _pool(bench))
+    if bench.job.data.redact:
+        yield _look("redaction", lambda: _redaction(bench))
     if bench.job.data.seed:
         yield _look("seed", lambda: f"{len(bench.seed)} labelled texts")
     if bench.job.data.gold:
@@ -65,6 +67,11 @@ def _pool(bench: Workbench) -> str:
     )
 
 
+def _redaction(bench: Workbench) -> str:
+    _ = bench.redactor
+    return f"no oracle sees: {', '.join(bench.job.data.redact)}"
+
+
 def _gold(bench: Workbench) -> str:
     outside, inside = len(bench.gold), len(bench.pool_gold)
     return f"{outside} texts to measure the student on" + (f", {inside} in the pool for the oracle" if inside else "")
@@ -76,7 +83,8 @@ def _oracle(bench: Workbench, settings: OracleSettings) -> str:
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)
         sample = [t for t, _ in zip(bench.pool.texts(), range(100), strict=False)]
-        known = sum(questions(t, questions.first(t)).key in oracle for t in sample)
+        asked = [questions.maybe(t, questions.first(t)) for t in sample]
+        known = sum(q is not None and q.key in oracle for q in asked)
         return (
             f"tape of {len(oracle):,} answers of {oracle.model}; it knows {known} of the pool's first {len(sample)}"
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from agent import steps
 from agent.doubt import Calibration
-from agent.errors import DataError, StoreError
+from agent.errors import DataError, StoreError, UserError
 from agent.hints import trust
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
@@ -200,8 +200,18 @@ def findings(
         copies=copies,
         stop=stop,
         gain=gain,
+        redacted=_redacted(bench),
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)
+
+
+def _redacted(bench: Workbench) -> Counter[str] | None:
+    """In how many of the picked texts something was hidden; a report can also be made where Presidio is not."""
+    try:
+        redactor = bench.redactor
+    except UserError:
+        return None
+    return None if redactor is None else redactor.tally(pick.text for pick in bench.picks().values())
 
 
 def _final_now(bench: Workbench) -> Final:

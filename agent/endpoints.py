@@ -91,13 +91,14 @@ def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -
                 "job", [(0, "`oracle.prior`: is for one label a text, which this task has not; leave it out")]
             )
         phrasing = Phrasing(bench.task, bench.job.task, settings.format, bench.job.seed)
-    examples = one_a_class(bench.task, bench.seed) if settings.format.examples == "one_a_class" else []
+    examples = one_a_class(bench.task, bench.shown_seed) if settings.format.examples == "one_a_class" else []
     questions = Questions(
         phrasing,
         template,
         guidelines=bench.job.guidelines,
         examples=examples,
         sampling=Sampling(settings.model, mode, settings.temperature, settings.thinking_tokens, settings.extra),
+        redact=bench.redactor,
     )
     questions.check(Text(TextId("check"), "a text"))
     return questions
@@ -119,8 +120,9 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     """An oracle ready to be asked. What it obeys is asked of it once, at the usual price, and kept.
 
     Raises EndpointError where it is down, refuses the key or does not serve the model; BudgetExceeded where not even
-    the probe can be paid.
+    the probe can be paid; ExtraMissing, ModelError where texts are to be redacted and cannot be.
     """
+    _ = bench.redactor  # before anything is sent
     oracle = reach(bench, settings)
     if isinstance(oracle, FileOracle):
         acquaint(bench, settings, oracle)

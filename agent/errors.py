@@ -14,6 +14,7 @@
     │   ├── ModelError            an encoder or model folder cannot be used
     │   └── ExtraMissing          an optional package is needed: says which `pip install`
     ├── OracleError               one question got no usable answer; says whether it was charged
+    ├── RedactionFailed           a text was not looked through for personal data, and so it is never sent
     ├── AnswerInvalid             an answer that is not a label of this task (it was paid, it is no label)
     └── BudgetExceeded            a reservation would pass the cap; carries spent, open, wanted, cap
 
@@ -129,6 +130,10 @@ class OracleError(LabelwrightError):
         self.unreachable = unreachable
         self.busy = busy
         self.adapted = adapted
+
+
+class RedactionFailed(LabelwrightError):
+    """A text was not looked through for personal data, and so it is never sent. The message holds none of it."""
 
 
 class AnswerInvalid(LabelwrightError):

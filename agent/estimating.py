@@ -172,7 +172,8 @@ def _sample(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> tup
     rows = bench.rng(SAMPLE_STREAM).permutation(len(bench.pool))[:SAMPLE]
     texts = list(bench.pool.texts(np.sort(rows)))
     put = puts(bench, settings, questions, texts, keep=False)
-    return [questions(t, put[t.id]) for t in texts], questions.prompt_hash
+    asked = [questions.maybe(t, put[t.id]) for t in texts]
+    return [q for q in asked if q is not None], questions.prompt_hash
 
 
 # From answers that were bought ------------------------------------------------------------------------------------

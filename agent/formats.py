@@ -231,7 +231,7 @@ def known_texts(bench: Workbench) -> list[tuple[Text, Value]]:
     """Texts with a known label that no question shows as an example: gold, what people said, the rest of the seed."""
     inside = bench.pool.texts(bench.pool.rows_of(list(bench.pool_gold)))
     gold = [*bench.gold, *((t, bench.pool_gold[t.id]) for t in inside)]
-    shown = {t.id for t, _ in one_a_class(bench.task, bench.seed)}
+    shown = {t.id for t, _ in one_a_class(bench.task, bench.shown_seed)}
     found = {t.id: (t, value) for t, value in [*gold, *reviewed(bench)] if t.id not in shown}
     return list(found.values())
 

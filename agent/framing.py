@@ -141,4 +141,9 @@ def _shown(bench: Workbench, frames: Mapping[TextId, FrameRow]) -> dict[tuple[Te
     wanted = {example for frame in frames.values() for example in frame.examples or ()}
     seed = {t.id: t.text for t, _ in bench.seed}
     words = seed | bench.store.texts(bench.job.name, {i for i, _ in wanted} - set(seed))
-    return {(i, shown): (Text(i, words[i][:MOST_CHARS]), bench.task.read(shown)) for i, shown in wanted if i in words}
+    seen = {i: bench.shown(Text(i, words[i])) for i, _ in wanted if i in words}  # redacted whole, then cut
+    return {
+        (i, shown): (Text(i, text.text[:MOST_CHARS]), bench.task.read(shown))
+        for i, shown in wanted
+        if (text := seen.get(i)) is not None
+    }

@@ -16,6 +16,7 @@ from agent.asking import Asked
 from agent.doubt import CONTENT_FREE, Prior
 from agent.doubt.calibration import Doubles
 from agent.endpoints import Seat, reset
+from agent.errors import RedactionFailed
 from agent.oracle import Put, Reading, merged
 from agent.records import Answer, Belief, MicroDollars, Question, Text, TextId, Value
 from agent.workbench import Workbench
@@ -121,7 +122,7 @@ def costs_of(bench: Workbench, heard: Mapping[TextId, Heard]) -> dict[TextId, Mi
 def worst_cases(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> list[MicroDollars]:
     """What the first question about each text may cost, of those whose answer is not in the store."""
     put = seat.puts(bench, texts)
-    questions = [seat.questions(t, put[t.id]) for t in texts]
+    questions = [q for t in texts if (q := seat.questions.maybe(t, put[t.id])) is not None]
     known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
     return [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
 
@@ -138,6 +139,7 @@ class _Talk:
         self._asked: dict[TextId, list[tuple[Question, Asked]]] = {}
         self._readings: dict[TextId, list[Reading]] = {}
         self._unfinished: set[TextId] = set()
+        self._unsent: dict[TextId, str] = {}  # could not be redacted, and why
 
     async def first(self) -> None:
         """Every text once; and where no class of its shortlist fits, once with all of them."""
@@ -165,7 +167,7 @@ class _Talk:
         def check(question: Question, answer: Answer) -> None:
             self._seat.questions.read(self._texts[question.text_id], answer, puts[question.text_id])
 
-        questions = {i: self._seat.questions(self._texts[i], put) for i, put in puts.items()}
+        questions = self._questions(puts)
         asked = await self._seat.asker.ask(list(questions.values()), check)
         for text_id, put in puts.items():
             if text_id not in asked:
@@ -177,9 +179,20 @@ class _Talk:
                 readings.append(self._seat.questions.read(self._texts[text_id], answer, put))
         return set(asked)
 
+    def _questions(self, puts: Mapping[TextId, Put]) -> dict[TextId, Question]:
+        """Of the texts that may be sent; the others wait for a person."""
+        found: dict[TextId, Question] = {}
+        for text_id, put in puts.items():
+            try:
+                found[text_id] = self._seat.questions(self._texts[text_id], put)
+            except RedactionFailed as error:
+                self._unsent[text_id] = str(error)
+        return found
+
     def heard(self) -> dict[TextId, Heard]:
-        """What was said of every text that was asked to its end."""
-        return {i: self._of(i) for i in self._asked if i not in self._unfinished}
+        """What was said of every text that was asked to its end, and why others were not sent."""
+        unsent = {i: Heard(i, None, Belief(math.nan), (), (), why) for i, why in self._unsent.items()}
+        return {i: self._of(i) for i in self._asked if i not in self._unfinished} | unsent
 
     def _of(self, text_id: TextId) -> Heard:
         came = [(q.key, a) for q, a in self._asked[text_id] if a.answer is not None]

@@ -91,8 +91,20 @@ class TaskSettings(Section):
         return self
 
 
+RedactKind = Literal["email", "phone", "card", "iban", "name"]
+
+
+def _kinds(value: object) -> object:
+    """`redact: true` is every kind that needs no model; false and null are none."""
+    if value is None or isinstance(value, bool):
+        return ["email", "phone", "card", "iban"] if value else []
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"true, false or a list of email, phone, card, iban, name is needed, not {value!r}")
+    return list(dict.fromkeys(value)) if all(isinstance(v, str) for v in value) else value
+
+
 class DataSettings(Section):
-    """Where the texts come from."""
+    """Where the texts come from, and what of them stays here."""
 
     pool: str
     """A .csv .tsv .jsonl .parquet file, a folder of such files or of an Arrow data set, or a hub id."""
@@ -111,6 +123,17 @@ class DataSettings(Section):
     max_tokens: Annotated[int, Field(ge=8)] = 512
     """A text longer than this (in the student's tokens) is over-long."""
     over_long: Literal["cut", "skip", "refuse"] = "cut"
+    redact: Annotated[tuple[RedactKind, ...], BeforeValidator(_kinds)] = ()
+    """What no oracle is shown: a list of kinds out of email, phone, card, iban and name, or true for all but name.
+    Placeholders stand in their place; people and the student see the text as it is. `name` needs a spaCy model."""
+    redact_model: str | None = None
+    """The spaCy model that finds names, a package or a folder; by default an `en_core_web_` one that is installed."""
+
+    @model_validator(mode="after")
+    def _model_has_a_use(self) -> DataSettings:
+        if self.redact_model is not None and "name" not in self.redact:
+            raise ValueError("`redact_model` finds names: put `name` into `redact`, or leave the model out")
+        return self
 
 
 class MilestoneSettings(Section):

@@ -15,7 +15,7 @@ from agent import delivery, picking, steps
 from agent.endpoints import Seat, connect
 from agent.hearing import hear
 from agent.job import Job
-from agent.records import MicroDollars
+from agent.records import MicroDollars, Text
 from agent.report import wording
 from agent.report.outlook import Standing, look_ahead
 from agent.selection import Forecast, Look, Stop, StopReason, StopState, should_stop
@@ -73,7 +73,7 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
     """The loop itself. Returns the reason that ended it, and a sentence."""
     table = Table(bench)
     number = len(bench.store.rounds(bench.job.name))
-    _ = bench.strategy, bench.student  # a name that is not known is told before anything is spent
+    _ = bench.strategy, bench.student, bench.redactor  # a name that is not known is told before anything is spent
     if bench.without_slice:
         bench.watch.note(bench.without_slice)
     steps.triage_again(bench, number)
@@ -150,7 +150,8 @@ class Table:
         """The worst case of a typical question: that of the first text of the pool."""
         text = next(iter(self._bench.pool.texts()))
         put = seat.puts(self._bench, [text], keep=False)[text.id]
-        return self._bench.tariff(seat.settings).worst(seat.questions(text, put))
+        question = seat.questions.maybe(text, put) or seat.questions(Text(text.id, ""), put)
+        return self._bench.tariff(seat.settings).worst(question)
 
     async def ask_gold(self) -> None:
         """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""

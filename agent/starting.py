@@ -27,6 +27,7 @@ data:
   # label: label                # the label column of seed and gold
   # max_tokens: 512             # longer texts are over-long
   # over_long: cut              # or skip, or refuse
+  # redact: true                # hide e-mail, phone, card and IBAN from oracles (docs/redaction.md)
 
 student:
   encoder: builtin:minilm       # or a folder with a transformers encoder, or a hub id

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from agent.errors import DataError, JobFileError
+from agent.errors import DataError, JobFileError, RedactionFailed
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
@@ -28,6 +28,7 @@ from agent.watch import Silent, Watch
 if TYPE_CHECKING:
     from agent.pool import Embeddings
     from agent.pool.knowledge import Mentions
+    from agent.redaction import Redactor
     from agent.selection import Strategy
     from agent.student.encoder import Encoder
 
@@ -351,6 +352,36 @@ class Workbench:
         if not path.exists():
             raise DataError(f"{path}: no such file (`{key}` of the job file)")
         return read_labelled(path, self.job.data, self.task, key=key, pool=self.pool)
+
+    @cached_property
+    def redactor(self) -> Redactor | None:
+        """What hides personal data from oracles; None where none is asked for. Raises ExtraMissing, ModelError."""
+        if not self.job.data.redact:
+            return None
+        from agent.redaction import redactor_of
+
+        return redactor_of(self.job)
+
+    def shown(self, text: Text) -> Text | None:
+        """A text as an oracle may see it; None where it could not be redacted, and so must not be sent."""
+        if self.redactor is None:
+            return text
+        try:
+            return replace(text, text=self.redactor(text.text))
+        except RedactionFailed:
+            return None
+
+    @cached_property
+    def shown_seed(self) -> list[tuple[Text, Value]]:
+        """The seed as oracles may see it, whole: an example is cut after it was redacted."""
+        if self.redactor is None:
+            return self.seed
+        seen = [(self.shown(t), value) for t, value in self.seed]
+        kept = [(t, value) for t, value in seen if t is not None]
+        if len(kept) < len(seen):
+            lost = len(seen) - len(kept)
+            self.watch.note(f"{lost} texts of the seed could not be redacted: no oracle is shown them as examples")
+        return kept
 
     # The student ----------------------------------------------------------------------------------------------------
 

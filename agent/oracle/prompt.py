@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ import jinja2.meta
 import jinja2.nodes
 
 import agent
-from agent.errors import PromptError
+from agent.errors import PromptError, RedactionFailed
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading
 from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
 from agent.tasks import Task
@@ -123,6 +123,8 @@ class Questions:
         guidelines: the person's own, "" where there are none.
         examples: worked examples as earlier turns, the same for every text.
         sampling: model, answer mode and temperature, part of each question's key.
+        redact: what is done to every text before it goes into a question; raises RedactionFailed. Examples that are
+            cut have to come redacted: half an address is not found.
     """
 
     def __init__(
@@ -133,8 +135,10 @@ class Questions:
         guidelines: str = "",
         examples: Sequence[tuple[Text, Value]] = (),
         sampling: Sampling,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.phrasing, self._template, self._guidelines = phrasing, template, guidelines
+        self._redact = redact
         self.sampling = sampling
         self.prompt_hash = template.hash
         self._fixed = [(value, self._shown(text, value)) for text, value in examples]
@@ -156,6 +160,7 @@ class Questions:
 
     def _shown(self, text: Text, value: Value) -> tuple[Message, Message]:
         """A worked example as earlier turns, answered in the form that the endpoint is asked for."""
+        text = self._hidden(text)
         plain = self._form(self.phrasing.schema(text)) == "name"
         return self._turn(text), Message("assistant", self.phrasing.written(value, plain=plain))
 
@@ -176,7 +181,21 @@ class Questions:
             )
         self._template.check(set(variables) - optional)
 
+    def _hidden(self, text: Text) -> Text:
+        """The text as it may leave, before anything is made of it: a task of one's own may put its words into the
+        schema too."""
+        return text if self._redact is None else replace(text, text=self._redact(text.text))
+
+    def maybe(self, text: Text, put: Put = PLAIN) -> Question | None:
+        """The question, or None where the text could not be redacted, and so is never sent."""
+        try:
+            return self(text, put)
+        except RedactionFailed:
+            return None
+
     def __call__(self, text: Text, put: Put = PLAIN) -> Question:
+        """The question about a text. Raises RedactionFailed where it must not be sent."""
+        text = self._hidden(text)
         if not self._checked:
             self.check(text)
             self._checked = True

@@ -234,7 +234,9 @@ class Findings:
     `gain` is what selection bought over chance at equal labels, `gain_dollars` at equal dollars. `waiting` and
     `failed` hold the first items, `waiting_count` and `failed_count` say how many there are; `failed`
     are texts that were asked in vain and wait for a person, `failed_reasons` why, with how many texts each.
-    `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands.
+    `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands. `redacted`
+    counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
+    job hides nothing, or it cannot be told here.
     """
 
     job: str
@@ -263,6 +265,7 @@ class Findings:
     failed_cost: MicroDollars = NOTHING
     failed_reasons: tuple[tuple[str, int], ...] = ()
     failed: tuple[FailedText, ...] = ()
+    redacted: Mapping[str, int] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     prompt_hashes: tuple[str, ...] = ()

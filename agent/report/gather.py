@@ -44,6 +44,7 @@ class Evidence:
         copies: rows of the pool that repeat an earlier text.
         stop: why the loop ended, where the last round's figures do not say.
         gain: what selection bought over chance, where a control job was run; else the rounds tell.
+        redacted: see `Findings`.
     """
 
     final: Final = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Evidence:
     copies: int | None = None
     stop: str | None = None
     gain: Gain | None = None
+    redacted: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         waiting_count=store.queue_size(job, include_skipped=True),
         waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),
         **books.failed(),
+        redacted=evidence.redacted,
         settings=row.settings,
         versions=_versions(),
         prompt_hashes=tuple(sorted({x.prompt_hash for x in given if x.prompt_hash})),

@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from agent.redaction import WORDS
 from agent.report.comparison import gain_of
 from agent.report.findings import Estimate, Findings, Gain, Model
 from agent.report.sums import known
@@ -45,6 +46,8 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     if findings.failed_count:
         texts = f"{count(findings.failed_count)} text{'s' if findings.failed_count != 1 else ''}"
         _row(table, "failed", texts, f"{dollars(findings.failed_cost)}; they wait for a person")
+    if findings.redacted is not None:
+        _row(table, "redacted", *_redacted(findings.redacted))
     _row(table, "waiting for people", f"{count(findings.waiting_count)} texts", f"labelwright review {job_file}")
     for model in findings.models:
         _model(table, model)
@@ -86,6 +89,14 @@ def student(figures: Mapping[str, Any]) -> Text:
     if (kappa := known(figures.get("kappa"))) is not None:
         said.append(f"kappa {decimal(kappa)}")
     return line("student", " · ".join(said) or "not measured: no gold set, and too few labels on the random slice")
+
+
+def _redacted(counts: Mapping[str, int]) -> tuple[str, str]:
+    texts = counts.get("texts", 0)
+    of_kinds = ", ".join(
+        f"{count(counts[kind])} with {plural}" for kind, (_, plural) in WORDS.items() if counts.get(kind)
+    )
+    return f"{count(texts)} text{'s' if texts != 1 else ''}", of_kinds or "nothing was found to hide"
 
 
 def _row(table: Table, *cells: str) -> None:

@@ -56,6 +56,7 @@ def create_app(
     Raises JobFileError where the job's guideline file cannot be read.
     """
     desk = Desk(store, job, task, person)
+    _ = desk.look  # takes some seconds where the job redacts: before there is a page that waits
     door = Door(hosts, key)
     page = _page(desk, door.token)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.records import Label, Value
+from agent.review.unseen import Unseen
 from agent.selection.reasons import cause, notes
 from agent.store import QueueRow, Trouble
 from agent.tasks import Task
@@ -30,14 +31,17 @@ REASONS = {
 BADGES = {"cold": "Typical", "unsure": "Unsure", "uncovered": "New ground", "random": "Random", "again": "Doubtful"}
 
 
-def card(row: QueueRow, task: Task, trouble: Trouble | None = None) -> dict[str, Any]:
-    """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain."""
+def card(row: QueueRow, task: Task, trouble: Trouble | None = None, unseen: Unseen | None = None) -> dict[str, Any]:
+    """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain, `unseen`
+    what no oracle was shown: it comes from the text alone, and says nothing of an answer."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
         "length": len(row.text),
         "blind": row.blind,
         "skipped": row.skipped,
+        "unseen": unseen.said if unseen else "",
+        "places": list(unseen.places) if unseen else [],
     }
     if row.blind:
         return item | {"badge": "Blind", "reason": why_here(row), "picked": "", "suggestion": None}

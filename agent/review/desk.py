@@ -15,6 +15,7 @@ from typing import Any
 from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
+from agent.review.unseen import Look, look_of
 from agent.store import QueueRow, ReviewRow, Store
 from agent.tasks import Task
 
@@ -44,6 +45,11 @@ class Desk:
         """The same for every server of this job, task and person, so that a page knows where its answers belong."""
         what = "\0".join((self.job.name, self.job.fingerprint(), self.person))
         return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @cached_property
+    def look(self) -> Look:
+        """What the oracle did not see of a text."""
+        return look_of(self.job)
 
     def items(self, limit: int, *, again: bool) -> list[dict[str, Any]]:
         """The next items, most urgent first; with `again` those that were skipped too, at the end.
@@ -141,7 +147,7 @@ class Desk:
     def _cards(self, rows: Sequence[QueueRow]) -> list[dict[str, Any]]:
         wrong = [row.text_id for row in rows if failed(row)]
         troubles = self.store.troubles(self.job.name, wrong) if wrong else {}
-        return [card(row, self.task, troubles.get(row.text_id)) for row in rows]
+        return [card(row, self.task, troubles.get(row.text_id), self.look(row.text)) for row in rows]
 
     def _acts(self) -> list[ReviewRow]:
         """What this person did and did not take back, oldest first."""

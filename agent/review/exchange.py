@@ -22,6 +22,7 @@ from agent.records import Source, Text, TextId, Value
 from agent.review.card import failed, finite, why_here
 from agent.review.cells import guarded, unguarded
 from agent.review.desk import LABEL, LONGEST_S, person_label, same
+from agent.review.unseen import look_of
 from agent.store import QueueRow, Store, Trouble
 from agent.tasks import Task
 
@@ -65,10 +66,11 @@ def export_queue(store: Store, job: Job, task: Task, path: str | Path) -> int:
     """
     rows = store.queue(job.name, include_skipped=True)
     troubles = store.troubles(job.name, [row.text_id for row in rows if failed(row)])
+    look = look_of(job)
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
-    writer.writerows(_cells(row, task, troubles.get(row.text_id)) for row in rows)
+    writer.writerows(_cells(row, task, troubles.get(row.text_id), look(row.text).said) for row in rows)
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
@@ -81,7 +83,7 @@ def export_queue(store: Store, job: Job, task: Task, path: str | Path) -> int:
     return len(rows)
 
 
-def _cells(row: QueueRow, task: Task, trouble: Trouble | None) -> list[str]:
+def _cells(row: QueueRow, task: Task, trouble: Trouble | None, unseen: str) -> list[str]:
     machine = None if row.blind else row.suggestion
     sure = None if machine is None else finite(machine.confidence)
     return [
@@ -89,7 +91,7 @@ def _cells(row: QueueRow, task: Task, trouble: Trouble | None) -> list[str]:
         guarded(row.text),
         "" if machine is None else guarded(task.show(machine.value)),
         "" if sure is None else f"{sure:.4f}",
-        guarded(why_here(row, trouble)),
+        guarded(" ".join(said for said in (why_here(row, trouble), unseen) if said)),
         "",
     ]
 

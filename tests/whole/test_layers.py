@@ -32,7 +32,7 @@ LEVELS = (
     {"oracle", "student", "selection", "pool", "pacing", "doubt"},
     {"ledger"},
     {"store"},
-    {"tasks"},
+    {"tasks", "redaction"},
     {"job"},
     {"jobfile"},
     {"records", "errors"},
@@ -49,6 +49,7 @@ LIBRARIES = {
     "uvicorn": {"review"},
     "matplotlib": {"report"},
     "alembic": {"store"},
+    "presidio_analyzer": {"redaction"},
     "typer": {"cli"},
     "tenacity": {"asking"},
 }
@@ -93,7 +94,7 @@ def test_a_heavy_library_stays_in_its_room(library: str) -> None:
 
 def test_every_library_that_is_imported_is_declared() -> None:
     declared = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {"demo"}
+    extras = {"demo", "redaction"}
     needs = declared["dependencies"] + [need for name in extras for need in declared["optional-dependencies"][name]]
     named = {re.split(r"[\[<>=!~; ]", need)[0].lower().replace("_", "-") for need in needs}
     brings = packages_distributions()

@@ -9,8 +9,22 @@ const NAMES = { "\u0000": "NUL", "\u202d": "LRO", "\u202e": "RLO", "\u001b": "ES
 const MOST_MARKS = 500;
 const STEP = 20_000; // characters more at a time
 
-/** Put `text` into `element`, hidden characters as marks. */
-export function putText(element, text) {
+/** Put `text` into `element`, hidden characters as marks. `places` are those that no oracle saw: [from, to, what it
+ * saw there], in order. */
+export function putText(element, text, places = []) {
+  const parts = [];
+  let from = 0;
+  for (const [start, end, placeholder] of places) {
+    if (end > text.length) break;
+    const place = made("mark", "unseen", "", { title: `the oracle saw ${placeholder} here` });
+    place.append(...pieces(text.slice(start, end)));
+    parts.push(...pieces(text.slice(from, start)), place);
+    from = end;
+  }
+  element.replaceChildren(...parts, ...pieces(text.slice(from)));
+}
+
+function pieces(text) {
   const parts = [];
   let from = 0;
   for (const found of text.matchAll(HIDDEN)) {
@@ -19,7 +33,7 @@ export function putText(element, text) {
     from = found.index + found[0].length;
   }
   parts.push(text.slice(from));
-  element.replaceChildren(...parts);
+  return parts;
 }
 
 function mark(run) {
@@ -92,6 +106,9 @@ export class Card {
     const picked = $("picked");
     putText(picked, item.picked ?? "");
     picked.hidden = !item.picked;
+    const unseen = $("unseen");
+    putText(unseen, item.unseen ?? "");
+    unseen.hidden = !item.unseen;
   }
 
   showSaid(item) {
@@ -112,7 +129,7 @@ export class Card {
   fold() {
     const box = $("text");
     this.showing = this.item.text.length;
-    putText(box, this.item.text);
+    putText(box, this.item.text, this.item.places);
     box.classList.add("folded");
     this.folded = box.scrollHeight > box.clientHeight + 40 || this.showing < this.item.length;
     box.classList.toggle("folded", this.folded);
@@ -149,7 +166,7 @@ export class Card {
       if (item !== this.item) return;
       item.length = item.whole.length; // counted in UTF-16 here, in code points by the server
       this.showing = Math.min(this.showing + STEP, item.length);
-      putText($("text"), item.whole.slice(0, this.showing));
+      putText($("text"), item.whole.slice(0, this.showing), item.places);
     }
     this.folded = false;
     $("text").classList.remove("folded");
