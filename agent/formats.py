@@ -178,6 +178,9 @@ def candidates(task: Task, now: FormatSettings, *, seed: bool, described: bool) 
         found["no descriptions"] = shown.model_copy(update={"descriptions": False})
     if len(task.names) >= MANY_CLASSES and task.widget == "choice":
         found["a shortlist of 8"] = shown.model_copy(update={"shortlist": 8})
+    # what guards against hostile texts is no question of which is best
+    guarded = {"spotlight": now.spotlight, "hostile_check": now.hostile_check}
+    found = {name: form.model_copy(update=guarded) for name, form in found.items()}
     kept: dict[str, FormatSettings] = {}
     for name, form in found.items():
         if form not in kept.values():
@@ -279,7 +282,9 @@ def _worst(bench: Workbench, seat: Seat, block: Sequence[tuple[Text, Value]]) ->
     """The worst case of asking about some texts, in all orders and once more where a shortlist may lack the class;
     what is in the store already costs nothing."""
     form = seat.settings.format
-    return sum(worst_cases(bench, seat, [t for t, _ in block])) * (form.orders + (form.shortlist is not None))
+    return sum(worst_cases(bench, seat, [t for t, _ in block])) * (
+        form.orders + (form.shortlist is not None) + form.hostile_check
+    )
 
 
 async def _ask(bench: Workbench, seat: Seat, tried: Tried, block: Sequence[tuple[Text, Value]]) -> Tried:

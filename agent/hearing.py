@@ -17,12 +17,15 @@ from agent.doubt import CONTENT_FREE, Prior
 from agent.doubt.calibration import Doubles
 from agent.endpoints import Seat, reset
 from agent.errors import RedactionFailed
-from agent.oracle import Put, Reading, merged
+from agent.oracle import Put, Reading, looks_hostile, merged
 from agent.records import Answer, Belief, MicroDollars, Question, Text, TextId, Value
 from agent.workbench import Workbench
 
 MOST_AT_ONCE = 20_000  # questions that are held in memory
 MOST_IN_BATCHES = 100_000  # a batch may take a day: what can go out at once must not wait for it
+SUSPECT = "suspect"  # how the reason of a text begins that a person decides on, however sure the oracle is
+FLIPS = f"{SUSPECT}: the answer to it flips when its words are marked"
+UNREAD = f"{SUSPECT}: asked with its words marked, the oracle gave no label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Heard:
     """What an oracle said of one text.
 
     Attributes:
-        value: None where no answer is a label; `why` says what came instead.
+        value: None where no answer is a label, or none that counts; `why` says what came instead.
         belief: how sure it was, the mean over the orders that were asked.
         answers: every answer that came, the first one first; those of a value are all labels.
         keys: their questions' keys.
@@ -56,7 +59,8 @@ async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[Text
 
     Texts missing from the result were not asked, or not asked to their end: the money or the person said stop. What
     was answered of those is in the store, and is not bought again. A text that is less sure than the job's
-    `people.threshold` is asked in further orders, where the format has some.
+    `people.threshold` is asked in further orders, where the format has some; one that looks as if it gave orders is
+    asked once more with its words marked, where the format says so.
     """
     reset(seat)
     await _look_for_preference(bench, seat)
@@ -66,6 +70,7 @@ async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[Text
         talk = _Talk(bench, seat, texts[start : start + most])
         await talk.first()
         await talk.again(bench.job.people.threshold)
+        await talk.marked()
         found |= talk.heard()
     if seat.settings.prior == "batch":
         seat.prior = Prior.of(_table(bench, found.values()), "batch") or seat.prior
@@ -140,6 +145,7 @@ class _Talk:
         self._readings: dict[TextId, list[Reading]] = {}
         self._unfinished: set[TextId] = set()
         self._unsent: dict[TextId, str] = {}  # could not be redacted, and why
+        self._suspect: dict[TextId, str] = {}
 
     async def first(self) -> None:
         """Every text once; and where no class of its shortlist fits, once with all of them."""
@@ -160,6 +166,22 @@ class _Talk:
             asked = await self._ask({i: replace(self._puts[i], order=self._puts[i].order + turn) for i in doubted})
             if self._bench.halted:  # the next run asks them; where the money has gone, one order has to do
                 self._unfinished |= set(doubted) - asked
+
+    async def marked(self) -> None:
+        """What looks as if it gave orders, once more with its words marked (or plain, where they are marked)."""
+        if not self._seat.settings.format.hostile_check:
+            return
+        names = self._bench.task.names
+        said = {i: merged(r, names).value for i, r in self._readings.items() if r and i not in self._unfinished}
+        puts = {i: replace(self._puts[i], other_way=True) for i in said if looks_hostile(self._texts[i].text, names)}
+        plain = {i: list(self._readings[i]) for i in puts}
+        asked = await self._ask(puts)
+        for text_id, before in plain.items():
+            again = self._readings[text_id][len(before) :]
+            if text_id in asked and (not again or again[0].value != said[text_id]):
+                self._suspect[text_id] = FLIPS if again else UNREAD
+            self._readings[text_id] = before  # how sure it is, is what it was without the check
+        self._unfinished |= set(puts) - asked  # nothing is accepted unchecked: the next run asks them
 
     async def _ask(self, puts: Mapping[TextId, Put]) -> set[TextId]:
         """Put texts, and read what came. Returns those that were asked."""
@@ -198,6 +220,8 @@ class _Talk:
         came = [(q.key, a) for q, a in self._asked[text_id] if a.answer is not None]
         answers, keys = tuple(a for _, a in came), tuple(k for k, _ in came)
         labels = [r for r in self._readings[text_id] if r.value is not None]
+        if text_id in self._suspect:
+            return Heard(text_id, None, Belief(math.nan), answers, keys, self._suspect[text_id])
         if not labels:
             why = _why([reason for _, a in self._asked[text_id] for reason in a.reasons])
             return Heard(text_id, None, Belief(math.nan), answers, keys, why)

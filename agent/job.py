@@ -269,6 +269,12 @@ class FormatSettings(Section):
     """A short reason before the label. It costs some sixty tokens an answer."""
     shortlist: Annotated[int, Field(ge=2, le=64)] | None = None
     """Only the so many likeliest classes are listed, and "none of these", after which all are asked for."""
+    spotlight: Annotated[Literal["off", "mark"], BeforeValidator(_off)] = "off"
+    """`mark` puts a mark in place of the blanks between a text's words, and says so in the prompt: a model then tells
+    what is text from what is said to it."""
+    hostile_check: bool = False
+    """A text that looks as if it gave orders is asked about twice, with its words marked and without; where the two
+    answers differ a person decides."""
 
 
 TAKEN = {

@@ -20,7 +20,7 @@ from agent import triage as triaging
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.doubting import as_row, signs_of
 from agent.endpoints import Seat
-from agent.hearing import Heard, costs_of, hear
+from agent.hearing import SUSPECT, Heard, costs_of, hear
 from agent.hints import learn, taught
 from agent.judging import judgement
 from agent.measuring import Lesson, Quality, held_out, quality
@@ -125,9 +125,16 @@ def triage(
             for d, x, i, place in zip(decisions, labels, ids, places, strict=True)
             if d.route is not Route.STRONGER
         ]
-        rows += [RouteRow(i, None, Route.PERSON, f"failed: {why}") for i, why in failed.items()]
+        rows += [_unlabelled(i, why) for i, why in failed.items()]
         bench.store.add_routes(bench.job.name, number, rows, tx=tx)
     return [label.text_id for d, label in zip(decisions, labels, strict=True) if d.route is Route.STRONGER]
+
+
+def _unlabelled(text_id: TextId, why: str) -> RouteRow:
+    """A person decides on what failed, and on what an oracle's answer is not believed of."""
+    if why.startswith(SUSPECT):
+        return RouteRow(text_id, None, Route.PERSON, why, probability=1.0)
+    return RouteRow(text_id, None, Route.PERSON, f"failed: {why}")
 
 
 def triage_again(bench: Workbench, number: int) -> int:

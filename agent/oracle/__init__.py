@@ -4,6 +4,7 @@ from agent.oracle.batch import BatchApi
 from agent.oracle.chat import ChatOracle
 from agent.oracle.completion import THINKS, thought_only
 from agent.oracle.dialect import STRUCTURED, Dialect
+from agent.oracle.hostile import looks_hostile
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading, merged
 from agent.oracle.probe import Capabilities, obeyed, probe_question, serves
 from agent.oracle.prompt import Questions, Sampling, Template, one_a_class
@@ -29,6 +30,7 @@ __all__ = [
     "TapeHeader",
     "TapeOracle",
     "Template",
+    "looks_hostile",
     "merged",
     "obeyed",
     "one_a_class",

@@ -36,11 +36,13 @@ class Put:
         order: which of the orders of labels.
         names: the classes that are listed, likeliest first; None lists all.
         examples: worked examples for this text alone, before those that all questions share.
+        other_way: its words are marked where the format leaves them plain, and the other way round.
     """
 
     order: int = 0
     names: tuple[str, ...] | None = None
     examples: tuple[tuple[Text, Value], ...] = ()
+    other_way: bool = False
 
 
 PLAIN = Put()
@@ -92,6 +94,10 @@ class Phrasing:
     @property
     def _coded(self) -> bool:
         return self.form.answer == "code"
+
+    def marked(self, put: Put = PLAIN) -> bool:
+        """Whether a text's words are marked."""
+        return (self.form.spotlight == "mark") != put.other_way
 
     def asked(self, put: Put = PLAIN) -> Task:
         """The task that the oracle sees: its names are the aliases that stand in the prompt."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -22,23 +21,19 @@ import jinja2.nodes
 
 import agent
 from agent.errors import PromptError, RedactionFailed
+from agent.oracle.fence import fenced
+from agent.oracle.marking import marked, unused_mark
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading
 from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
 from agent.tasks import Task
 
 AnswerMode = Literal["choice", "json_schema", "plain"]
-CLOSING = re.compile(r"<(?=/?\s*text\s*>)", re.IGNORECASE)
 
 
 def prompts_folder() -> Path:
     """Where the released templates are: inside the installed package, or beside it in a checkout."""
     packaged = Path(agent.__file__).parent / "prompts"
     return packaged if packaged.is_dir() else Path(agent.__file__).parent.parent / "prompts"
-
-
-def fenced(text: str) -> str:
-    """The text with any `<text>` or `</text>` of its own made harmless, so that it cannot close its fence."""
-    return CLOSING.sub("‹", text)
 
 
 class Template:
@@ -141,15 +136,18 @@ class Questions:
         self._redact = redact
         self.sampling = sampling
         self.prompt_hash = template.hash
-        self._fixed = [(value, self._shown(text, value)) for text, value in examples]
+        self._examples = tuple(examples)
+        self._fixed: dict[str, list[tuple[Value, tuple[Message, Message]]]] = {}
         self._checked = False
 
-    def _variables(self, text: Text, put: Put = PLAIN) -> dict[str, Any]:
+    def _variables(self, text: Text, put: Put = PLAIN, mark: str = "") -> dict[str, Any]:
         variables = self.phrasing.variables(text, put)
         if "text" in variables:
-            variables["text"] = fenced(str(variables["text"]))
-        # these two are offered to every template; only what is not empty has to be used
+            words = fenced(str(variables["text"]))
+            variables["text"] = marked(words, mark) if mark else words
+        # these three are offered to every template; only what is not empty has to be used
         variables["guidelines"] = self._guidelines
+        variables["mark"] = mark
         variables["form"] = self._form(self.phrasing.schema(text, put))
         return variables
 
@@ -158,26 +156,44 @@ class Questions:
             return "reason"
         return "name" if schema.choices is not None and self.sampling.mode != "json_schema" else "json"
 
-    def _shown(self, text: Text, value: Value) -> tuple[Message, Message]:
+    def _shown(self, text: Text, value: Value, mark: str) -> tuple[Message, Message]:
         """A worked example as earlier turns, answered in the form that the endpoint is asked for."""
         text = self._hidden(text)
         plain = self._form(self.phrasing.schema(text)) == "name"
-        return self._turn(text), Message("assistant", self.phrasing.written(value, plain=plain))
+        return self._turn(text, mark=mark), Message("assistant", self.phrasing.written(value, plain=plain))
 
-    def _turn(self, text: Text, put: Put = PLAIN) -> Message:
-        return Message("user", self._template.render("user", self._variables(text, put)))
+    def _turn(self, text: Text, put: Put = PLAIN, mark: str = "") -> Message:
+        return Message("user", self._template.render("user", self._variables(text, put, mark)))
+
+    def _shown_to_all(self, mark: str) -> list[tuple[Value, tuple[Message, Message]]]:
+        """The examples that every question shares, their words marked as the text's are."""
+        if mark not in self._fixed:
+            self._fixed[mark] = [(value, self._shown(text, value, mark)) for text, value in self._examples]
+        return self._fixed[mark]
+
+    def _mark(self, text: Text, put: Put) -> str:
+        """What stands between the words of this question's texts; "" where they are not marked."""
+        if not self.phrasing.marked(put):
+            return ""
+        return unused_mark([t.text for t in (text, *(t for t, _ in (*self._examples, *put.examples)))])
 
     def check(self, text: Text) -> None:
         """Raises PromptError where template and variables do not match, or it does not ask for a reason that the
         job wants."""
         variables = self._variables(text)
-        optional = {k for k in ("guidelines", "form") if k not in self._template.needs}
+        optional = {k for k in ("guidelines", "form", "mark") if k not in self._template.needs}
         if self._guidelines:
             optional.discard("guidelines")
         if self.phrasing.form.reason and "form" in optional:
             raise PromptError(
                 f"prompt {self._template.name}: does not use `form`, so it cannot ask for a reason; leave "
                 "`format.reason` off, or let the template say what to answer where form is 'reason'"
+            )
+        if "mark" in optional and (self.phrasing.form.spotlight != "off" or self.phrasing.form.hostile_check):
+            raise PromptError(
+                f"prompt {self._template.name}: does not use `mark`, so it cannot say what stands between a text's "
+                "words; leave `format.spotlight` and `format.hostile_check` off, or let the template say it where "
+                "`mark` is not empty"
             )
         self._template.check(set(variables) - optional)
 
@@ -199,14 +215,14 @@ class Questions:
         if not self._checked:
             self.check(text)
             self._checked = True
-        schema = self.sampling.room(self.phrasing.schema(text, put))
+        schema, mark = self.sampling.room(self.phrasing.schema(text, put)), self._mark(text, put)
         # what is fixed comes first, so that a server can keep its prefix; what this text alone brings comes last
-        system = Message("system", self._template.render("system", self._variables(text, put)))
+        system = Message("system", self._template.render("system", self._variables(text, put, mark)))
         listed = self.phrasing.listed(put)
         # an example whose answer is not among those that may be given would teach the wrong thing
-        shown = [turns for value, turns in self._fixed if listed is None or value in listed]
-        shown += [self._shown(t, value) for t, value in put.examples if listed is None or value in listed]
-        messages = (system, *chain.from_iterable(shown), self._turn(text, put))
+        shown = [turns for value, turns in self._shown_to_all(mark) if listed is None or value in listed]
+        shown += [self._shown(t, value, mark) for t, value in put.examples if listed is None or value in listed]
+        messages = (system, *chain.from_iterable(shown), self._turn(text, put, mark))
         return Question(
             key=question_key(messages, schema, self.sampling),
             text_id=text.id,

@@ -25,6 +25,7 @@ REASONS = {
     "unsure": "the oracle was not sure enough",
     "audit": "audit: an accepted answer that a person checks blind",
     "no confidence": "the oracle gave no confidence",
+    "suspect": "it may hold instructions to the oracle",
 }
 
 # Why a run stopped, where the loop gives a bare word instead of a sentence.

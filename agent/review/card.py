@@ -26,6 +26,7 @@ REASONS = {
     "unsure": "The machine is not sure enough to decide this alone.",
     "no confidence": "The machine answered, but nothing says how sure it is.",
     "failed": "The machine gave no usable label",
+    "suspect": "It may hold instructions to the machine, whose answer is not shown",
 }
 
 BADGES = {"cold": "Typical", "unsure": "Unsure", "uncovered": "New ground", "random": "Random", "again": "Doubtful"}

@@ -23,7 +23,7 @@ class Classification:
     """Single-label classification. Values are class names."""
 
     kind: ClassVar[str] = "classification"
-    prompt: ClassVar[str] = "classification/v2"
+    prompt: ClassVar[str] = "classification/v3"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "choice"
 

@@ -23,7 +23,7 @@ class Multilabel:
     """Multi-label classification. Values are tuples of class names in the job's order."""
 
     kind: ClassVar[str] = "multilabel"
-    prompt: ClassVar[str] = "multilabel/v2"
+    prompt: ClassVar[str] = "multilabel/v3"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "multiple"
 

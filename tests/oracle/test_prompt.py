@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from agent.errors import PromptError
 from agent.job import TaskSettings
 from agent.oracle import Phrasing, Questions, Sampling, Template, one_a_class
-from agent.oracle.prompt import fenced, prompts_folder, question_key
+from agent.oracle.fence import fenced
+from agent.oracle.prompt import prompts_folder, question_key
 from agent.records import AnswerSchema, Message, Text, TextId
 from agent.tasks import Classification, Multilabel, Task
 

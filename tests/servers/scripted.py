@@ -85,7 +85,8 @@ class Service:
 class ScriptedServer:
     """One server on a port of its own: `with ScriptedServer({"a text": "a label"}) as server: server.url`.
 
-    It runs in a thread with an event loop of its own. `log` is the file of its charges, none by default.
+    It runs in a thread with an event loop of its own. `log` is the file of its charges, none by default;
+    `model` is one of your own, in place of that which knows `gold`.
     """
 
     def __init__(
@@ -101,9 +102,10 @@ class ScriptedServer:
         prices: Prices | None = None,
         log: Path | None = None,
         port: int = 0,
+        model: ScriptedModel | None = None,
     ) -> None:
         known = {text.strip(): value for text, value in gold.items()}
-        self.model = ScriptedModel(known, errors, seed)
+        self.model = model or ScriptedModel(known, errors, seed)
         self.log = ChargeLog(log)
         self._faults = faults or Faults()
         desk = Desk(self.model, name, self._faults, prices or Prices(), self.log, quirks or Quirks())
