@@ -92,7 +92,7 @@ def job(folder: Path, task: str, texts: Sequence[Hostile], url: str, **form: Any
         "name": task,
         "task": {"labels": LABELS[task]},
         "data": {"pool": "pool.csv", "id": "id"},
-        "student": {"refresh": False},
+        "student": {"refresh": False, "max_tokens": 16},
         "oracle": {"base_url": url, "model": "scripted", "price": {"input": 1, "output": 2}, "format": form},
         "people": {"threshold": 0.5, "audit": 0.0},
         "selection": {"batch": len(texts), "cold_start": len(texts)},
