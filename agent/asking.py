@@ -86,6 +86,7 @@ class Asker:
         attempts: failures of one question, after which it has failed for good.
         pace: how many at a time and a minute; by default up to `max_concurrency`, as fast as they come.
         watch: called after each question with the live figures.
+        remedy: what a person can do where nobody listens.
     """
 
     def __init__(
@@ -98,7 +99,9 @@ class Asker:
         attempts: int = 3,
         pace: Pace | None = None,
         watch: Callable[[Asking], None] = lambda _: None,
+        remedy: str = "start the server or mend `base_url`",
     ) -> None:
+        self._remedy = remedy
         self.oracle, self._ledger, self._store = oracle, ledger, store
         self._most, self._attempts, self._watch = max_concurrency, attempts, watch
         self.pace = pace or Pace(max_concurrency)
@@ -227,7 +230,7 @@ class Asker:
         """Raise EndpointError where it is not this text that fails: asking on would only burn money."""
         kept = "then run again: everything answered so far is kept"
         if error.unreachable:
-            raise EndpointError(f"oracle {self.oracle.name}: {error}; start the server or mend `base_url`, {kept}")
+            raise EndpointError(f"oracle {self.oracle.name}: {error}; {self._remedy}, {kept}")
         if self._unanswered >= UNANSWERED:
             raise EndpointError(
                 f"oracle {self.oracle.name}: {self._unanswered} attempts in a row got no answer, the last one: "

@@ -11,6 +11,7 @@ from agent.endpoints import greet, questions_of, reach
 from agent.errors import EndpointError, UserError
 from agent.job import OracleSettings
 from agent.oracle import ChatOracle, FileOracle, TapeOracle
+from agent.serving import look
 from agent.workbench import Workbench
 
 
@@ -79,6 +80,9 @@ def _gold(bench: Workbench) -> str:
 
 def _oracle(bench: Workbench, settings: OracleSettings) -> str:
     bench.tariff(settings)  # no price, no oracle
+    if settings.serve is not None:
+        questions_of(bench, settings, "json_schema")
+        return look(bench, settings.serve, settings.name)
     oracle = reach(bench, settings)
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from agent.asking import Asking
@@ -16,6 +16,7 @@ from agent.report import terminal
 from agent.report.wording import dollars, plain
 
 REDRAW_S = 0.1
+LOADING_S = 30.0  # from one line about a server that is loading to the next, where there is no live line
 HEAD = 10  # characters of the word that a line begins with
 
 
@@ -33,6 +34,7 @@ class Lines:
         self._began = time.monotonic()
         self._drawn = 0.0
         self._asked: tuple[str, Asking, Purse] | None = None
+        self._told_s = 0.0  # at which second of a server's loading a line was last written
 
     def _say(self, line: Text) -> None:
         """A line; on a terminal a long one goes on under its own beginning, in a file it stays one line."""
@@ -53,6 +55,24 @@ class Lines:
         self._live().update(task, completed=done, total=total)
         if done >= total:
             self._end()
+
+    def loading(self, oracle: str, seconds: float, said: str) -> None:
+        if not self.console.is_terminal:
+            if seconds >= self._told_s + LOADING_S:
+                self._told_s = seconds
+                self.note(f"{oracle}: not ready after {seconds:.0f} s: {said}")
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("[bold cyan]{task.description:<9}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[said]}", markup=False, style="dim"),
+                console=self.console,
+                transient=True,
+            )
+            self._progress.start()
+        room = max(20, self.console.width - 20)
+        self._progress.update(self._bar("loading", 0), said=plain(said)[:room])
 
     def picked(self, number: int, counts: Mapping[str, int]) -> None:
         self.console.print()

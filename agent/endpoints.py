@@ -37,6 +37,7 @@ from agent.oracle import (
 from agent.oracle.prompt import AnswerMode
 from agent.pacing import Pace
 from agent.records import Text, TextId
+from agent.serving import name_of, started
 from agent.workbench import Workbench
 
 UNSURE = "{} gives no token probabilities: its answers have no confidence"
@@ -67,6 +68,12 @@ def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle
         if tape.model != settings.model:
             raise TapeError(f"{tape.path}: recorded from model {tape.model!r}, but the job says {settings.model!r}")
         return tape
+    _check_key(settings)
+    return ChatOracle(settings)
+
+
+def _check_key(settings: OracleSettings) -> None:
+    """Raises EndpointError for a key that is not set, or can be none."""
     if settings.api_key_env is not None and not settings.key():
         raise EndpointError(
             f"oracle {settings.name}: environment variable {settings.api_key_env} (`api_key_env`) is not set; "
@@ -77,7 +84,6 @@ def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle
             f"oracle {settings.name}: its key holds a character that no key can have (an accent, a line break); "
             "copy it once more"
         )
-    return ChatOracle(settings)
 
 
 def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> Questions:
@@ -123,12 +129,49 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     the probe can be paid; ExtraMissing, ModelError where texts are to be redacted and cannot be.
     """
     _ = bench.redactor  # before anything is sent
+    if settings.serve is not None:
+        return await _serve(bench, settings)
     oracle = reach(bench, settings)
     if isinstance(oracle, FileOracle):
         acquaint(bench, settings, oracle)
         listen(bench, settings, oracle)
         return Seat(settings, in_batches(bench, settings, oracle), questions_of(bench, settings, oracle.mode))
-    asker = Asker(
+    asker = _asker(bench, settings, oracle)
+    if isinstance(oracle, TapeOracle):
+        questions = questions_of(bench, settings, oracle.mode)
+        return Seat(settings, asker, questions)
+    try:
+        questions_of(bench, settings, "json_schema")  # what is wrong with the format is told before anything is sent
+        await greet(oracle)
+        return await _seat(bench, settings, oracle, asker)
+    except BaseException:
+        await oracle.close()
+        raise
+
+
+async def _serve(bench: Workbench, settings: OracleSettings) -> Seat:
+    """The same with a server of one's own. What could stop the asking later is looked at before it is started."""
+    _check_key(settings)
+    if bench.store.batches(bench.job.name, settings.name, unfinished=True):
+        raise UserError(
+            f"oracle {settings.name}: batches are under way at the endpoint that it had before; put its `base_url` "
+            "back in the place of `serve`, and `labelwright run` ends them first"
+        )
+    questions, _ = questions_of(bench, settings, "json_schema"), bench.ledger
+    address = await started(bench, settings)
+    oracle = ChatOracle(address, called=name_of(bench, settings))
+    asker = _asker(bench, settings, oracle, remedy="look at that log")
+    if bench.halted:  # it may not be ready: nothing more is sent
+        return Seat(settings, asker, questions)
+    try:
+        return await _seat(bench, settings, oracle, asker)
+    except BaseException:
+        await oracle.close()
+        raise
+
+
+def _asker(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | TapeOracle, **more: str) -> Asker:
+    return Asker(
         oracle,
         bench.ledger,
         bench.store,
@@ -136,18 +179,14 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
         attempts=settings.attempts,
         pace=Pace(settings.max_concurrency, settings.limits.requests_per_minute, settings.limits.tokens_per_minute),
         watch=lambda state: bench.watch.asking(settings.name, state, bench.ledger.purse),
+        **more,
     )
-    if isinstance(oracle, TapeOracle):
-        questions = questions_of(bench, settings, oracle.mode)
-        return Seat(settings, asker, questions)
+
+
+async def _seat(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, asker: Asker) -> Seat:
+    """An endpoint that listens, once it has shown what it obeys."""
     acquaint(bench, settings, oracle)
-    try:
-        questions_of(bench, settings, "json_schema")  # what is wrong with the format is told before anything is sent
-        await greet(oracle)
-        found = await _probe(bench, settings, oracle)
-    except BaseException:
-        await oracle.close()
-        raise
+    found = await _probe(bench, settings, oracle)
     oracle.mode, oracle.logprobs = found.mode, found.logprobs
     if not found.logprobs:
         bench.watch.note(UNSURE.format(settings.name))

@@ -277,7 +277,7 @@ def _shape(bench: Workbench, settings: OracleSettings, prompt_hash: str) -> dict
 def _modes(bench: Workbench, settings: OracleSettings) -> tuple[AnswerMode, AnswerMode | None]:
     """How answers are held to the schema, which shapes the prompt: as the job says, or where only asking will tell,
     the longer prompt of the two that it may be, and the shorter one."""
-    oracle = reach(bench, settings)
+    oracle = reach(bench, settings) if settings.serve is None else None  # no server is started for an estimate
     if isinstance(oracle, TapeOracle):
         return oracle.mode, None
     if settings.answers != "auto":

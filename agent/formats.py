@@ -26,6 +26,7 @@ from agent.loop import halting
 from agent.oracle import one_a_class
 from agent.records import Belief, MicroDollars, Text, Value
 from agent.report.reliability import reliability
+from agent.serving import serving
 from agent.tasks import Task
 from agent.tasks.intervals import paired_difference, wilson
 from agent.workbench import PILOT, Workbench
@@ -226,7 +227,7 @@ def compare(
             "labelled texts as `data.gold`, or review some with `labelwright review`"
         )
     order = bench.rng(PILOT).permutation(len(known))[:most]
-    with halting(bench):
+    with halting(bench), serving(bench):
         return asyncio.run(_compare(bench, [known[i] for i in order.tolist()], int(dollars * 1e6)))
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 SECRET_OPTION = re.compile(r"^-.*(key|token|secret|password)", re.IGNORECASE)
+SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
+OWN_ARGS = ("--model", "--served-model-name", "--host", "--port")  # of a server that Labelwright starts
 
 
 class Section(BaseModel):
@@ -46,7 +48,10 @@ class Section(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What `repr` shows: a URL without its password, since a traceback or a log may quote it."""
         for name, value in super().__repr_args__():
-            yield name, without_secrets(value) if name in ("base_url", "store") else value
+            if name == "env":
+                yield name, _without_values(value)
+            else:
+                yield name, without_secrets(value) if name in ("base_url", "store") else value
 
 
 def _described(value: object) -> object:
@@ -249,6 +254,39 @@ class RunBatchSettings(Section):
     """Most seconds that the command may take for one file."""
 
 
+def _as_words(value: object) -> object:
+    """What a program is given is text: YAML reads `--max-model-len, 4096` and `OMP_NUM_THREADS: 2` as numbers."""
+    if isinstance(value, list):
+        return [_as_words(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _as_words(v) for k, v in value.items()}
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class ServeSettings(Section):
+    """A vLLM server that Labelwright starts when it is first asked, and ends with the run (docs/serve.md)."""
+
+    model: Annotated[str, Field(min_length=1)]
+    """The folder of a model, or a hub id."""
+    python: str | None = None
+    """The interpreter of the environment that has vLLM, such as `/opt/vllm/bin/python`; by default the one that
+    Labelwright runs in."""
+    args: Annotated[list[str], BeforeValidator(_as_words)] = Field(default_factory=list)
+    """More arguments of its server, such as `[--max-model-len, 4096]`."""
+    env: Annotated[dict[str, str], BeforeValidator(_as_words)] = Field(default_factory=dict)
+    """Variables of its environment, beside those that Labelwright has."""
+    ready_s: Annotated[float, Field(gt=0)] = 600
+    """Most seconds until it answers."""
+
+    @field_validator("args")
+    @classmethod
+    def _ours(cls, args: list[str]) -> list[str]:
+        for word in args:
+            if word.partition("=")[0] in OWN_ARGS:
+                raise ValueError(f"{word.partition('=')[0]} is set by Labelwright; leave it out")
+        return args
+
+
 class FormatSettings(Section):
     """How a question is put. `labelwright pilot` tries several ways on texts with known labels, and says what each
     is worth."""
@@ -333,7 +371,8 @@ def _fields_of(value: object) -> Iterator[str]:
 
 
 class OracleSettings(Section):
-    """One large model: an OpenAI-compatible endpoint, a command that answers files, or a tape of recorded answers."""
+    """One large model: an OpenAI-compatible endpoint, a server that is started for the run, a command that answers
+    files, or a tape of recorded answers."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "oracle"
     base_url: str | None = None
@@ -370,6 +409,8 @@ class OracleSettings(Section):
     """`batch` sends questions together, cheaper and later; by default what the job says."""
     batch: BatchSettings = BatchSettings()
     run_batch: RunBatchSettings | None = None
+    serve: ServeSettings | None = None
+    """A vLLM of one's own, started and ended with the run."""
 
     @property
     def in_batches(self) -> bool:
@@ -378,11 +419,13 @@ class OracleSettings(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> OracleSettings:
-        if sum(source is not None for source in (self.base_url, self.tape, self.run_batch)) != 1:
+        if sum(source is not None for source in (self.base_url, self.tape, self.run_batch, self.serve)) != 1:
             raise ValueError(
-                "an oracle needs exactly one of `base_url` (an endpoint), `tape` (recorded answers) and `run_batch` "
-                "(a command that answers files)"
+                "an oracle needs exactly one of `base_url` (an endpoint), `serve` (a vLLM that is started for it), "
+                "`tape` (recorded answers) and `run_batch` (a command that answers files)"
             )
+        if self.serve is not None and self.mode == "batch":
+            raise ValueError("`serve` answers at once: it has no `mode: batch`; `run_batch` answers files")
         if self.tape is not None and self.mode == "batch":
             raise ValueError("a tape answers at once: it has no `mode: batch`")
         if self.run_batch is not None and self.mode == "live":
@@ -582,6 +625,9 @@ class Job(Section):
             oracle["base_url"] = without_secrets(oracle["base_url"])
             if oracle["run_batch"] and oracle["run_batch"]["command"]:
                 oracle["run_batch"]["command"] = _without_keys(oracle["run_batch"]["command"])
+            if oracle["serve"]:
+                oracle["serve"]["args"] = _without_keys(oracle["serve"]["args"])
+                oracle["serve"]["env"] = _without_values(oracle["serve"]["env"])
         data["store"] = without_secrets(data["store"])
         return data
 
@@ -621,6 +667,11 @@ def without_secrets(url: str | None) -> str | None:
     place_and_query = re.sub(r"^([^/]*//)(?!/).*@", r"\1***@", url)
     where, mark, query = place_and_query.partition("?")
     return where + mark + re.sub(r"=[^&]*", "=***", query)
+
+
+def _without_values(env: Mapping[str, str]) -> dict[str, str]:
+    """Variables without the values of those that are named like a secret."""
+    return {name: "***" if SECRET_NAME.search(name) else value for name, value in env.items()}
 
 
 def _without_keys(command: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from agent.records import MicroDollars, Text
 from agent.report import wording
 from agent.report.outlook import Standing, look_ahead
 from agent.selection import Forecast, Look, Stop, StopReason, StopState, should_stop
+from agent.serving import serving
 from agent.store import PickRow, RoundRow, Spending
 from agent.watch import Watch
 from agent.workbench import NOWHERE, Workbench
@@ -55,7 +56,7 @@ def run(job: Job, watch: Watch | None = None) -> Outcome:
     """
     with Workbench(job, watch) as bench:
         bench.own()
-        with halting(bench):
+        with halting(bench), serving(bench):
             reason, message = asyncio.run(_rounds(bench))
         bench.watch.stopped(message)
         delivered = None if reason == HALTED else delivery.deliver(bench, message)

@@ -17,6 +17,7 @@ from agent.hearing import hear, worst_cases
 from agent.job import OracleSettings
 from agent.loop import halting
 from agent.records import Text
+from agent.serving import serving
 from agent.workbench import Workbench
 
 
@@ -29,7 +30,7 @@ def pilot(bench: Workbench, size: int) -> Pilot:
     Raises UserError: another run owns the job, the budget does not hold it, the endpoint does not answer.
     """
     bench.own()
-    with halting(bench):
+    with halting(bench), serving(bench):
         return asyncio.run(_pilot(bench, live(bench, bench.job.oracle[0]), size))
 
 

@@ -13,6 +13,7 @@ from agent.job import Job
 from agent.loop import halting
 from agent.oracle import TapeHeader, TapeOracle, write_tape
 from agent.records import Text
+from agent.serving import serving
 from agent.store import Spending
 from agent.watch import Watch
 from agent.workbench import Workbench
@@ -35,7 +36,7 @@ def record(job: Job, path: Path, *, limit: int | None = None, watch: Watch | Non
     """
     with Workbench(job, watch) as bench:
         bench.own()
-        with halting(bench):
+        with halting(bench), serving(bench):
             return asyncio.run(_record(bench, path, limit))
 
 
@@ -43,7 +44,9 @@ async def _record(bench: Workbench, path: Path, limit: int | None) -> Recorded:
     seat = await connect(bench, bench.job.oracle[0])
     oracle = seat.asker.oracle
     if isinstance(oracle, TapeOracle):
-        raise UserError("recording needs a live endpoint: give the first oracle a `base_url` instead of a `tape`")
+        raise UserError(
+            "recording needs a live endpoint: give the first oracle a `base_url` or `serve` instead of a `tape`"
+        )
     bench.on_halt(seat.asker.halt)
     texts: list[Text] = [*bench.pool.texts(), *(t for t, _ in bench.gold)][:limit]
     try:

@@ -40,6 +40,7 @@ oracle:                         # one, or a list from cheap to dear
   name: main
   base_url: http://127.0.0.1:8000/v1
   model: qwen2.5-7b-instruct
+  # serve: {model: Qwen/Qwen2.5-7B-Instruct, python: /opt/vllm/bin/python}   # in place of base_url (docs/serve.md)
   # api_key_env: OPENAI_API_KEY # the *name* of the environment variable that holds the key
   price: {input: 0.05, cached_input: 0.01, output: 0.10}   # dollars per million tokens; or {gpu_hour: 2.0}
   # max_concurrency: 64         # a ceiling: how many are in flight is found out

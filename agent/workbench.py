@@ -26,6 +26,7 @@ from agent.tasks.loading import look_in
 from agent.watch import Silent, Watch
 
 if TYPE_CHECKING:
+    from agent.oracle.process import Server
     from agent.pool import Embeddings
     from agent.pool.knowledge import Mentions
     from agent.redaction import Redactor
@@ -70,6 +71,7 @@ class Workbench:
         self._picked: dict[TextId, PickRow] | None = None  # as they were last read
         self.gold_answers: dict[TextId, Value] = {}  # what the oracle said of gold texts, where it was asked
         self.gold_confidences: dict[TextId, float] = {}
+        self.servers: dict[str, Server] = {}  # oracle to the server that was started for it
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +81,8 @@ class Workbench:
 
     def close(self) -> None:
         """Close what was opened, the lock last."""
+        while self.servers:  # who asked has ended them; this is for those who bring their own loop
+            self.servers.popitem()[1].close()
         for thing in reversed(self._opened):
             thing.close()
         self._opened.clear()

@@ -21,14 +21,22 @@ BUSY = (429, 503)  # asked too much: ask less at a time
 
 
 class ChatOracle(Speaker):
-    """One endpoint and model. `mode` is how answers are held to the schema (see `agent.oracle.probe`)."""
+    """One endpoint and model. `mode` is how answers are held to the schema (see `agent.oracle.probe`), `called` what
+    messages call the endpoint, by default its address."""
 
-    def __init__(self, settings: OracleSettings, *, mode: AnswerMode = "json_schema", logprobs: bool = True) -> None:
+    def __init__(
+        self,
+        settings: OracleSettings,
+        *,
+        mode: AnswerMode = "json_schema",
+        logprobs: bool = True,
+        called: str | None = None,
+    ) -> None:
         if settings.base_url is None:
             raise ValueError(f"oracle {settings.name} has no base_url")
         super().__init__()
         self.name, self.model, self.mode, self.logprobs = settings.name, settings.model, mode, logprobs
-        self.endpoint = without_secrets(settings.base_url) or ""
+        self.endpoint = called or without_secrets(settings.base_url) or ""
         self._settings = settings
         self._wire = Wire(settings.base_url, self.endpoint, settings.key(), settings.timeout_s)
 

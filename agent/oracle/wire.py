@@ -24,6 +24,7 @@ from agent.errors import Charge, OracleError
 
 CONNECT_S = 10.0
 MOST_BYTES = 32 << 20
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 OURS = "lw-"  # how the ledger's names of requests begin
 LEAST_SECRET = 4  # characters: what is shorter is part of many words
 IDLE_S = 4.0  # below the 5 s after which uvicorn, and so vLLM, hangs up: a request must not meet that moment
@@ -80,7 +81,9 @@ class Wire:
         parts = urlsplit(base_url)
         user, _, self._host = parts.netloc.rpartition("@")
         self._parts = parts
-        self._proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+        host = parts.hostname or ""
+        is_here = host in LOOPBACK  # no proxy can reach what listens here alone
+        self._proxy = None if is_here or proxy_bypass(host) else getproxies().get(parts.scheme)
         self._headers = {"Content-Type": "application/json", "User-Agent": "labelwright"}
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"

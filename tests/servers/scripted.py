@@ -44,6 +44,8 @@ class Service:
     def handle(self, request: Request, send: Send) -> None:
         if request.path == "/v1/chat/completions" and request.method == "POST":
             self.desk.chat(request, send)
+        elif request.path == "/health":
+            send(Response.of(200, {}))
         elif self.desk.faults.refuses_key:
             send(Response.of(401, error("Incorrect API key.", "invalid_api_key")))
         elif request.path == "/v1/models":

@@ -23,7 +23,7 @@ LEVELS = (
     {"hints"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing", "judging"},
-    {"framing", "doubting"},
+    {"framing", "doubting", "serving"},
     {"workbench"},
     {"watch", "console"},
     {"bulk"},

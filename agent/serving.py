@@ -1,0 +1,261 @@
+"""A job's own vLLM servers: started when first asked, waited for, taken over from a run that was killed, and ended.
+
+What a server's answers cost is the ledger's, as for any endpoint. What it costs beyond that (loading, idle time) is
+told when it is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agent.errors import EndpointError, LabelwrightError, OracleError
+from agent.job import OracleSettings, ServeSettings
+from agent.oracle.process import Files, Server
+from agent.oracle.serverlog import doing, last_words
+from agent.oracle.wire import Wire
+from agent.report import wording
+from agent.workbench import Workbench
+
+MODULE = "vllm.entrypoints.openai.api_server"
+HERE = "127.0.0.1"
+LOOK_S = 5.0  # that one look at a server may take
+PORTS = 3  # that are tried, where another program takes one first
+TAKEN = "ddress already in use"
+FIND = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('vllm') else 9)"
+FIND_S = 60.0
+
+
+@contextmanager
+def serving(bench: Workbench) -> Iterator[None]:
+    """However asking ends, no server is left: none that this run started, and none of a run that was killed."""
+    try:
+        yield
+    finally:
+        for server in _of_all(bench):
+            _end(bench, server)
+
+
+async def started(bench: Workbench, settings: OracleSettings) -> OracleSettings:
+    """An oracle with `serve`, with the address of its server, which answers by then; any other as it is.
+
+    Where a person stops the run meanwhile, it is returned before the server is ready. Raises EndpointError where the
+    server cannot be started, ends, or is not ready in time.
+    """
+    if settings.serve is None:
+        return settings
+    look(bench, settings.serve, settings.name)
+    for place in range(PORTS):
+        server = _server(bench, settings, settings.serve)
+        address = settings.model_copy(
+            update={"base_url": f"http://{HERE}:{server.note.port}/v1", "serve": None, "mode": "live"}
+        )
+        if await _ready(bench, address, server, settings.serve.ready_s):
+            return address
+        words, how = _shown(settings, server), _how(server)
+        lost_its_port = any(TAKEN in line for line in words)
+        server.end()
+        del bench.servers[settings.name]
+        if not lost_its_port or place == PORTS - 1:
+            break
+        bench.watch.note(f"{settings.name}: another program took port {server.note.port} first; trying another one")
+    raise EndpointError(
+        f"oracle {settings.name}: vLLM ended while it was loading{how}; mend `serve` in the job file. "
+        f"The end of its log, {server.files.log}:\n" + "\n".join(f"  {line}" for line in words)
+    )
+
+
+def name_of(bench: Workbench, settings: OracleSettings) -> str:
+    """What messages call a server: its log is where to look, and its port says nothing."""
+    return f"its vLLM (log {_files(bench, settings.name).log})"
+
+
+def look(bench: Workbench, serve: ServeSettings, name: str) -> str:
+    """What can be known of a server without starting it, in words. EndpointError where it cannot be started."""
+    python, model = _python(bench, serve), _model(bench, serve)
+    if python is None:
+        raise EndpointError(
+            f"oracle {name}: no program {serve.python}; give the interpreter of the environment that has vLLM as "
+            "`serve.python`, such as /opt/vllm/bin/python"
+        )
+    try:
+        code = subprocess.run(  # noqa: S603 - the person's own interpreter
+            [python, "-c", FIND], env=_env(serve), capture_output=True, timeout=FIND_S, check=False
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EndpointError(f"oracle {name}: {python} does not run ({error}); mend `serve.python`") from None
+    if code != 0:
+        what = "has no vllm" if code == 9 else f"ended with code {code} when it was asked for vllm"
+        raise EndpointError(
+            f"oracle {name}: {python} {what}; install it there (`{python} -m pip install vllm`), or give another "
+            "environment's interpreter as `serve.python`"
+        )
+    is_path = serve.model.startswith((".", "/", "~")) or serve.model.count("/") > 1
+    if is_path and not Path(model).exists():
+        raise EndpointError(f"oracle {name}: no folder {model}; mend `serve.model`, or give a hub id")
+    where = model if Path(model).exists() else f"{model} of the hub"
+    return f"vLLM is in {python}; a run starts it with {where}"
+
+
+# Starting -----------------------------------------------------------------------------------------------------------
+
+
+def _server(bench: Workbench, settings: OracleSettings, serve: ServeSettings) -> Server:
+    """The one that this run has, or that an earlier one left, or a new one."""
+    name = settings.name
+    if name in bench.servers:
+        return bench.servers[name]
+    files = Files(bench.output("").resolve(), name)
+    command, env = _command(bench, settings, serve), _env(serve)
+    what = hashlib.sha256(json.dumps([command, sorted(serve.env.items())]).encode()).hexdigest()[:16]
+    server = Server.find(files)
+    if server is not None and server.note.what == what and server.code is None:
+        bench.watch.note(f"{name}: taking over the vLLM that an earlier run left, process {server.note.session}")
+    elif server is not None:
+        bench.watch.note(f"{name}: ending the vLLM that an earlier run left: the job starts it in another way now")
+        _end(bench, server)
+        server = None
+    if server is None:
+        bench.watch.note(f"{name}: starting vLLM with {serve.model}; its log is {files.log}")
+        server = Server.start(files, command, env, what, _spent(bench, name))
+    bench.servers[name] = server
+    return server
+
+
+async def _ready(bench: Workbench, settings: OracleSettings, server: Server, most_s: float) -> bool:
+    """Wait until it answers, or a person stops the run. False where it ended; EndpointError after `most_s`."""
+    began = time.monotonic()
+    while not bench.halted:
+        if server.code is not None:
+            return False
+        seconds = time.monotonic() - began
+        if await _answers(settings):
+            server.is_ready()
+            bench.watch.note(f"{settings.name}: vLLM is ready after {seconds:.0f} s")
+            break
+        if seconds > most_s:
+            words = "\n".join(f"  {line}" for line in _shown(settings, server))
+            raise EndpointError(
+                f"oracle {settings.name}: vLLM was not ready after {most_s:g} s; raise `serve.ready_s`, or mend what "
+                f"its log says. The end of it, {server.files.log}:\n{words}"
+            )
+        bench.watch.loading(settings.name, seconds, _masked(settings, doing(server.files.log)))
+        await asyncio.sleep(min(1.0, 0.05 + seconds / 10))
+    return True
+
+
+async def _answers(settings: OracleSettings) -> bool:
+    """Whether it is well, and serves the model."""
+    base = settings.base_url or ""
+    root, api = (Wire(url, "vLLM", settings.key(), LOOK_S) for url in (base.removesuffix("/v1"), base))
+    try:
+        if (await root.get("/health")).status != 200:
+            return False
+        reply = await api.get("/models")
+        told = reply.told() if reply.status == 200 else None
+    except OracleError:
+        return False
+    finally:
+        await root.close()
+        await api.close()
+    rows = told.get("data") if isinstance(told, dict) else None
+    return any(isinstance(r, dict) and r.get("id") == settings.model for r in rows or ())
+
+
+def _command(bench: Workbench, settings: OracleSettings, serve: ServeSettings) -> list[str]:
+    named = ["--model", _model(bench, serve), "--served-model-name", settings.model, "--host", HERE]
+    return [_python(bench, serve) or "", "-m", MODULE, *named, *serve.args]
+
+
+def _python(bench: Workbench, serve: ServeSettings) -> str | None:
+    """The interpreter. Its link is not followed: that an environment is meant is known by the link's own place."""
+    if serve.python is None:
+        return sys.executable
+    if "/" not in serve.python:
+        return shutil.which(serve.python)
+    path = os.path.normpath(bench.job.folder / Path(serve.python).expanduser())
+    return path if Path(path).is_file() and os.access(path, os.X_OK) else None
+
+
+def _model(bench: Workbench, serve: ServeSettings) -> str:
+    path = bench.job.path(serve.model)
+    is_path = serve.model.startswith((".", "/", "~"))
+    return str(path) if is_path or path.exists() else serve.model
+
+
+def _env(serve: ServeSettings) -> dict[str, str]:
+    return {**os.environ, **serve.env}
+
+
+def _files(bench: Workbench, name: str) -> Files:
+    return Files(bench.job.output_folder, name)
+
+
+def _shown(settings: OracleSettings, server: Server) -> list[str]:
+    return [_masked(settings, line)[:300] for line in last_words(server.files.log)] or ["(nothing)"]
+
+
+def _masked(settings: OracleSettings, line: str) -> str:
+    """A server may write down with which key it was started."""
+    key = settings.key()
+    return line.replace(key, "***") if key else line
+
+
+# Ending -------------------------------------------------------------------------------------------------------------
+
+
+def _of_all(bench: Workbench) -> Iterator[Server]:
+    yield from list(bench.servers.values())
+    for files in Files.noted(bench.job.output_folder):
+        if (left := Server.find(files)) is not None:
+            bench.watch.note(f"{files.name}: ending the vLLM that an earlier run left, process {left.note.session}")
+            yield left
+
+
+def _end(bench: Workbench, server: Server) -> None:
+    name, ended = server.files.name, time.monotonic()
+    bench.servers.pop(name, None)
+    if server.code is not None:
+        bench.watch.note(f"{name}: vLLM ended by itself{_how(server)}; its log is {server.files.log}")
+    left = server.end()
+    if left:
+        said = ", ".join(map(str, left))
+        bench.watch.note(f"{name}: process {said} of vLLM did not end; end it yourself (kill -9 {said})")
+    with suppress(LabelwrightError):  # a store that has gone
+        bench.watch.note(_told(bench, server, ended - server.note.began))
+
+
+def _told(bench: Workbench, server: Server, seconds: float) -> str:
+    """How long it ran, and what of that is in the job's books."""
+    name, note = server.files.name, server.note
+    loading = seconds if note.ready is None else note.ready - note.began
+    said = f"{name}: vLLM ran for {_minutes(seconds)} minutes, {_minutes(loading)} of them loading"
+    rate = next((o.price.gpu_hour for o in bench.job.oracle if o.name == name and o.price is not None), None)
+    if not rate:
+        return said
+    whole = float(rate) * 1e6 * seconds / 3600
+    booked = wording.dollars(_spent(bench, name) - note.spent)
+    return f"{said}: {wording.dollars(whole)} of GPU time, of which {booked} is booked to answers"
+
+
+def _how(server: Server) -> str:
+    code = server.code
+    return f", with code {code}" if code is not None and code >= 0 else ""
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
+
+
+def _spent(bench: Workbench, name: str) -> int:
+    by = bench.store.spending(bench.job.name).by_oracle.get(name)
+    return 0 if by is None else int(by.spent)
