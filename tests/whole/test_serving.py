@@ -25,6 +25,7 @@ from agent.ledger import Purse
 from agent.loop import run
 from agent.oracle.process import GRACE_S, Note, machine, process_of
 from agent.store import Store
+from agent.store.locks import FileLock
 from agent.watch import Silent
 from tests.servers.charges import read_log
 from tests.storm.lives import Stable
@@ -54,7 +55,7 @@ class Stage:
     def job(self, *args: object, serve: dict[str, Any] | None = None, **changes: Any) -> Job:
         """`args` are the stand-in's."""
         words = ["--pids", self._pids, "--gold", self.folder / "gold.jsonl", "--log", self.charges, *args]
-        told = {"model": "./model", "python": "./python", "args": [str(w) for w in words], "ready_s": 60}
+        told = {"model": "./model", "python": "./python", "args": [str(w) for w in words], "ready_s": 200}
         price = {"gpu_hour": 2}
         more = {"oracle__serve": told | (serve or {}), "oracle__model": "qwen", "oracle__price": price}
         return Job.load(write_job(self.folder, **(QUICK | more | changes)))
@@ -95,7 +96,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             os.kill(pid, signal.SIGKILL)
 
 
-def until(is_so: Callable[[], object], timeout_s: float = 120) -> bool:
+def until(is_so: Callable[[], object], timeout_s: float = 200) -> bool:
     end = time.monotonic() + timeout_s
     while not is_so() and time.monotonic() < end:
         threading.Event().wait(0.02)
@@ -107,6 +108,7 @@ class Run:
 
     def __init__(self, stable: Stable, stage: Stage) -> None:
         self.log, self._lock = stage.folder / "run.log", stage.folder / "out" / "run.lock"
+        assert stable.run({"words": ["--version"], "log": os.devnull}) == 0, "it is up by now"
         order = {"words": ["run", str(stage.file)], "log": str(self.log)}
         self._code: list[int] = []
         self._thread = threading.Thread(target=lambda: self._code.append(stable.run(order)))
@@ -131,6 +133,10 @@ class Run:
             raise AssertionError(f"it does not end: {self.said}")
         return self._code[0]
 
+    def kill(self) -> None:
+        if not self._code:
+            self.end(signal.SIGKILL)
+
 
 @pytest.fixture
 def start(stable: Stable, stage: Stage) -> Iterator[Callable[[], Run]]:
@@ -142,8 +148,7 @@ def start(stable: Stable, stage: Stage) -> Iterator[Callable[[], Run]]:
 
     yield one
     for run_of_it in started:
-        with suppress(ProcessLookupError):
-            run_of_it.end(signal.SIGKILL)
+        run_of_it.kill()
 
 
 Start = Callable[[], Run]
@@ -276,23 +281,19 @@ def test_a_note_whose_number_is_another_programs_by_now_harms_nobody(stage: Stag
 
 
 def test_a_server_that_no_run_wants_any_more_is_ended_by_its_keeper(tmp_path: Path) -> None:
-    (tmp_path / "lock").touch()
-    pids = tmp_path / "pids"
-    command = [
-        sys.executable,
-        "-c",
-        f"import os, signal; open({str(pids)!r}, 'w').write(str(os.getpid())); signal.pause()",
-    ]
-    keeper = [
-        sys.executable,
-        "-I",
-        str(ROOT / "agent" / "oracle" / "keeper.py"),
-        str(tmp_path / "lock"),
-        "0.2",
-        "0.2",
-    ]
-    with subprocess.Popen([*keeper, *command], stdin=subprocess.PIPE, start_new_session=True) as process:
-        process.communicate(b"go\n", timeout=60)
+    pids, lock = tmp_path / "pids", tmp_path / "lock"
+    program = f"import os, signal; open({str(pids)!r}, 'w').write(f'{{os.getpid()}}\\n'); signal.pause()"
+    keeper = [sys.executable, "-I", str(ROOT / "agent" / "oracle" / "keeper.py"), str(lock), "0.2", "0.2"]
+    owner = FileLock(lock, "this", "wait")
+    command = [*keeper, sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+        assert until(lambda: pids.exists() and pids.read_text().endswith("\n"))
+        assert process.poll() is None, "it stays as long as a run wants it"
+        owner.close()
+        process.wait(60)
     server = process_of(int(pids.read_text()))
     assert server is None or not server.runs
 
@@ -322,8 +323,12 @@ def test_a_server_that_dies_while_loading_is_told_with_the_end_of_its_log(
 
 
 def test_a_server_that_is_never_ready_is_told_and_ended(stage: Stage) -> None:
+    class Waits(Silent):
+        def loading(self, oracle: str, seconds: float, said: str) -> None:
+            assert until(lambda: "Loading" in stage.log.read_text())
+
     with pytest.raises(EndpointError, match=r"not ready after 0.5 s; raise `serve.ready_s`(.|\n)*Loading model"):
-        run(stage.job("--opens", stage.folder / "never", serve={"ready_s": 0.5}))
+        run(stage.job("--opens", stage.folder / "never", serve={"ready_s": 0.5}), Waits())
     assert stage.is_left_clean()
 
 
