@@ -121,7 +121,8 @@ def _server(bench: Workbench, settings: OracleSettings, serve: ServeSettings) ->
     if server is not None and server.note.what == what and server.code is None:
         bench.watch.note(f"{name}: taking over the vLLM that an earlier run left, process {server.note.session}")
     elif server is not None:
-        bench.watch.note(f"{name}: ending the vLLM that an earlier run left: the job starts it in another way now")
+        why = "only parts of it run" if server.code is not None else "the job starts it in another way now"
+        bench.watch.note(f"{name}: ending the vLLM that an earlier run left: {why}")
         _end(bench, server)
         server = None
     if server is None:
@@ -139,7 +140,7 @@ async def _ready(bench: Workbench, settings: OracleSettings, server: Server, mos
             return False
         seconds = time.monotonic() - began
         if await _answers(settings):
-            server.is_ready()
+            server.note_ready()
             bench.watch.note(f"{settings.name}: vLLM is ready after {seconds:.0f} s")
             break
         if seconds > most_s:

@@ -140,7 +140,12 @@ class Server:
                     go.flush()
         except OSError as error:
             lock.close()
-            raise EndpointError(f"oracle {files.name}: cannot start its server: {error}") from None
+            raise EndpointError(
+                f"oracle {files.name}: cannot start its server: {error}; its log is {files.log}"
+            ) from None
+        except BaseException:  # Ctrl-C: who ends what is noted needs the lock
+            lock.close()
+            raise
         if leader is None:
             lock.close()
             raise EndpointError(f"oracle {files.name}: its server ended at once; its log is {files.log}")
@@ -155,7 +160,7 @@ class Server:
             return None
         return cls(files, note, _locked(files), None)
 
-    def is_ready(self) -> None:
+    def note_ready(self) -> None:
         """Note that it answers from now on."""
         if self.note.ready is None:
             self.note = replace(self.note, ready=time.monotonic())
