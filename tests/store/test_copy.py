@@ -43,6 +43,7 @@ def fill(store: Store) -> None:
     store.undo_review("job", "ann")
     store.finish_round("job", 0, {"accuracy": 1 / 3, "text": ODD})
     store.keep_frames("job", {TextId(ODD): FrameRow((ODD, "b"), ((TextId("a"), ODD),))})
+    store.keep_dialect(ODD, ODD, {"without": [ODD]})
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {
