@@ -58,11 +58,11 @@ class Quirks:
     def _refused(self, name: str, body: Mapping[str, Any]) -> Response:
         if self.wording == "mistral":
             wrong = {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted"}
-            said = {"detail": [wrong | {"input": body[name]}]}
-            return Response.of(422, _plain(said, "invalid_request_error", None))
+            detail = {"detail": [wrong | {"input": body[name]}]}
+            return Response.of(422, _plain(detail, "invalid_request_error", None))
         if self.wording == "vllm":
-            wrong = {"type": "extra_forbidden", "loc": ("body", name), "msg": "Extra inputs are not permitted"}
-            return Response.of(400, _plain(str([wrong | {"input": body[name]}]), "BadRequestError", 400))
+            listed = {"type": "extra_forbidden", "loc": ("body", name), "msg": "Extra inputs are not permitted"}
+            return Response.of(400, _plain(str([listed | {"input": body[name]}]), "BadRequestError", 400))
         if self.wording == "litellm":
             names = [n for n in (name, f"top_{name}") if n in body]
             said = (
