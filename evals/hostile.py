@@ -48,6 +48,7 @@ def replayed(task: str, way: str) -> Said:
     with tempfile.TemporaryDirectory() as folder:
         job = Job.load(write_job(Path(folder), task, tape=str(path)))
         with Workbench(job) as bench:
+            bench.own()
             settings = job.oracle[0]
             seat = Seat(settings, _nobody(bench, job), questions_of(bench, settings, header.mode))
             seat = asked_in(WAYS[way], seat, bench)

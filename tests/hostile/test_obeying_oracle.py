@@ -128,7 +128,7 @@ def test_whatever_a_text_has_the_oracle_say_only_the_jobs_labels_are_stored_expo
     assert all(waits[i].startswith("failed") for i in outside)
     assert set(_exported(tmp_path / "out")) <= {"", *LABELS[task]}
     page = next((tmp_path / "out").rglob("report.html")).read_text(encoding="utf-8")
-    assert "window.hacked" in page  # it is shown, as text
+    assert task == "news" or "window.hacked" in page  # of the few that are shown, as text
     assert _Active.of(page) == []
     assert {c["suggestion"]["value"] for c in cards if c["suggestion"]} <= set(LABELS[task])
 
