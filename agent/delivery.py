@@ -205,7 +205,7 @@ def findings(
     return gather(bench.store, bench.job.name, bench.task, evidence)
 
 
-def _redacted(bench: Workbench) -> Counter[str] | None:
+def _redacted(bench: Workbench) -> dict[str, int] | None:
     """In how many of the picked texts something was hidden; a report can also be made where Presidio is not."""
     try:
         redactor = bench.redactor

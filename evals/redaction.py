@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import phonenumbers
 import pyarrow.parquet as pq
-from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, IbanRecognizer, PhoneRecognizer
 
 from agent.demo.corpus import articles
 from agent.redaction import Redactor
@@ -55,6 +54,8 @@ def missed(made: Sequence[tuple[str, Fake, int]], find: Spans) -> list[Fake]:
 
 def theirs() -> dict[str, Spans]:
     """Presidio as it ships: its own recognizers, with their own countries."""
+    from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, IbanRecognizer, PhoneRecognizer
+
     made = {
         "phone": (PhoneRecognizer(), "PHONE_NUMBER"),
         "card": (CreditCardRecognizer(), "CREDIT_CARD"),

@@ -23,7 +23,7 @@ WORDS = {
     "name": ("name", "names"),
 }
 PLAIN = str.maketrans(
-    {chr(c): " " for c in (0x00A0, 0x2000, *range(0x2001, 0x200B), 0x202F, 0x205F, 0x3000, 0x0009)}
+    {chr(c): " " for c in (0x00A0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000, 0x0009)}
     | {chr(c): "-" for c in (0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212, 0xFE63, 0xFF0D)}
     | {chr(0xFF10 + d): str(d) for d in range(10)}
     | {chr(0x0660 + d): str(d) for d in range(10)}
@@ -84,7 +84,7 @@ class Redactor:
             end = found.end
         return "".join([*parts, text[end:]])
 
-    def tally(self, texts: Iterable[str]) -> Counter[str]:
+    def tally(self, texts: Iterable[str]) -> dict[str, int]:
         """How many of the texts have something of each kind, and how many have anything (`texts`)."""
         counts: Counter[str] = Counter()
         for text in texts:
@@ -93,7 +93,7 @@ class Redactor:
             except RedactionFailed:  # never sent
                 continue
             counts.update(kinds | {"texts"} if kinds else kinds)
-        return counts
+        return dict(counts)
 
     def _found(self, text: str) -> tuple[Found, ...]:
         if not text.strip():

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from presidio_analyzer import PatternRecognizer
 from rich.console import Console
 
+from agent.endpoints import questions_of
 from agent.errors import JobFileError
 from agent.job import Job
 from agent.loop import Outcome, run
@@ -20,6 +21,7 @@ from agent.review.desk import Desk
 from agent.review.exchange import export_queue
 from agent.store import Store
 from agent.tasks import build
+from agent.workbench import Workbench
 from tests.review.browsers import Reviewer, Served, chromium
 from tests.review.scenes import Scene, Waiting, scene
 from tests.servers.scripted import ScriptedServer
@@ -28,14 +30,21 @@ from tests.whole.jobs import labelwright, sentences, settings, write_job, write_
 Serve = Callable[..., ScriptedServer]
 SECRETS = ("ada@example.com", "020 7946 0958", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00")
 POISON = "quicksand"
-EVERYTHING = {"distil__enabled": False, "selection__cold_start": 24, "stop__max_rounds": 1, "people__threshold": 1.0}
+EVERYTHING = {
+    "distil__enabled": False,
+    "selection__cold_start": 24,
+    "stop__max_rounds": 1,
+    "people__threshold": 1.0,
+    "student__unlabelled": "off",
+    "data__gold": None,
+}
 
 
 def job_file(folder: Path, server: ScriptedServer, **changes: object) -> Path:
     """A job whose every other text and every worked example says something of a person; one text is `POISON`."""
     path = write_job(folder, pool=24, oracle__base_url=server.url, **(EVERYTHING | changes))
     rows = [
-        (f"{text} Write to {SECRETS[i % 4]}." if i % 2 else text, label)
+        (f"{text} Write to {SECRETS[i // 2 % 4]}." if i % 2 else text, label)
         for i, (text, label) in enumerate(sentences(24))
     ]
     write_rows(folder / "pool.csv", [*rows[1:], (f"{rows[0][0]} {POISON}", rows[0][1])], labelled=False)
@@ -127,7 +136,7 @@ def _check_what_people_are_told(job: Job, outcome: Outcome) -> None:
 
     assert outcome.delivered is not None
     found = outcome.delivered.findings
-    assert dict(found.redacted or {}) == {"texts": 12, "email": 3, "phone": 3, "card": 3, "iban": 3}
+    assert found.redacted == {"texts": 12, "email": 3, "phone": 3, "card": 3, "iban": 3}
     console = Console(width=200)
     with console.capture() as shown:
         console.print(final_table(found))
@@ -141,7 +150,7 @@ def test_without_presidio_a_job_that_redacts_does_not_start(
     path = job_file(tmp_path, server, data__redact=["email"])
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     monkeypatch.delitem(sys.modules, "agent.redaction.recognizers", raising=False)
-    for command, *more in (["check"], ["estimate"], ["record", tmp_path / "tape"], ["run"]):
+    for command, *more in (["check"], ["estimate"], ["record", "--output", tmp_path / "tape"], ["run"]):
         code, said = labelwright(monkeypatch, capsys, command, path, *more)
         assert code == 2, command
         assert "pip install 'labelwright[redaction]'" in said, command
@@ -166,25 +175,24 @@ def test_the_review_page_marks_what_no_oracle_saw(tmp_path: Path) -> None:
         served.stop()
 
 
-def test_whoever_reviews_need_not_have_presidio(
-    tmp_path: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = Job.load(job_file(tmp_path, server, data__redact=["email"]))
-    run(job)
+def test_whoever_reviews_need_not_have_presidio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = scene(tmp_path, [Waiting("Mail ada@example.com", "sport")])
+    data = made.job.data.model_copy(update={"redact": ("email",)})
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     monkeypatch.delitem(sys.modules, "agent.redaction.recognizers", raising=False)
-    with Store.open(job.store_url) as store:
-        card = Desk(store, job, build(job.task), "ada").items(1, again=False)[0]
+    card = Desk(made.store, made.job.model_copy(update={"data": data}), made.task, "ada").items(1, again=False)[0]
+    assert card["text"] == "Mail ada@example.com"
     assert card["unseen"].startswith("What was hidden from the oracle cannot be shown here: `data.redact` needs")
 
 
-def test_a_job_that_hides_nothing_sends_its_texts_as_they_are(
-    tmp_path: Path, server: ScriptedServer, sent: list[str]
-) -> None:
-    outcome = run(Job.load(job_file(tmp_path, server)))
-    assert {"ada@", "7946", "4111", "DE89", POISON} <= set(leaked(sent))
-    assert outcome.delivered is not None
-    assert outcome.delivered.findings.redacted is None
+def test_a_job_that_hides_nothing_asks_what_it_always_asked(tmp_path: Path, server: ScriptedServer) -> None:
+    with Workbench(Job.load(job_file(tmp_path, server))) as bench:
+        questions = questions_of(bench, bench.job.oracle[0], "choice")
+        asked = [questions(text) for text in bench.pool.texts()]
+        assert bench.redactor is None
+    words = "".join(message.content for question in asked for message in question.messages)
+    assert all(secret in words for secret in SECRETS)
+    assert "[EMAIL" not in words
 
 
 @pytest.mark.parametrize("given", [["mail"], "email", [True], 1])
