@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from agent.doubt import CONTENT_FREE
 from agent.endpoints import Seat, connect
 from agent.hearing import hear
 from agent.job import Job
 from agent.oracle import TapeHeader, read_tape, write_tape
-from agent.records import Answer, Text
+from agent.records import Answer, Text, TextId
 from agent.workbench import Workbench
-from evals._formats import FORMATS, LONG, MODEL, SETS, TEXTS, asked, tape_of, write_job
+from evals._formats import FORMATS, LONG, MODEL, SETS, TEXTS, asked, recorded_at, tape_of, write_job
 
 BLOCK = 25
 """Texts between two looks at the clock, after which the tape is written."""
@@ -34,20 +34,22 @@ def plan() -> Iterator[tuple[str, str, int]]:
     for name in sorted(SETS, key=["uci_sentiment", "dbpedia14", "bbc"].index):
         for form in FORMATS:
             yield name, form, TEXTS
-    yield "uci_sentiment", "an example a class", LONG["uci_sentiment"]
+    for name in LONG:
+        yield name, "an example a class", LONG[name]
 
 
 async def record(name: str, form: str, count: int, url: str, until: float) -> int:
     """Ask about the texts whose answers the tape lacks, until the clock says stop. Returns how many are missing."""
-    path = tape_of(name, form)
-    known = _known(name, form, path)
+    known, path = _known(name, form), recorded_at(name, form)
+    path.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         job = Job.load(write_job(Path(folder), name, form, base_url=url, timeout_s=600, max_concurrency=32))
         with Workbench(job) as bench:
             bench.own()
             seat = await connect(bench, job.oracle[0])
             try:
-                left = _left(bench, seat, asked(name).texts[:count], known)
+                empty = tuple(Text(TextId(f"content-free-{k}"), words) for k, words in enumerate(CONTENT_FREE))
+                left = _left(bench, seat, empty + asked(name).texts[:count], known)
                 while left and time.monotonic() < until:
                     part, left = left[:BLOCK], left[BLOCK:]
                     began = time.monotonic()
@@ -56,21 +58,18 @@ async def record(name: str, form: str, count: int, url: str, until: float) -> in
                         known |= {k: a.answer for k, a in zip(h.keys, h.answers, strict=True) if a.answer is not None}
                     write_tape(path, TapeHeader(MODEL, seat.questions.sampling.mode), known.items())
                     rate = len(part) / (time.monotonic() - began)
-                    right = [heard[t.id].value == asked(name).gold[t.id] for t in part if t.id in heard]
-                    print(f"{name}, {form}: {len(left)} left, {rate:.2f} a second, {sum(right)}/{len(part)} right",
+                    gold = asked(name).gold
+                    right = [heard[t.id].value == gold[t.id] for t in part if t.id in heard and t.id in gold]
+                    print(f"{name}, {form}: {len(left)} left, {rate:.2f} a second, {sum(right)}/{len(right)} right",
                           flush=True)  # fmt: skip
             finally:
                 await seat.asker.close()
     return len(left)
 
 
-def _known(name: str, form: str, path: Path) -> dict[str, Answer]:
-    """What is on the tape already; of BBC news with an example a class, the demo's tape is all there is to ask."""
-    if name == "bbc" and form == "an example a class" and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        import agent.demo
-
-        shutil.copyfile(Path(agent.demo.__file__).parent / "tape.jsonl.gz", path)
+def _known(name: str, form: str) -> dict[str, Answer]:
+    """What is on a tape already."""
+    path = tape_of(name, form)
     return dict(read_tape(path)[1]) if path.exists() else {}
 
 
