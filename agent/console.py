@@ -16,6 +16,7 @@ from agent.report import terminal
 from agent.report.wording import dollars, plain
 
 REDRAW_S = 0.1
+SAID = 100  # most characters of its log's last line
 LOADING_S = 30.0  # from one line about a server that is loading to the next, where there is no live line
 HEAD = 10  # characters of the word that a line begins with
 
@@ -60,7 +61,7 @@ class Lines:
         if not self.console.is_terminal:
             if seconds >= self._told_s + LOADING_S:
                 self._told_s = seconds
-                self.note(f"{oracle}: not ready after {seconds:.0f} s: {said}")
+                self.note(f"{oracle}: not ready after {seconds:.0f} s: {said[:SAID] or 'nothing in its log yet'}")
             return
         if self._progress is None:
             self._progress = Progress(
