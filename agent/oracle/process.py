@@ -121,6 +121,8 @@ class Server:
         port = free_port()
         keeper = [sys.executable, "-I", str(KEEPER), str(files.lock), str(LINGER_S), str(GRACE_S)]
         try:
+            with suppress(FileNotFoundError):  # a message may have just named it
+                files.log.replace(files.log.with_name(f"{files.log.name}.1"))
             with files.log.open("wb") as log:
                 process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
                     [*keeper, *command, "--port", str(port)],
