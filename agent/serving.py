@@ -20,7 +20,7 @@ from pathlib import Path
 
 from agent.errors import EndpointError, LabelwrightError, OracleError
 from agent.job import OracleSettings, ServeSettings
-from agent.oracle.process import Files, Server
+from agent.oracle.process import GRACE_S, Files, Server
 from agent.oracle.serverlog import doing, last_words
 from agent.oracle.wire import Wire
 from agent.report import wording
@@ -38,11 +38,15 @@ FIND_S = 60.0
 @contextmanager
 def serving(bench: Workbench) -> Iterator[None]:
     """However asking ends, no server is left: none that this run started, and none of a run that was killed."""
+    grace_s = GRACE_S
     try:
         yield
+    except KeyboardInterrupt:  # the second Ctrl-C: `halting` made the first one end the asking in order
+        grace_s = 0.0
+        raise
     finally:
         for server in _of_all(bench):
-            _end(bench, server)
+            _end(bench, server, grace_s)
 
 
 async def started(bench: Workbench, settings: OracleSettings) -> OracleSettings:
@@ -222,12 +226,12 @@ def _of_all(bench: Workbench) -> Iterator[Server]:
             yield left
 
 
-def _end(bench: Workbench, server: Server) -> None:
+def _end(bench: Workbench, server: Server, grace_s: float = GRACE_S) -> None:
     name, ended = server.files.name, time.monotonic()
     bench.servers.pop(name, None)
     if server.code is not None:
         bench.watch.note(f"{name}: vLLM ended by itself{_how(server)}; its log is {server.files.log}")
-    left = server.end()
+    left = server.end(grace_s)
     if left:
         said = ", ".join(map(str, left))
         bench.watch.note(f"{name}: process {said} of vLLM did not end; end it yourself (kill -9 {said})")

@@ -15,8 +15,9 @@ from agent.doubt.calibration import Doubles
 
 LEAST = 1e-3
 """No class is taken to be preferred or shunned by more than a factor of a thousand."""
-CONTENT_FREE = ("N/A", "[MASK]", "...")
-"""Texts that say nothing. Zhao et al. take an empty one as the third; some servers refuse that."""
+CONTENT_FREE = ("N/A", "(empty)", "...")
+"""Texts that say nothing. Zhao et al. take `[MASK]` and an empty one too: the first is made harmless in a question,
+as any special token is, and some servers refuse the second."""
 ENOUGH = 30
 """Answers before an average of them says something of the model and not of the texts."""
 
