@@ -249,7 +249,7 @@ def _told(bench: Workbench, server: Server, seconds: float) -> str:
         return said
     whole = float(rate) * 1e6 * seconds / 3600
     booked = wording.dollars(_spent(bench, name) - note.spent)
-    return f"{said}: {wording.dollars(whole)} of GPU time, of which {booked} is booked to answers"
+    return f"{said}: {wording.dollars(whole)} of GPU time; {booked} is booked to answers"
 
 
 def _how(server: Server) -> str:

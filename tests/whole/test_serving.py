@@ -183,7 +183,7 @@ def test_a_run_starts_its_server_uses_it_and_leaves_none(stage: Stage) -> None:
     assert len(stage.processes) == 2, "a server and its worker"
     assert stage.is_left_clean()
     assert f"local: starting vLLM with ./model; its log is {stage.log}" in told
-    assert "of GPU time, of which " in told, told.notes
+    assert "of GPU time; " in told, told.notes
     assert any("Started on" in line for line in stage.log.read_text().splitlines())
 
 
