@@ -65,6 +65,7 @@ def noted(name: str) -> Noted:
         run(job)
         with Workbench(job) as bench:
             labels = bench.store.labels(job.name, source=Source.ORACLE)
+            bench.own()
             prior = asyncio.run(_content_free(bench))
             given = as_given(labels, bench.task)
             places = {n: k for k, n in enumerate(bench.task.names)}
