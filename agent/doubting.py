@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from agent.doubt import SIGNS, of_neighbours, of_student
-from agent.doubt.calibration import Doubles, odds
+from agent.doubt.calibration import Doubles, odds, places
 from agent.doubt.suspicion import NEIGHBOURS, SURELY
 from agent.records import Floats, Label, Text, TextId
 from agent.selection.neighbours import nearest
@@ -66,8 +66,7 @@ def _of_student(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]
         return np.zeros(len(labels))
     said = bench.student.predict(texts)
     if said.probabilities is not None and bench.task.widget == "choice":
-        places = {name: place for place, name in enumerate(bench.task.names)}
-        return of_student(said.probabilities, np.array([places.get(x.value, -1) for x in labels], np.int64))
+        return of_student(said.probabilities, places((x.value for x in labels), bench.task.names))
     sure = odds(np.clip(1 - np.asarray(said.doubt, np.float64), 0.5, 1))
     agrees = [bench.task.agreement(x.value, v) == 1.0 for x, v in zip(labels, said.values, strict=True)]
     return np.where(agrees, sure, -sure)

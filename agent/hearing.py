@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.asking import Asked
 from agent.doubt import CONTENT_FREE, Prior
-from agent.doubt.calibration import Doubles
+from agent.doubt.calibration import Doubles, table
 from agent.endpoints import Seat, reset
 from agent.errors import RedactionFailed
 from agent.oracle import Put, Reading, looks_hostile, merged
@@ -82,7 +82,7 @@ async def _look_for_preference(bench: Workbench, seat: Seat) -> None:
     once, so a run that goes on finds the same."""
     if seat.settings.prior != "content_free" or seat.prior is not None:
         return
-    texts = [Text(TextId(f"content-free-{k}"), words) for k, words in enumerate(CONTENT_FREE)]
+    texts = content_free()
     talk = _Talk(bench, seat, texts, {t.id: seat.questions.first(t) for t in texts})
     await talk.first()
     seat.prior = Prior.of(_table(bench, talk.heard().values()), "content_free")
@@ -98,11 +98,13 @@ async def _look_for_preference(bench: Workbench, seat: Seat) -> None:
     )
 
 
+def content_free() -> list[Text]:
+    """Texts that say nothing, to be asked about."""
+    return [Text(TextId(f"content-free-{k}"), words) for k, words in enumerate(CONTENT_FREE)]
+
+
 def _table(bench: Workbench, heard: Iterable[Heard]) -> Doubles:
-    """(n, C) probabilities of every class; rows of NaN for answers without."""
-    names = bench.task.names
-    told = [h.belief.probabilities or {} for h in heard]
-    return np.array([[p.get(n, math.nan) for n in names] for p in told], np.float64).reshape(-1, len(names))
+    return table((h.belief.probabilities for h in heard), bench.task.names)
 
 
 def _without(bench: Workbench, prior: Prior, heard: Mapping[TextId, Heard]) -> dict[TextId, Heard]:

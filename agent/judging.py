@@ -5,7 +5,6 @@ The formulas are `agent.doubt`'s and `agent.triage`'s; here stands what they are
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from agent import triage as triaging
 from agent.doubt import Calibration, ErrorModel, Given, lead
-from agent.doubt.calibration import Doubles
+from agent.doubt.calibration import Doubles, places, table
 from agent.doubting import as_array
 from agent.records import Label, Route, Source, TextId
 from agent.tasks import Task
@@ -102,8 +101,7 @@ def _judged(bench: Workbench, given: Mapping[TextId, Label], people: Mapping[Tex
     both = [i for i in people if i in given]
     labels = [given[i] for i in both]
     right = np.array([task.agreement(people[i].value, given[i].value) == 1.0 for i in both], np.bool_)
-    places = {name: k for k, name in enumerate(task.names)} if task.widget == "choice" else {}
-    truth = np.array([places.get(people[i].value, -1) if places else -1 for i in both], np.int64)
+    truth = places((people[i].value for i in both), task.names if task.widget == "choice" else ())
     answers, signs = as_given(labels, task), _signs(labels)
     calibration, model = Calibration.fit(answers, right, truth), ErrorModel.fit(signs, right)
     seen, by_signs = calibration.crossed(answers, right, truth), False
@@ -120,10 +118,8 @@ def as_given(labels: Sequence[Label], task: Task) -> Given:
     confidences = np.array([np.nan if x.confidence is None else x.confidence for x in labels], np.float64)
     if task.widget != "choice" or not task.names:
         return Given(confidences)
-    places = {name: k for k, name in enumerate(task.names)}
-    table = [[(x.probabilities or {}).get(n, math.nan) for n in task.names] for x in labels]
-    said = np.array([places.get(x.value, -1) for x in labels], np.int64)
-    return Given(confidences, np.array(table, np.float64).reshape(-1, len(places)), said)
+    told = table((x.probabilities for x in labels), task.names)
+    return Given(confidences, told, places((x.value for x in labels), task.names))
 
 
 def _signs(labels: Sequence[Label]) -> Doubles:

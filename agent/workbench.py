@@ -360,8 +360,6 @@ class Workbench:
     @cached_property
     def redactor(self) -> Redactor | None:
         """What hides personal data from oracles; None where none is asked for. Raises ExtraMissing, ModelError."""
-        if not self.job.data.redact:
-            return None
         from agent.redaction import redactor_of
 
         return redactor_of(self.job)

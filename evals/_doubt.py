@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.doubt import Calibration, ErrorModel, Given, Prior
+from agent.doubt.calibration import places
 from agent.doubting import as_array
 from agent.endpoints import connect
 from agent.errors import TapeMiss
@@ -68,8 +69,7 @@ def noted(name: str) -> Noted:
             bench.own()
             prior = asyncio.run(_content_free(bench))
             given = as_given(labels, bench.task)
-            places = {n: k for k, n in enumerate(bench.task.names)}
-    truth = np.array([places[gold[x.text_id]] for x in labels], np.int64)
+            truth = places((gold[x.text_id] for x in labels), bench.task.names)
     signs = as_array([x.signs or {} for x in labels])
     assert given.said is not None
     return Noted(given, signs, given.said == truth, truth, prior)

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.doubt import CONTENT_FREE
 from agent.endpoints import Seat, connect
-from agent.hearing import hear
+from agent.hearing import content_free, hear
 from agent.job import Job
 from agent.oracle import TapeHeader, read_tape, write_tape
-from agent.records import Answer, Text, TextId
+from agent.records import Answer, Text
 from agent.workbench import Workbench
 from evals._formats import FORMATS, LONG, MODEL, SETS, TEXTS, asked, recorded_at, tape_of, write_job
 
@@ -48,8 +47,7 @@ async def record(name: str, form: str, count: int, url: str, until: float) -> in
             bench.own()
             seat = await connect(bench, job.oracle[0])
             try:
-                empty = tuple(Text(TextId(f"content-free-{k}"), words) for k, words in enumerate(CONTENT_FREE))
-                left = _left(bench, seat, empty + asked(name).texts[:count], known)
+                left = _left(bench, seat, (*content_free(), *asked(name).texts[:count]), known)
                 while left and time.monotonic() < until:
                     part, left = left[:BLOCK], left[BLOCK:]
                     began = time.monotonic()
@@ -85,16 +83,21 @@ def _left(bench: Workbench, seat: Seat, texts: tuple[Text, ...], known: dict[str
     return [t for t in texts if any(key not in known for key in keys(t))]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def arguments(doc: str | None) -> tuple[str, float]:
+    """Of a program that records: the endpoint's address, and until when, on the monotonic clock."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--minutes", type=float, default=24 * 60.0)
     args = parser.parse_args()
-    until = time.monotonic() + 60 * args.minutes
+    return args.url, time.monotonic() + 60 * args.minutes
+
+
+def main() -> None:
+    url, until = arguments(__doc__)
     for name, form, count in plan():
         if time.monotonic() >= until:
             break
-        left = asyncio.run(record(name, form, count, args.url, until))
+        left = asyncio.run(record(name, form, count, url, until))
         print(f"== {name}, {form}: {count - left} of {count} recorded", flush=True)
 
 

@@ -8,7 +8,6 @@ started at any time.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import tempfile
 import time
@@ -21,6 +20,7 @@ from agent.records import Answer, Text
 from agent.workbench import Workbench
 from evals._formats import MODEL
 from evals._hostile import WAYS, asked_in, tape_of, texts_of, unanswered, write_job
+from evals._record_formats import arguments
 from tests.hostile import LABELS
 
 BLOCK = 20
@@ -66,14 +66,10 @@ async def _answers(seat: Seat, texts: list[Text]) -> dict[str, Answer]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("url")
-    parser.add_argument("--minutes", type=float, default=24 * 60.0)
-    args = parser.parse_args()
-    until = time.monotonic() + 60 * args.minutes
+    url, until = arguments(__doc__)
     for task in LABELS:
         if time.monotonic() < until:
-            left = asyncio.run(record(task, args.url, until))
+            left = asyncio.run(record(task, url, until))
             print(f"== {task}: {left} questions left", flush=True)
 
 

@@ -7,7 +7,7 @@ Numbers in, numbers out: knows no answer, no task and no store. What people said
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -156,6 +156,18 @@ class Calibration:
         """(n, C) log probabilities of every class, by `vector`."""
         scaled = np.log(np.maximum(probabilities, SURE)) / self.temperature + np.asarray(self.offsets)
         return np.asarray(log_softmax(scaled, axis=1), dtype=np.float64)
+
+
+def table(told: Iterable[Mapping[str, float] | None], names: Sequence[str]) -> Doubles:
+    """(n, C) probabilities of every class; rows of NaN for answers that have none."""
+    rows = [[(p or {}).get(n, math.nan) for n in names] for p in told]
+    return np.array(rows, np.float64).reshape(-1, len(names))
+
+
+def places(values: Iterable[object], names: Sequence[str]) -> Indices:
+    """(n,) which class each value is, -1 for none of them."""
+    known = {name: place for place, name in enumerate(names)}
+    return np.array([known.get(v, -1) if isinstance(v, str) else -1 for v in values], np.int64)
 
 
 Fit = Callable[[Given, Bools, Indices], Calibration]
