@@ -16,7 +16,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from agent.endpoints import connect
+from agent.endpoints import Seat, connect
 from agent.hearing import FLIPS, Heard, hear
 from agent.job import Job
 from agent.loop import run
@@ -215,6 +215,27 @@ def test_an_answer_that_stays_the_same_is_a_label_as_sure_as_without_the_check(
     assert all((x.confidence or 0) > 0.95 for x in labels.values())
 
 
+After = Callable[[Workbench, Seat], None]
+
+
+async def heard_of(bench: Workbench, texts: Sequence[Hostile], after: After) -> dict[TextId, Heard]:
+    """What is heard of the texts where something happens after each asking."""
+    seat = await connect(bench, bench.job.oracle[0])
+    bench.on_halt(seat.asker.halt)
+    real = seat.asker.ask
+
+    async def ask(*given: Any) -> Any:
+        found = await real(*given)
+        after(bench, seat)
+        return found
+
+    seat.asker.ask = ask  # type: ignore[method-assign]
+    try:
+        return await hear(bench, seat, [Text(TextId(h.id), h.text) for h in texts])
+    finally:
+        await seat.asker.close()
+
+
 def test_stopped_before_the_second_question_it_is_asked_by_the_next_run_and_nothing_is_bought_twice(
     tmp_path: Path, serving: Callable[..., ScriptedServer]
 ) -> None:
@@ -222,27 +243,16 @@ def test_stopped_before_the_second_question_it_is_asked_by_the_next_run_and_noth
     model = Obeying(texts, sees_marks=True)
     small = job(tmp_path, "sentiment", texts, serving(model, Faults()).url, hostile_check=True)
 
-    async def heard(*, halting: bool) -> dict[TextId, Heard]:
+    def halted(bench: Workbench, _: Seat) -> None:
+        bench.halt()
+
+    def heard(after: After) -> dict[TextId, Heard]:
         with Workbench(small) as bench:
             bench.own()
-            seat = await connect(bench, small.oracle[0])
-            bench.on_halt(seat.asker.halt)
-            real = seat.asker.ask
+            return asyncio.run(heard_of(bench, texts, after))
 
-            async def ask(*given: Any) -> Any:
-                found = await real(*given)
-                if halting:
-                    bench.halt()
-                return found
-
-            seat.asker.ask = ask  # type: ignore[method-assign]
-            try:
-                return await hear(bench, seat, [Text(TextId(h.id), h.text) for h in texts])
-            finally:
-                await seat.asker.close()
-
-    assert asyncio.run(heard(halting=True)) == {}
-    found = asyncio.run(heard(halting=False))
+    assert heard(halted) == {}
+    found = heard(lambda _bench, _seat: None)
     assert {h.why for h in found.values()} == {FLIPS}
     assert set(model.asked.values()) == {2}  # type: ignore[attr-defined]
 
@@ -253,23 +263,11 @@ def test_where_the_money_does_not_pay_for_the_second_question_nothing_is_accepte
     texts = [h for h in some() if looks_hostile(h.text, tuple(LABELS["sentiment"]))][:6]
     model = Obeying(texts, sees_marks=True)
     small = job(tmp_path, "sentiment", texts, serving(model, Faults()).url, hostile_check=True)
+
+    def exhausted(_: Workbench, seat: Seat) -> None:
+        seat.asker.state.exhausted = True  # as after a reservation that no longer fitted
+
     with Workbench(small) as bench:
         bench.own()
-
-        async def heard() -> dict[TextId, Heard]:
-            seat = await connect(bench, small.oracle[0])
-            real = seat.asker.ask
-
-            async def ask(*given: Any) -> Any:
-                found = await real(*given)
-                seat.asker.state.exhausted = True  # as after a reservation that no longer fitted
-                return found
-
-            seat.asker.ask = ask  # type: ignore[method-assign]
-            try:
-                return await hear(bench, seat, [Text(TextId(h.id), h.text) for h in texts])
-            finally:
-                await seat.asker.close()
-
-        assert asyncio.run(heard()) == {}
+        assert asyncio.run(heard_of(bench, texts, exhausted)) == {}
     assert set(model.asked.values()) == {1}  # type: ignore[attr-defined]
