@@ -6,13 +6,13 @@ The formulas are `agent.doubt`'s and `agent.triage`'s; here stands what they are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agent import triage as triaging
 from agent.doubt import Calibration, ErrorModel, Given, lead
-from agent.doubt.calibration import Doubles, places, table
+from agent.doubt.calibration import Bools, Doubles, Indices, places, table
 from agent.doubting import as_array
 from agent.records import Label, Route, Source, TextId
 from agent.tasks import Task
@@ -52,9 +52,11 @@ class Judgement:
 
     def sure(self, labels: Sequence[Label]) -> Doubles:
         """(n,) the chance that each label is right; NaN where nothing tells."""
-        if self.by_signs:
-            return self.model.right(_signs(labels))
-        return self.calibration.apply(as_given(labels, self.task))
+        return self.sure_of(as_given(labels, self.task), _signs(labels))
+
+    def sure_of(self, answers: Given, signs: Doubles) -> Doubles:
+        """The same of n answers with their (n, S) signs."""
+        return self.model.right(signs) if self.by_signs else self.calibration.apply(answers)
 
     def places(self, labels: Sequence[Label], decisions: Sequence[triaging.Decision]) -> list[float | None]:
         """Where each label stands in people's queue: by its chance to be wrong, by all its signs. None leaves it to
@@ -97,20 +99,47 @@ def _people(bench: Workbench) -> dict[TextId, Label]:
 
 
 def _judged(bench: Workbench, given: Mapping[TextId, Label], people: Mapping[TextId, Label]) -> Judgement:
-    task, settings = bench.task, bench.job.people
+    task = bench.task
     both = [i for i in people if i in given]
     labels = [given[i] for i in both]
     right = np.array([task.agreement(people[i].value, given[i].value) == 1.0 for i in both], np.bool_)
     truth = places((people[i].value for i in both), task.names if task.widget == "choice" else ())
-    answers, signs = as_given(labels, task), _signs(labels)
+    found = learnt(
+        task,
+        as_given(labels, task),
+        _signs(labels),
+        right,
+        truth,
+        target_error=bench.job.people.target_error,
+        by_signs=all(x.signs for x in labels),
+    )
+    return replace(found, bar=found.bar.or_else(bench.job.people.threshold))
+
+
+def learnt(
+    task: Task,
+    answers: Given,
+    signs: Doubles,
+    right: Bools,
+    truth: Indices,
+    *,
+    target_error: float,
+    by_signs: bool = True,
+) -> Judgement:
+    """What n verdicts say of whoever gave the answers; its bar has no value where they do not show any.
+
+    Args:
+        answers: n, as given; signs: (n, S) of them.
+        right: (n,) whether a person agreed; truth: (n,) the class that people named, -1 for none.
+        by_signs: they may decide, as every answer has some.
+    """
     calibration, model = Calibration.fit(answers, right, truth), ErrorModel.fit(signs, right)
-    seen, by_signs = calibration.crossed(answers, right, truth), False
-    if len(both) >= ENOUGH_FOR_SIGNS and all(x.signs for x in labels):
+    seen, by_signs = calibration.crossed(answers, right, truth), by_signs and len(right) >= ENOUGH_FOR_SIGNS
+    if by_signs:
         by_all = ErrorModel.crossed(signs, right)
         by_signs = lead(by_all, seen, right) > 0
         seen = by_all if by_signs else seen
-    bar = triaging.threshold(seen, right, settings.target_error).or_else(settings.threshold)
-    return Judgement(task, calibration, model, by_signs, bar)
+    return Judgement(task, calibration, model, by_signs, triaging.threshold(seen, right, target_error))
 
 
 def as_given(labels: Sequence[Label], task: Task) -> Given:

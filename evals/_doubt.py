@@ -26,6 +26,7 @@ from agent.judging import as_given
 from agent.loop import run
 from agent.records import Source
 from agent.report.reliability import reliability
+from agent.tasks import Task
 from agent.workbench import Workbench
 from evals._formats import asked, tape_of, write_job
 from evals.outcome import Outcome
@@ -39,13 +40,17 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Noted:
-    """n labels of a run: answers as given, signs (n, S), whether right, the true class, and what the model says of
-    texts without content, where the tape holds that."""
+    """n labels of a run: answers as given, signs (n, S), whether right, the true class, what each cost in
+    micro-dollars, the text's row in its corpus, and what the model says of texts without content, where the tape
+    holds that."""
 
+    task: Task
     given: Given
     signs: Doubles
     right: npt.NDArray[np.bool_]
     truth: npt.NDArray[np.int64]
+    costs: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
     prior: Prior | None
 
 
@@ -72,7 +77,9 @@ def noted(name: str) -> Noted:
             truth = places((gold[x.text_id] for x in labels), bench.task.names)
     signs = as_array([x.signs or {} for x in labels])
     assert given.said is not None
-    return Noted(given, signs, given.said == truth, truth, prior)
+    costs = np.array([x.cost for x in labels], np.int64)
+    rows = np.array([int(x.text_id.rpartition("-")[2]) for x in labels], np.int64)
+    return Noted(bench.task, given, signs, given.said == truth, truth, costs, rows, prior)
 
 
 async def _content_free(bench: Workbench) -> Prior | None:

@@ -24,7 +24,7 @@ from agent.records import Answer, Text
 from agent.workbench import Workbench
 from evals._formats import FORMATS, LONG, MODEL, SETS, TEXTS, asked, recorded_at, tape_of, write_job
 
-BLOCK = 25
+BLOCK = 100
 """Texts between two looks at the clock, after which the tape is written."""
 
 
