@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ BLOCK = 20
 """Texts that all formats are asked about before the next look at them."""
 AS_GOOD = 0.005
 """A format whose mean score is this near to the best is as good, and the cheapest of those is taken."""
+WORTH, SEEN = 0.02, 40
+"""A format that costs twice as much as another is asked on only while it may score better by `WORTH`, one that costs
+three times as much by twice that, and so on; told from `SEEN` texts on, as among a few no error need be seen."""
 MANY_CLASSES = 12
 """From so many on a shortlist is tried."""
 
@@ -53,7 +56,7 @@ class Tried:
         right: (n,) whether the answer was right.
         confidences: (n,) of the answers, NaN where there was none.
         costs: (n,) micro-dollars.
-        dropped: it was surely worse than another, and so it was not asked about all texts.
+        dropped: why it was not asked about all texts; "" where it was.
     """
 
     name: str
@@ -62,7 +65,7 @@ class Tried:
     right: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     confidences: Doubles = field(default_factory=lambda: np.zeros(0))
     costs: Doubles = field(default_factory=lambda: np.zeros(0))
-    dropped: bool = False
+    dropped: str = ""
 
     def more(self, task: Task, heard: Sequence[tuple[Value, Heard]], costs: Sequence[float]) -> Tried:
         """With further texts: what is known of each, and what was heard."""
@@ -80,6 +83,11 @@ class Tried:
     def score(self) -> float:
         return float(self.scores.mean()) if len(self.scores) else 0.0
 
+    @property
+    def cost(self) -> float:
+        """Mean of a text, micro-dollars."""
+        return float(self.costs.mean()) if len(self.costs) else 0.0
+
     def figures(self) -> dict[str, Any]:
         """As plain JSON."""
         n = len(self.right)
@@ -94,8 +102,8 @@ class Tried:
             "accuracy_hi": high,
             "calibration_error": believed.ece if believed else None,
             "score": self.score,
-            "dollars_per_1000": float(self.costs.mean()) / 1e3 if n else None,
-            "dropped": self.dropped,
+            "dollars_per_1000": self.cost / 1e3 if n else None,
+            "dropped": self.dropped or None,
         }
 
 
@@ -124,7 +132,7 @@ class Compared:
                 rows.append((t.name, "0", "", "", "", "", "not asked"))
                 continue
             span = f"{f['accuracy_lo']:.0%} to {f['accuracy_hi']:.0%}"
-            remark = "best" if t is self.best else "surely worse, asked no further" if t.dropped else ""
+            remark = "best" if t is self.best else f"{t.dropped}, asked no further" if t.dropped else ""
             price = f"{f['dollars_per_1000']:.4f}"
             rows.append((t.name, str(f["texts"]), f"{f['accuracy']:.1%}", span, error, price, remark))
         return rows
@@ -192,28 +200,44 @@ def candidates(task: Task, now: FormatSettings, *, seed: bool, described: bool) 
 
 def ranked(tried: Sequence[Tried]) -> list[Tried]:
     """Best first. The mean score decides; of those that are as good as the best, the cheapest comes first."""
-    order = sorted(tried, key=lambda t: (t.dropped, -t.score))
+    order = sorted(tried, key=lambda t: (bool(t.dropped), -t.score))
     top = order[0]
-    as_good = [t for t in order if t.score >= top.score - AS_GOOD and t.dropped == top.dropped]
-    cheapest = min(as_good, key=lambda t: float(t.costs.mean()) if len(t.costs) else 0.0)
+    as_good = [t for t in order if t.score >= top.score - AS_GOOD and bool(t.dropped) == bool(top.dropped)]
+    cheapest = min(as_good, key=lambda t: t.cost)
     return [cheapest, *(t for t in order if t is not cheapest)]
 
 
-def surely_worse(one: Tried, best: Tried, rng: np.random.Generator) -> bool:
-    """Whether the same texts show, with 95 %, that one scores below the best."""
-    n = min(len(one.scores), len(best.scores))
-    _, _, high = paired_difference(one.scores[:n], best.scores[:n], rng)
-    return high < 0
+def given_up(tried: Sequence[Tried], rng: np.random.Generator) -> dict[str, str]:
+    """Which formats need not be asked any further, and why: by the same texts, with 95 %, one scores below another;
+    or it costs more than another without being better by enough to be worth that."""
+    found: dict[str, str] = {}
+    for one in sorted(tried, key=lambda t: (t.score, -t.cost)):  # the worst first, so that the best cannot go
+        for other in tried:
+            if other is one or other.name in found or not len(one.scores):
+                continue
+            n = min(len(one.scores), len(other.scores))
+            _, _, high = paired_difference(one.scores[:n], other.scores[:n], rng)
+            if high < 0:
+                found[one.name] = "surely worse"
+            elif n >= SEEN and high < WORTH * (one.cost / max(other.cost, 1e-9) - 1):
+                found[one.name] = f"dearer than {other.name} and no better"
+            if one.name in found:
+                break
+    return found
 
 
 # Asking -------------------------------------------------------------------------------------------------------------
 
 
 def compare(
-    bench: Workbench, dollars: float, most: int, known: Sequence[tuple[Text, Value]] | None = None
+    bench: Workbench,
+    dollars: float,
+    most: int,
+    known: Sequence[tuple[Text, Value]] | None = None,
+    forms: Mapping[str, FormatSettings] | None = None,
 ) -> Compared:
     """Try the formats of the job's first oracle on at most `most` texts with known labels, for at most `dollars`.
-    The texts are those that the job knows labels of, or `known`.
+    The texts are those that the job knows labels of, or `known`; the formats are `candidates`, or `forms`.
 
     Failed attempts that are made again may take it a little above `dollars`, never above the job's budget.
 
@@ -228,7 +252,7 @@ def compare(
         )
     order = bench.rng(PILOT).permutation(len(known))[:most]
     with halting(bench), serving(bench):
-        return asyncio.run(_compare(bench, [known[i] for i in order.tolist()], int(dollars * 1e6)))
+        return asyncio.run(_compare(bench, [known[i] for i in order.tolist()], int(dollars * 1e6), forms))
 
 
 def known_texts(bench: Workbench) -> list[tuple[Text, Value]]:
@@ -240,11 +264,13 @@ def known_texts(bench: Workbench) -> list[tuple[Text, Value]]:
     return list(found.values())
 
 
-async def _compare(bench: Workbench, known: Sequence[tuple[Text, Value]], cap: int) -> Compared:
+async def _compare(
+    bench: Workbench, known: Sequence[tuple[Text, Value]], cap: int, forms: Mapping[str, FormatSettings] | None
+) -> Compared:
     seat = await connect(bench, live(bench, bench.job.oracle[0]))
     bench.on_halt(seat.asker.halt)
     described = any(bench.job.task.labels.values())
-    forms = candidates(bench.task, seat.settings.format, seed=bool(bench.seed), described=described)
+    forms = forms or candidates(bench.task, seat.settings.format, seed=bool(bench.seed), described=described)
     seats = {name: _seat(bench, seat, form) for name, form in forms.items()}
     tried = {name: Tried(name, form) for name, form in forms.items()}
     before, ended = bench.store.spending(bench.job.name).spent, f"all {len(known)} texts were asked about"
@@ -261,10 +287,8 @@ async def _compare(bench: Workbench, known: Sequence[tuple[Text, Value]], cap: i
             if bench.halted or seat.asker.state.exhausted:
                 ended = "it was stopped" if bench.halted else "the job's budget pays for no further question"
                 break
-            best = max(tried.values(), key=lambda t: (not t.dropped, t.score))
-            rng = bench.rng(PILOT, start)
-            worse = [t for t in tried.values() if t is not best and not t.dropped and surely_worse(t, best, rng)]
-            tried |= {t.name: replace(t, dropped=True) for t in worse}
+            gone = given_up([tried[name] for name in alive], bench.rng(PILOT, start))
+            tried |= {name: replace(tried[name], dropped=why) for name, why in gone.items()}
     finally:
         await seat.asker.close()
     if not any(len(t.right) for t in tried.values()):

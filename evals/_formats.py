@@ -107,7 +107,6 @@ def write_job(folder: Path, name: str, form: str, changes: Mapping[str, Any] | N
         "oracle": {"name": "local", "model": MODEL, "price": PRICE}
         | {"format": FORMATS[form].model_dump(exclude_defaults=True)}
         | oracle,
-        "people": {"threshold": 1.0},  # so that every text is asked in every order
         "budget": {"dollars": 100},
         "output": "out",
         **(changes or {}),

@@ -42,7 +42,8 @@ async def record(name: str, form: str, count: int, url: str, until: float) -> in
     known, path = _known(name, form), recorded_at(name, form)
     path.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        job = Job.load(write_job(Path(folder), name, form, base_url=url, timeout_s=600, max_concurrency=32))
+        every = {"people": {"threshold": 1.0}}  # every text is in doubt, and so is asked in every order
+        job = Job.load(write_job(Path(folder), name, form, every, base_url=url, timeout_s=600, max_concurrency=32))
         with Workbench(job) as bench:
             bench.own()
             seat = await connect(bench, job.oracle[0])

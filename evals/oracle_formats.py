@@ -102,7 +102,7 @@ def report_pilot(outcome: Outcome, name: str, right: dict[str, npt.NDArray[np.bo
         job = Job.load(write_job(folder, name, PLAIN, tape=str(folder / "all.jsonl.gz")))
         known = [(t, asked(name).gold[t.id]) for t in asked(name).texts[:TEXTS]]
         with Workbench(job) as bench:
-            found = compare(bench, dollars=1.0, most=TEXTS, known=known)
+            found = compare(bench, dollars=1.0, most=TEXTS, known=known, forms=FORMATS)
     picked, best = found.best, max(right.values(), key=lambda r: float(r.mean()))
     low, high = wilson(int(right[picked.name].sum()), TEXTS)
     outcome.add(f"{name}: the pilot picks {picked.name}", float(right[picked.name].mean()),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.formats import Tried, candidates, changes, quadratic, ranked, surely_worse
+from agent.formats import Tried, candidates, changes, given_up, quadratic, ranked
 from agent.job import FormatSettings, Job, TaskSettings
 from agent.records import Belief
 from agent.store import Store
@@ -42,16 +42,35 @@ def test_the_best_score_wins_and_of_those_as_good_the_cheapest() -> None:
 
 
 def test_a_format_that_was_dropped_never_wins_by_the_few_texts_that_it_saw() -> None:
-    assert ranked([tried("lucky", [1.0] * 20, dropped=True), tried("steady", [0.8] * 100)])[0].name == "steady"
+    assert (
+        ranked([tried("lucky", [1.0] * 20, dropped="surely worse"), tried("steady", [0.8] * 100)])[0].name == "steady"
+    )
 
 
-def test_surely_worse_is_told_from_the_same_texts() -> None:
+def test_a_format_that_is_surely_worse_by_the_same_texts_is_given_up() -> None:
     rng = np.random.default_rng(0)
     hard = rng.random(60)
     best = tried("best", (hard + 0.1).tolist())
-    assert surely_worse(tried("worse", hard.tolist()[:20]), best, rng)
-    assert not surely_worse(tried("alike", (hard + 0.1 + np.tile([0.2, -0.2], 30)).tolist()), best, rng)
-    assert not surely_worse(best, best, rng)
+    alike = tried("alike", (hard + 0.1 + np.tile([0.2, -0.2], 30)).tolist())
+    assert given_up([best, tried("worse", hard.tolist()[:20]), alike], rng) == {"worse": "surely worse"}
+    assert not given_up([best], rng)
+
+
+def test_a_dearer_format_is_given_up_once_it_cannot_be_better_by_enough() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.random(60)
+    cheap, dear = tried("cheap", score.tolist()), tried("dear", (score + 0.01).tolist(), 2.0)
+    assert given_up([cheap, dear], rng) == {"dear": "dearer than cheap and no better"}
+    assert not given_up([cheap, tried("a little dearer", (score + 0.01).tolist(), 1.2)], rng)
+    assert not given_up([cheap, tried("better", (score + 0.03).tolist(), 2.0)], rng), "it is worth the money"
+    assert given_up([cheap, tried("better", (score + 0.03).tolist(), 4.0)], rng), "not that much"
+    assert not given_up([tried("cheap", [1.0] * 20), tried("dear", [1.0] * 20, 9.0)], rng), "too few to see an error"
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 10)), min_size=1, max_size=6))
+def test_one_format_is_always_left(formats: list[tuple[float, float]]) -> None:
+    some = [tried(str(i), [score] * 40, cost) for i, (score, cost) in enumerate(formats)]
+    assert len(given_up(some, np.random.default_rng(0))) < len(some)
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.sampled_from("abc"))
