@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit
 
 Doubles = npt.NDArray[np.float64]
@@ -228,6 +227,8 @@ def _left_out(way: Fit, given: Given, right: Bools, truth: Indices) -> Doubles:
 
 def _temperature(given: Given, right: Bools, truth: Indices) -> Calibration:
     """The likeliest temperature, drawn towards 1 by a standard normal prior on its logarithm."""
+    from scipy.optimize import minimize_scalar
+
     log_odds, target = odds(given.confidences), smoothed(right)
 
     def cost(log_temperature: float) -> float:
@@ -240,6 +241,8 @@ def _temperature(given: Given, right: Bools, truth: Indices) -> Calibration:
 
 def _vector(given: Given, right: Bools, truth: Indices) -> Calibration:
     """The likeliest temperature and offsets for the classes that people named, with normal priors on both."""
+    from scipy.optimize import minimize
+
     assert given.probabilities is not None
     logs = np.log(np.maximum(given.probabilities, SURE))
     n, classes = logs.shape

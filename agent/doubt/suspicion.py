@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from agent.doubt.calibration import Bools, Doubles, folds, smoothed
@@ -70,6 +69,8 @@ class ErrorModel:
         right = np.asarray(correct, np.bool_)
         if len(right) < ENOUGH:
             return cls()
+        from scipy.optimize import minimize
+
         expected, target = np.array([EXPECTED[s] for s in SIGNS]), smoothed(right)
 
         def cost(x: Doubles) -> tuple[float, Doubles]:

@@ -10,11 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-
-import openai
-from openai import AsyncOpenAI
-from openai.types import Batch
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from agent.errors import Charge, EndpointError, OracleError
 from agent.job import OracleSettings, without_secrets
@@ -22,6 +18,10 @@ from agent.oracle.carrier import Look, Untraceable
 from agent.oracle.completion import TRY_AGAIN, charge_of, told, words
 from agent.oracle.lines import URL, file_of, masked
 from agent.store import BatchRow
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types import Batch
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ class BatchApi:
     most_open = 10_000
 
     def __init__(self, settings: OracleSettings, folder: Path) -> None:
+        import openai  # takes a second, and most jobs are live
+
         self.name, self.folder = settings.name, folder
         self.most_lines, self.most_bytes = settings.batch.lines, settings.batch.megabytes * 1_000_000
         self._endpoint = without_secrets(settings.base_url) or ""
@@ -52,7 +54,7 @@ class BatchApi:
         self._pause_s = settings.batch.poll_s
         self._timeout_s = max(settings.timeout_s, LEAST_TIMEOUT_S)
         timeout = openai.Timeout(self._timeout_s, connect=10.0)
-        self._client = AsyncOpenAI(
+        self._client = openai.AsyncOpenAI(
             base_url=settings.base_url,
             api_key=self.secret or "none",
             max_retries=0,  # a second `create` would be a second batch
@@ -200,6 +202,8 @@ class BatchApi:
     @asynccontextmanager
     async def _translated(self, most_s: float | None = None) -> AsyncIterator[None]:
         """Errors of the client as ours, and an end to what drips for ever: the client only bounds silence."""
+        import openai
+
         try:
             async with asyncio.timeout(most_s or self._timeout_s):
                 yield

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from agent.records import MicroDollars, Value
 from agent.report.findings import Cell, Confusion, Estimate, Gain, Round
@@ -185,7 +185,7 @@ def bonett_price(one: int, other: int, n: int) -> tuple[float, float]:
 def mcnemar(one: int, other: int) -> float:
     """The two-sided p-value of McNemar's exact test (1947): how often a fair coin parts so many texts so unevenly."""
     total = one + other
-    return 1.0 if not total else min(1.0, 2 * float(binom.cdf(min(one, other), total, 0.5)))
+    return 1.0 if not total else min(1.0, 2 * float(bdtr(min(one, other), total, 0.5)))
 
 
 def _resampled(

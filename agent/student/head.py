@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 
 from agent.errors import ModelError
 from agent.records import Floats, Rows
@@ -196,6 +195,7 @@ def _blas() -> Any:
 
 def _temper(lessons: Lessons, logits: Floats) -> tuple[float, float]:
     """The least loss that dividing the logits by a temperature gives, and that temperature."""
+    from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         found, _ = lessons.loss(logits * np.float32(np.exp(-log_temperature)))
