@@ -18,6 +18,8 @@ TextId = NewType("TextId", str)
 MicroDollars = NewType("MicroDollars", int)
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+CountTokens = Callable[[list[str]], list[int]]
+"""Texts to how many tokens each has."""
 
 # What a label says: a class name, a list of class names, or any JSON a task of its own defines.
 Value = Any

@@ -22,9 +22,9 @@ from agent.errors import DataError
 from agent.job import DataSettings
 from agent.pool.batch import Batch
 from agent.pool.distinct import DIGEST, Digests, Index, collapse, digest
-from agent.pool.overlong import CountTokens, cut
+from agent.pool.overlong import cut
 from agent.pool.reader import Source
-from agent.records import Rows
+from agent.records import CountTokens, Rows
 
 EMPTY, OVER_LONG = "empty", "over-long"
 REASONS = (EMPTY, OVER_LONG)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-CountTokens = Callable[[list[str]], list[int]]
+from agent.records import CountTokens
 
 
 @dataclass

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from agent.job import DataSettings, Job
 from agent.pool.build import REASONS, VERSION, build
 from agent.pool.distinct import Index, digest
 from agent.pool.lock import locked
-from agent.pool.overlong import CountTokens
-from agent.pool.reader import Source, find, find_on_hub, looks_like_file, quiet_datasets
-from agent.records import Rows, Text, TextId, Texts
+from agent.pool.reader import Source, find, find_on_hub, looks_like_file
+from agent.pool.rows import ArrowRows
+from agent.records import CountTokens, Rows, Text, TextId, Texts
 
 AT_ONCE = 4096
 
@@ -44,7 +44,8 @@ class Copies:
     def __iter__(self) -> Iterator[Copy]:
         for start in range(0, len(self), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            ids, numbers = self.pool._rows[part]["id"], np.asarray(self.pool._number[part])
+            numbers = np.asarray(self.pool._number[part])
+            ids = self.pool._rows.take("id", np.arange(start, start + len(numbers))).tolist()
             texts = self.pool.texts(numbers)
             yield from map(Copy, self.pool._source_rows[part].tolist(), ids, numbers.tolist(), texts)
 
@@ -65,7 +66,7 @@ class Pool:
         self.total_rows: int = about["total_rows"]
         self.cut: int = about["cut"]
         self.left_out: Mapping[str, int] = about["left_out"]
-        self._rows: Any = quiet_datasets().Dataset.from_file(str(folder / "rows.arrow"))
+        self._rows = ArrowRows(folder / "rows.arrow")
         self._source_rows: Rows = np.memmap(folder / "source-rows", np.int64, "r")
         self._first: Rows = np.load(folder / "first.npy", mmap_mode="r")
         self._number: Rows = np.load(folder / "number.npy", mmap_mode="r")
@@ -108,14 +109,7 @@ class Pool:
 
     def lengths(self, rows: Rows) -> Rows:
         """(n,) int64: characters of each text; no string of it is made."""
-        import pyarrow.compute as pc
-
-        out = np.empty(len(rows), np.int64)
-        for start in range(0, len(rows), AT_ONCE * 8):
-            part = np.asarray(self._first[rows[start : start + AT_ONCE * 8]])
-            texts = self._rows.with_format("arrow")[part.tolist()]["text"]
-            out[start : start + len(part)] = pc.utf8_length(texts).to_numpy()
-        return out
+        return self._rows.characters("text", np.asarray(self._first[rows]))
 
     def id_of(self, row: int) -> TextId:
         return self._read(np.array([row]))[0].id
@@ -146,16 +140,8 @@ class Pool:
         return ((row, REASONS[reason]) for row, reason in self._left_out.tolist())
 
     def _read(self, rows: Rows) -> list[Text]:
-        if not len(rows):
-            return []
         kept = np.asarray(self._first[rows])
-        low, high = int(kept.min()), int(kept.max()) + 1
-        if high - low <= 4 * len(kept):  # one piece of the file is read much faster than many
-            read = self._rows[low:high]
-            ids, texts = ([read[c][i] for i in (kept - low).tolist()] for c in ("id", "text"))
-        else:
-            read = self._rows[kept.tolist()]
-            ids, texts = read["id"], read["text"]
+        ids, texts = (self._rows.take(column, kept).tolist() for column in ("id", "text"))
         return [Text(*each) for each in zip(ids, texts, rows.tolist(), strict=True)]
 
 
