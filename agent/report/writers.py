@@ -22,14 +22,6 @@ from agent.errors import DataError
 
 Row = Mapping[str, Any]
 TIME = pa.timestamp("us", tz="UTC")
-ARROW = "data-00000-of-00001.arrow"
-STATE: dict[str, Any] = {
-    "_format_columns": None,
-    "_format_kwargs": {},
-    "_format_type": None,
-    "_output_all_columns": False,
-    "_split": None,
-}
 
 
 class Writer(Protocol):
@@ -140,8 +132,7 @@ class JsonLinesFile(_File):
 
 
 class DatasetFolder:
-    """A folder for `datasets.load_from_disk`: an Arrow stream, and two small files that say so. The package itself
-    is not needed to write it, and takes a second to load."""
+    """A folder for `datasets.load_from_disk`."""
 
     def __init__(self, folder: Path, columns: pa.Schema) -> None:
         self.path, self._part = folder / "datasets", folder / ".datasets.part"
@@ -151,9 +142,9 @@ class DatasetFolder:
             )
         shutil.rmtree(self._part, ignore_errors=True)
         self._part.mkdir()
-        self._columns = columns
+        self._columns, self._raw = columns, self._part / "rows.arrow"
         try:
-            self._writer = pa.ipc.new_stream(str(self._part / ARROW), columns)
+            self._writer = pa.ipc.new_stream(str(self._raw), columns)
         except OSError:
             shutil.rmtree(self._part, ignore_errors=True)
             raise
@@ -165,13 +156,19 @@ class DatasetFolder:
             self._digest.update(_json(row).encode("utf-8", "replace"))
 
     def finish(self) -> None:
+        from datasets import Dataset
+        from datasets.table import MemoryMappedTable
+
         self._writer.close()
+        rows = MemoryMappedTable.from_file(str(self._raw))
         # a fingerprint of the content: the one that `datasets` would make differs each time
-        state = {"_data_files": [{"filename": ARROW}], "_fingerprint": self._digest.hexdigest()[:16], **STATE}
-        for name, said in (("state.json", state), ("dataset_info.json", {})):
-            (self._part / name).write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+        made = Dataset(rows, fingerprint=self._digest.hexdigest()[:16])
+        with _quietly():
+            made.save_to_disk(self._part / "whole", num_shards=None if len(made) else 1)
+        del made, rows
         shutil.rmtree(self.path, ignore_errors=True)
-        self._part.replace(self.path)
+        (self._part / "whole").replace(self.path)
+        self.discard()
 
     def discard(self) -> None:
         with suppress(OSError):
@@ -185,6 +182,22 @@ WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
     "jsonl": JsonLinesFile,
     "datasets": DatasetFolder,
 }
+
+
+class _quietly:  # noqa: N801 - reads as a word
+    """No progress bar of `datasets`; as it was afterwards."""
+
+    def __enter__(self) -> None:
+        from datasets.utils import are_progress_bars_disabled, disable_progress_bars
+
+        self._off = are_progress_bars_disabled()
+        disable_progress_bars()
+
+    def __exit__(self, *exc: object) -> None:
+        from datasets.utils import enable_progress_bars
+
+        if not self._off:
+            enable_progress_bars()
 
 
 def _table(rows: Sequence[Row], columns: pa.Schema) -> pa.Table:
