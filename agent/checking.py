@@ -56,6 +56,8 @@ def _strategy(bench: Workbench) -> str:
 
 def _student(bench: Workbench) -> str:
     _ = bench.student
+    if not bench.job.has_student:
+        return "none: every text is asked about, and nothing is learnt, compared with chance or distilled"
     return f"{bench.job.student.encoder}, {bench.encoder.dim} dimensions"
 
 
@@ -75,6 +77,9 @@ def _redaction(bench: Workbench) -> str:
 
 def _gold(bench: Workbench) -> str:
     outside, inside = len(bench.gold), len(bench.pool_gold)
+    if not bench.job.has_student:
+        asked = "which it is asked about too" if bench.job.data.ask_gold else "not used without `data.ask_gold`"
+        return f"{inside} texts of the pool to measure the oracle on, {outside} outside of it, {asked}"
     return f"{outside} texts to measure the student on" + (f", {inside} in the pool for the oracle" if inside else "")
 
 

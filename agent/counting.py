@@ -70,9 +70,7 @@ async def count_tokens(bench: Workbench, settings: OracleSettings, asked: Sequen
 
 
 def _by_student(bench: Workbench, question: Question) -> int:
-    return sum(bench.encoder.count_tokens([m.content for m in question.messages])) + TURN_TOKENS * len(
-        question.messages
-    )
+    return sum(bench.count_tokens([m.content for m in question.messages])) + TURN_TOKENS * len(question.messages)
 
 
 def _answer(
@@ -89,7 +87,7 @@ def _answer(
     if own is not None:
         in_json, alone = [own.text(w) for w in written], [own.text(b) for b in bare]
     else:
-        in_json, alone = bench.encoder.count_tokens(written), bench.encoder.count_tokens(bare)
+        in_json, alone = bench.count_tokens(written), bench.count_tokens(bare)
     low, high = min(alone) * limits[0], max(in_json) * max(limits[1], ANY_SCRIPT[1] if own is None else 1.0) + 1
     thought = settings.thinking_tokens  # how much of it is used, only a pilot tells
     return Spread(float(np.mean(in_json)) + 1 + thought / 2, low, min(high + thought, float(schema.max_tokens)))

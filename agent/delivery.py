@@ -74,6 +74,11 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`."""
     from agent import distill
 
+    if not bench.job.has_student:
+        raise DataError(
+            f"job {bench.job.name} has no student (`student: none`), so there is nothing to distil its labels into; "
+            "take that line out of the job file, and the same command trains a model on the labels that are there"
+        )
     folder = bench.output(MODEL)
     go_on(bench)  # the model starts from the encoder that the milestones made, whichever command asks for it
     lessons = lessons_that_count(bench)

@@ -168,24 +168,27 @@ def quadratic(task: Task, truth: Value, value: Value | None, belief: Belief) -> 
 # What is tried, and which is best -----------------------------------------------------------------------------------
 
 
-def candidates(task: Task, now: FormatSettings, *, seed: bool, described: bool) -> dict[str, FormatSettings]:
+def candidates(
+    task: Task, now: FormatSettings, *, seed: bool, described: bool, student: bool = True
+) -> dict[str, FormatSettings]:
     """The formats worth trying for a task, each by a name; the job's own comes first.
 
     Args:
         now: the job's own format.
         seed: whether there are worked examples.
         described: whether labels have descriptions.
+        student: whether there is one, by which likely classes and examples near a text are known.
     """
     plain = FormatSettings(examples="none")
     shown = FormatSettings() if seed else plain
     found = {"label names": plain, "an example a class": shown, "codes": shown.model_copy(update={"answer": "code"})}
-    if seed:
+    if seed and student:
         found["nearest examples"] = shown.model_copy(update={"examples": "nearest", "nearest": 4})
     found["two orders"] = shown.model_copy(update={"orders": 2})
     found["a reason first"] = shown.model_copy(update={"reason": True})
     if described:
         found["no descriptions"] = shown.model_copy(update={"descriptions": False})
-    if len(task.names) >= MANY_CLASSES and task.widget == "choice":
+    if len(task.names) >= MANY_CLASSES and task.widget == "choice" and student:
         found["a shortlist of 8"] = shown.model_copy(update={"shortlist": 8})
     # what guards against hostile texts is no question of which is best
     guarded = {"spotlight": now.spotlight, "hostile_check": now.hostile_check}
@@ -269,8 +272,9 @@ async def _compare(
 ) -> Compared:
     seat = await connect(bench, live(bench, bench.job.oracle[0]))
     bench.on_halt(seat.asker.halt)
-    described = any(bench.job.task.labels.values())
-    forms = forms or candidates(bench.task, seat.settings.format, seed=bool(bench.seed), described=described)
+    there = {"seed": bool(bench.seed), "student": bench.job.has_student}
+    there["described"] = any(bench.job.task.labels.values())
+    forms = forms or candidates(bench.task, seat.settings.format, **there)
     seats = {name: _seat(bench, seat, form) for name, form in forms.items()}
     tried = {name: Tried(name, form) for name, form in forms.items()}
     before, ended = bench.store.spending(bench.job.name).spent, f"all {len(known)} texts were asked about"

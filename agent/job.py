@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from agent import studentless
 from agent.errors import JobFileError
 from agent.jobfile import Where, expand, read_yaml, telling_lines, told
 
@@ -180,9 +181,11 @@ class StudentSettings(Section):
     """The small model."""
 
     kind: str | None = None
-    """`head`, or `package.module:Name`; by default what the task names."""
+    """`head`, `none`, or `package.module:Name`; by default what the task names. Without a student every text of the
+    pool is asked about, in an order by chance, and nothing is embedded, learnt or distilled."""
     encoder: str = "builtin:minilm"
-    """`builtin:minilm`, a folder with a transformers encoder (safetensors), or a hub id."""
+    """`builtin:minilm`, a folder with a transformers encoder (safetensors), or a hub id. Its tokens are those of
+    `data.max_tokens`."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
     batch_tokens: Annotated[int, Field(ge=64)] = 8192
     cache: str | None = None
@@ -504,6 +507,11 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
+def _nobody(value: object) -> object:
+    """`student: none` is `student: {kind: none}`; YAML reads `off` and `no` as false."""
+    return {"kind": studentless.KIND} if value is False or value == studentless.KIND else value
+
+
 class Job(Section):
     """A whole job: what to label, who answers, what it may cost, and where everything is kept.
 
@@ -513,7 +521,8 @@ class Job(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "job"
     task: TaskSettings
     data: DataSettings
-    student: StudentSettings = StudentSettings()
+    student: Annotated[StudentSettings, BeforeValidator(_nobody)] = StudentSettings()
+    """The small model; `none` where the oracle's labels are all that is wanted."""
     oracle: Annotated[list[OracleSettings], BeforeValidator(_as_list), Field(min_length=1)]
     people: PeopleSettings = PeopleSettings()
     selection: SelectionSettings = SelectionSettings()
@@ -547,6 +556,20 @@ class Job(Section):
         oracles = [o.model_copy(update={"mode": mode}) for o, mode in zip(self.oracle, modes, strict=True)]
         object.__setattr__(self, "oracle", oracles)
         return self
+
+    @model_validator(mode="after")
+    def _without_student(self) -> Job:
+        if not self.has_student:
+            if problems := list(studentless.contradictions(self)):
+                raise ValueError("\n".join(problems))
+            for name, section in studentless.settled(self).items():
+                object.__setattr__(self, name, section)
+        return self
+
+    @property
+    def has_student(self) -> bool:
+        """Whether anybody learns from the labels."""
+        return self.student.kind != studentless.KIND
 
     @classmethod
     def load(cls, path: str | Path) -> Job:

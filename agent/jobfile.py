@@ -141,7 +141,9 @@ def told(
     for error in errors:
         where = _where(error, data)
         need = _need(error, where, root)
-        if need is None:
+        if not where:  # of the file as a whole: a sentence a line, each of which begins with its key
+            said += [(_line_of_key(line, lines), line) for line in _said(error).split("\n")]
+        elif need is None:
             said.append(_sentence(error, where, lines, root))
         else:
             needs.setdefault((_line(where, lines), where), []).append(need)
@@ -201,8 +203,12 @@ def _sentence(
         return line, f"unknown key `{_dotted(where)}`{hint}"
     if error["type"] == "missing":
         return line, f"`{_dotted(where)}` is missing"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return line, f"`{_dotted(where)}`: {said}" if where else said
+    return line, f"`{_dotted(where)}`: {_said(error)}"
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """The words of an error that the model raised itself."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _is_branch(part: str | int) -> bool:

@@ -26,7 +26,7 @@ from agent.selection import (
     reward,
     surprise,
 )
-from agent.selection.sizes import ROUNDS, SLOW_ROUNDS
+from agent.selection.sizes import ROUNDS, SLOW_ROUNDS, UNTAUGHT
 from agent.store import PickRow
 from agent.workbench import SELECT, Workbench
 
@@ -64,7 +64,9 @@ def _chosen(bench: Workbench, number: int, strategy: Strategy, candidates: Rows,
         names = None if chance == 1.0 else bench.class_vectors
         return cold_start(candidates, _vectors(bench), min(first, left), chance, rng, class_vectors=names)
     size = settings.batch
-    if size == "auto":
+    if size == "auto" and not bench.job.has_student:
+        size = UNTAUGHT
+    elif size == "auto":
         slow = bench.job.oracle[0].in_batches
         size = auto_batch(left, len(candidates), asked=len(bench.picks()), rounds=SLOW_ROUNDS if slow else ROUNDS)
     return compose(state_of(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)

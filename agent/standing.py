@@ -10,6 +10,7 @@ from agent.errors import StoreError
 from agent.records import Source
 from agent.report import terminal, wording
 from agent.store import BatchRow
+from agent.studentless import has_student
 from agent.workbench import Workbench
 
 
@@ -26,6 +27,7 @@ def standing(bench: Workbench) -> dict[str, Any]:
     failed = store.failed(name)
     return {
         "job": name,
+        "student": has_student(job.settings),
         "rounds": len(rounds),
         "picked": store.count_picks(name),
         "labels": sum(labels.values()),
@@ -146,7 +148,8 @@ def _last_round(found: Mapping[str, Any]) -> str:
     parts = [f"{wording.count(last[k])} {k}" for k in ("accepted", "failed") if isinstance(last.get(k), int)]
     if isinstance(last.get("people"), int):
         parts.insert(1, f"{wording.count(last['people'])} for people")
-    return f"{', '.join(parts)}; {terminal.student(last).plain.removeprefix('student').strip()}"
+    said = ", ".join(parts)
+    return f"{said}; {terminal.student(last).plain.removeprefix('student').strip()}" if found["student"] else said
 
 
 def _texts(number: int) -> str:

@@ -29,6 +29,7 @@ data:
   # over_long: cut              # or skip, or refuse
   # redact: true                # hide e-mail, phone, card and IBAN from oracles (docs/redaction.md)
 
+# student: none                 # only label: nothing is chosen, learnt or distilled (docs/labels-only.md)
 student:
   encoder: builtin:minilm       # or a folder with a transformers encoder, or a hub id
   # refresh: false              # do not tune a copy of the encoder on the labels as they grow

@@ -171,7 +171,9 @@ def accepted(bench: Workbench) -> set[TextId]:
 
 
 def refit(bench: Workbench) -> None:
-    """Teach the student everything known so far."""
+    """Teach the student, where there is one, everything known so far."""
+    if not bench.job.has_student:
+        return
     lessons = bench.lessons()
     bench.trained = bool(lessons)
     bench.taught = lessons
@@ -255,7 +257,8 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
         figures["gold_answers"] = {i: bench.task.show(v) for i, v in bench.gold_answers.items()}
         figures["gold_confidences"] = bench.gold_confidences
     bench.store.finish_round(bench.job.name, number, figures)
-    bench.watch.measured(figures)
+    if bench.job.has_student:
+        bench.watch.measured(figures)
     return figures
 
 

@@ -31,7 +31,7 @@ class Watch(Protocol):
         """Where a round's answers went; `waiting` is the length of the people's queue."""
 
     def measured(self, figures: Mapping[str, Any]) -> None:
-        """A round's figures."""
+        """A round's figures, where a student was measured."""
 
     def stopped(self, message: str) -> None:
         """Why the loop ended, or that it goes on."""

@@ -19,7 +19,7 @@ from agent.errors import DataError, JobFileError, RedactionFailed
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.pool import Pool, read_labelled
-from agent.records import Floats, Label, MicroDollars, Pick, Rows, Source, Student, Text, TextId, Value
+from agent.records import CountTokens, Floats, Label, MicroDollars, Pick, Rows, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
 from agent.tasks import Task, build
 from agent.tasks.loading import look_in
@@ -246,7 +246,14 @@ class Workbench:
 
     @cached_property
     def pool(self) -> Pool:
-        return Pool.open(self.job.data, self.job, self.first_encoder.count_tokens)
+        return Pool.open(self.job.data, self.job, self.count_tokens)
+
+    @cached_property
+    def count_tokens(self) -> CountTokens:
+        """Tokens of texts, as the encoder counts them that the job names; without a student it is not loaded."""
+        from agent.student import load_counter
+
+        return self.first_encoder.count_tokens if self.job.has_student else load_counter(self.job)
 
     @cached_property
     def first_embeddings(self) -> Embeddings:
@@ -270,7 +277,9 @@ class Workbench:
 
     @property
     def most_scored(self) -> int:
-        """Most candidates that a round looks at."""
+        """Most candidates that a round looks at; all of them where nobody looks."""
+        if not self.job.has_student:
+            return len(self.pool)
         return MOST_SCORED if self._tuned is None else self.job.student.refresh.pool
 
     def scored(self, taken: Iterable[int]) -> tuple[Rows, float]:

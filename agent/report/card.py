@@ -13,6 +13,7 @@ from agent.records import Source
 from agent.report.wording import count, dollars, plain
 from agent.report.writers import Row
 from agent.store import Store
+from agent.studentless import has_student
 from agent.tasks import Task
 
 COLUMNS = {
@@ -39,11 +40,13 @@ COLUMNS = {
     "duplicate_of": "the id of the first row with the same text, for rows with a label",
 }
 FILES = {"parquet": "labels.parquet", "csv": "labels.csv", "jsonl": "labels.jsonl", "datasets": "datasets/"}
-CAUTION = """\
+UNCONFIRMED = """\
 Rows whose route is `waiting` carry a machine’s suggestion that no person has confirmed: leave them out when you
-train, or weigh them by confidence. Texts were chosen to teach a model, not to stand for the pool: for figures about
-the pool use the `random` slice. Cells hold text as it is; a spreadsheet may take one that begins with `=` for a
-formula."""
+train, or weigh them by confidence."""
+CHOSEN = """\
+Texts were chosen to teach a model, not to stand for the pool: for figures about the pool use the `random` slice."""
+DRAWN = "Texts were asked about in an order by chance, so those with a label stand for the pool."
+CELLS = "Cells hold text as it is; a spreadsheet may take one that begins with `=` for a formula."
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$&])")
 
 
@@ -91,7 +94,9 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         "",
         *(f"- {name}: {said}" for name, said in facts.items()),
         "",
-        CAUTION,
+        UNCONFIRMED,
+        CHOSEN if has_student(store.job(job).settings) else DRAWN,
+        CELLS,
         "",
         "## Labels",
         "",

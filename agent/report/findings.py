@@ -14,6 +14,7 @@ from agent.records import MicroDollars
 from agent.report.explained import Picked
 from agent.report.outlook import Outlook
 from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved, as_json, known
+from agent.studentless import has_student
 
 FORMAT = 1
 UNITS = {"money": "micro-dollars", "time": "UTC", "price": "dollars per million tokens, or per GPU-hour"}
@@ -236,7 +237,7 @@ class Findings:
     are texts that were asked in vain and wait for a person, `failed_reasons` why, with how many texts each.
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands. `redacted`
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
-    job hides nothing, or it cannot be told here.
+    job hides nothing, or it cannot be told here. `unasked` texts of the pool have no answer yet.
     """
 
     job: str
@@ -254,6 +255,7 @@ class Findings:
     gain: Gain | None = None
     gain_dollars: Gain | None = None
     outlook: Outlook = field(default_factory=Outlook)
+    unasked: int | None = None
     picked: Picked = field(default_factory=Picked)
     tallies: tuple[Tally, ...] = ()
     confusion: Confusion | None = None
@@ -271,6 +273,11 @@ class Findings:
     prompt_hashes: tuple[str, ...] = ()
     started_at: str | None = None
     finished_at: str | None = None
+
+    @property
+    def has_student(self) -> bool:
+        """Whether somebody learnt from the labels."""
+        return has_student(self.settings)
 
     @property
     def metric(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.report.sums import known
 from agent.report.wording import plain, reason
 from agent.store import JobRow, PickRow, QueueRow, RoundRow, RouteRow, Store
+from agent.studentless import has_student
 from agent.tasks import Task
 
 Final = Mapping[str, Mapping[str, Any]]
@@ -100,9 +101,10 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         # a control job tells of its whole budget: a slice of this job's would stand oddly beside it
         gain_dollars=None if evidence.gain else next((r.at_dollars for r in reversed(rounds) if r.at_dollars), None),
         outlook=_outlook(have, books, evidence.pool_texts),
+        unasked=_left(have, evidence.pool_texts, have.routes),
         picked=explained(list(have.picks.values()), have.current, have.routes, books.costs),
         tallies=_tallies(task, have, evidence.gold),
-        **_against_truth(task, have, evidence, rounds),
+        **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
         reviews=_reviews(store, row),
         waiting_count=store.queue_size(job, include_skipped=True),
         waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),
@@ -171,16 +173,21 @@ def _round(row: RoundRow, books: Books) -> Round:
 
 def _outlook(have: _Known, books: Books, pool_texts: int | None) -> Outlook:
     """What more money would have bought."""
-    seeds = sum(label.source is Source.SEED and i not in have.picks for i, label in have.current.items())
     return look_ahead(
         Standing(
             figures=[r.figures for r in have.rounds if r.round >= 0],
             paid=sum(c.cost for c in books.costs),
             picked=len(have.picks),
-            left=None if pool_texts is None else max(0, pool_texts - len(have.picks) - seeds),
+            left=_left(have, pool_texts, have.picks),
             spent=books.spending.spent,
         )
     )
+
+
+def _left(have: _Known, pool_texts: int | None, done: Collection[TextId]) -> int | None:
+    """How many texts of the pool are neither done nor labelled by the seed; None where the pool is not known."""
+    seeds = sum(label.source is Source.SEED and i not in done for i, label in have.current.items())
+    return None if pool_texts is None else max(0, pool_texts - len(done) - seeds)
 
 
 def _whole(value: object) -> int | None:
@@ -188,8 +195,10 @@ def _whole(value: object) -> int | None:
     return None if number is None else int(number)
 
 
-def _against_truth(task: Task, have: _Known, evidence: Evidence, rounds: Sequence[Round]) -> dict[str, Any]:
-    """The findings that need a truth: models, confusion, calibration."""
+def _against_truth(
+    task: Task, have: _Known, evidence: Evidence, rounds: Sequence[Round], names: Sequence[str]
+) -> dict[str, Any]:
+    """The findings that need a truth: models (`names` are those that are expected), confusion, calibration."""
     gold = {text.id: value for text, value in evidence.gold or ()}
     said = evidence.gold_answers or _gold_answers(task, have.rounds)
     sure = _gold_confidences(have.rounds)
@@ -198,7 +207,7 @@ def _against_truth(task: Task, have: _Known, evidence: Evidence, rounds: Sequenc
     by_people = truth.judged_by_people(task, have.answered, have.current, have.routes)
     judged, measured_on = (by_gold, "gold") if by_gold else (by_people, "people")
     return {
-        "models": _models(evidence.final, rounds, truth.accuracy(judged, measured_on)),
+        "models": _models(evidence.final, rounds, truth.accuracy(judged, measured_on), names),
         "confusion": truth.confused(task, judged, measured_on),
         # answers on gold may have come without a confidence: then people's verdicts have to do
         "calibration": truth.calibration(judged, by_people, evidence.calibrator, measured_on)
@@ -220,7 +229,9 @@ def _gold_confidences(rounds: Sequence[RoundRow]) -> Mapping[str, Any]:
     return next((said for said in kept if isinstance(said, Mapping)), {})
 
 
-def _models(final: Final, rounds: Sequence[Round], oracle: Estimate | None) -> tuple[Model, ...]:
+def _models(
+    final: Final, rounds: Sequence[Round], oracle: Estimate | None, expected: Sequence[str]
+) -> tuple[Model, ...]:
     """The final figures; where the run gave none, what the last round or the truth at hand says."""
     chance = next((r for r in reversed(rounds) if r.random), None)
     chosen = next((r for r in reversed(rounds) if r.selected), None)
@@ -229,7 +240,7 @@ def _models(final: Final, rounds: Sequence[Round], oracle: Estimate | None) -> t
         instead["student_random"] = Model("student_random", chance.random, labels=chance.random_labels)
     if chosen is not None:
         instead["student_selected"] = Model("student_selected", chosen.selected, labels=chosen.labels)
-    names = [*MODELS, *(n for n in final if n not in MODELS)]
+    names = [*expected, *(n for n in final if n not in expected)]
     return tuple(_model(name, final.get(name) or {}) or instead.get(name) or Model(name) for name in names)
 
 

@@ -78,6 +78,7 @@ def page(findings: Findings) -> str:
         "f": Figures(data),
         "css": Markup(_style()),  # noqa: S704 - our own file
         "job": findings.job,
+        "has_student": findings.has_student,
         "names": findings.names,
         "multiple": findings.kind == "multilabel",
         "models": _models(findings, data),

@@ -52,7 +52,10 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     for model in findings.models:
         _model(table, model)
     said = stopped(findings.stop) if findings.stop else "it did not: the run was interrupted or goes on"
-    lines = [line("why it stopped", said), line("selection", _gain(findings.gain))]
+    lines = [line("why it stopped", said)]
+    if not findings.has_student:
+        return Group(table, Text(), *lines, *_without_student(findings))
+    lines.append(line("selection", _gain(findings.gain)))
     if findings.gain_dollars is not None:
         lines.append(line("same money", _gain(findings.gain_dollars)))
     if findings.bought:
@@ -150,6 +153,16 @@ def _gain(g: Gain | None) -> str:
         "unknown": f"{with_labels}; without an interval this proves nothing",
     }
     return verdicts[g.verdict]
+
+
+def _without_student(findings: Findings) -> list[Text]:
+    """What stands in the place of all that a student is for."""
+    lines = [line("no student", "asked about in an order by chance; nothing was chosen, learnt or distilled")]
+    if findings.unasked:
+        each = findings.money.per_label
+        price = f", about {dollars(each * findings.unasked)} at what a label cost so far" if each else ""
+        lines.append(line("not asked", f"{count(findings.unasked)} texts of the pool{price}"))
+    return lines
 
 
 def _outlook(findings: Findings) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 ROUNDS = 10  # rounds that the budget should last for: each teaches the student what the next should ask
 SLOW_ROUNDS = 3  # the same where a round may take a day, as a provider's batches do
 MOST_A_ROUND = 10_000
+UNTAUGHT = 20_000  # where nobody learns from a round: as many as are held in memory while they are asked about
 
 
 def auto_cold_start(classes: int, affordable: int, candidates: int) -> int:

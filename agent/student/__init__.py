@@ -6,11 +6,13 @@ Importing this loads no torch; `load_encoder` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import JobFileError
 from agent.job import Job
-from agent.records import Student
+from agent.records import CountTokens, Student
+from agent.student.absent import Absent, counter
 from agent.student.classify import HeadStudent, Vectors
 from agent.tasks import Task
 from agent.tasks.loading import load_named
@@ -18,15 +20,17 @@ from agent.tasks.loading import load_named
 if TYPE_CHECKING:
     from agent.student.encoder import Encoder
 
-__all__ = ["HeadStudent", "Vectors", "build_student", "load_encoder"]
+__all__ = ["Absent", "HeadStudent", "Vectors", "build_student", "load_counter", "load_encoder"]
 
 
 def build_student(job: Job, task: Task, vectors: Vectors, temperatures: Sequence[float] = (1.0,)) -> Student:
     """The student that the job names, or else the task's own.
 
     `head` is built here, for as many encoders side by side as there are `temperatures`; a `package.module:Name` of
-    your own is built as `Name(task, vectors)`. Raises JobFileError.
+    your own is built as `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
     """
+    if not job.has_student:
+        return Absent()
     kind = job.student.kind or task.student
     if ":" in kind:
         student: Student = load_named(kind, "student.kind")(task, vectors)
@@ -35,7 +39,7 @@ def build_student(job: Job, task: Task, vectors: Vectors, temperatures: Sequence
             raise JobFileError("job", [(0, f"`student.kind`: {kind} is no Student: it lacks {', '.join(missing)}")])
         return student
     if kind != "head":
-        said = f"`student.kind`: unknown kind {kind!r}; known: head, or package.module:Name"
+        said = f"`student.kind`: unknown kind {kind!r}; known: head, none, or package.module:Name"
         raise JobFileError("job", [(0, said)])
     if not task.names:
         said = f"`student.kind`: head needs classes, and a {task.kind} task has none; name a package.module:Name"
@@ -47,7 +51,20 @@ def load_encoder(job: Job) -> Encoder:
     """The encoder that the job names, a folder's path being relative to the job file. Raises ModelError."""
     from agent.student.encoder import Encoder
 
-    settings = job.student
-    folder = job.path(settings.encoder)
-    name = str(folder) if folder.is_dir() else settings.encoder
-    return Encoder.load(name, settings.max_tokens, settings.batch_tokens)
+    return Encoder.load(_named(job), job.student.max_tokens, job.student.batch_tokens)
+
+
+def load_counter(job: Job) -> CountTokens:
+    """How the job's encoder counts tokens, without loading it: for a job without a student."""
+
+    def find() -> Path:
+        from agent.student.encoder import folder_of
+
+        return folder_of(_named(job))
+
+    return counter(find)
+
+
+def _named(job: Job) -> str:
+    folder = job.path(job.student.encoder)
+    return str(folder) if folder.is_dir() else job.student.encoder

@@ -64,13 +64,7 @@ class Encoder:
 
         Raises ModelError where the model cannot be found, reached or read.
         """
-        if name == BUILTIN:
-            folder = _builtin()
-        elif Path(name).is_dir():
-            folder = Path(name)
-        else:
-            folder = _from_hub(name)
-        return cls(folder, name, max_tokens, batch_tokens)
+        return cls(folder_of(name), name, max_tokens, batch_tokens)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """(n, dim) float32 vectors of length one. Batching and order never change a vector beyond rounding."""
@@ -132,6 +126,13 @@ def _pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tenso
 
 
 # Finding the folder ----------------------------------------------------------------------------------------------
+
+
+def folder_of(name: str) -> Path:
+    """Where the encoder lies on this machine; fetched from the hub where it has to be. Raises ModelError."""
+    if name == BUILTIN:
+        return _builtin()
+    return Path(name) if Path(name).is_dir() else _from_hub(name)
 
 
 def _builtin() -> Path:

@@ -34,7 +34,7 @@ LEVELS = (
     {"store"},
     {"tasks", "redaction"},
     {"job"},
-    {"jobfile"},
+    {"jobfile", "studentless"},
     {"records", "errors"},
 )
 EXCEPTIONS = {
