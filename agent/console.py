@@ -35,6 +35,7 @@ class Lines:
         self._began = time.monotonic()
         self._drawn = 0.0
         self._asked: tuple[str, Asking, Purse] | None = None
+        self._heard = self._began  # when it last said something
         self._told_s = 0.0  # at which second of a server's loading a line was last written
 
     def _say(self, line: Text) -> None:
@@ -82,10 +83,10 @@ class Lines:
     def asking(self, oracle: str, state: Asking, purse: Purse) -> None:
         if self._asked is None or self._asked[1] is not state:
             self._began = time.monotonic()
-        self._asked = (oracle, state, purse)
-        if time.monotonic() - self._drawn < REDRAW_S:
+        self._asked, self._heard = (oracle, state, purse), time.monotonic()
+        if self._heard - self._drawn < REDRAW_S:
             return  # a thousand answers a second need no thousand lines a second
-        self._drawn = time.monotonic()
+        self._drawn = self._heard
         task = self._bar("asking", state.total)
         self._live().update(task, completed=state.done, total=state.total, said=self._money(state, purse))
 
@@ -103,7 +104,7 @@ class Lines:
         self._say(terminal.line("stop", message))
 
     def _money(self, state: Asking, purse: Purse, unit: str = "/s") -> str:
-        seconds = max(1e-3, time.monotonic() - self._began)
+        seconds = max(1e-3, self._heard - self._began)
         rate = (state.done - state.known) / seconds
         said = f"{rate:,.1f}{unit} · {dollars(purse.spent)} of {dollars(purse.cap)}"
         return said + (f" · {purse.ambiguous_count} ambiguous" if purse.ambiguous_count else "")

@@ -188,8 +188,12 @@ class _Talk:
     async def _ask(self, puts: Mapping[TextId, Put]) -> set[TextId]:
         """Put texts, and read what came. Returns those that were asked."""
 
+        checked: dict[TextId, tuple[Answer, Reading]] = {}
+
         def check(question: Question, answer: Answer) -> None:
-            self._seat.questions.read(self._texts[question.text_id], answer, puts[question.text_id])
+            text_id = question.text_id
+            reading = self._seat.questions.read(self._texts[text_id], answer, puts[text_id])
+            checked[text_id] = answer, reading
 
         questions = self._questions(puts)
         asked = await self._seat.asker.ask(list(questions.values()), check)
@@ -200,7 +204,10 @@ class _Talk:
             readings = self._readings.setdefault(text_id, [])
             answer = asked[text_id].answer
             if answer is not None:  # and so a label: what is none was asked for again, and then failed
-                readings.append(self._seat.questions.read(self._texts[text_id], answer, put))
+                before, reading = checked.get(text_id, (None, None))
+                if reading is None or before is not answer:  # it shares another text's question
+                    reading = self._seat.questions.read(self._texts[text_id], answer, put)
+                readings.append(reading)
         return set(asked)
 
     def _questions(self, puts: Mapping[TextId, Put]) -> dict[TextId, Question]:

@@ -63,7 +63,7 @@ def run(job: Job, watch: Watch | None = None) -> Outcome:
         return Outcome(
             reason=reason,
             message=message,
-            labels=len(bench.store.current(job.name)),
+            labels=sum(bench.store.count_labels(job.name).values()),
             waiting=bench.store.queue_size(job.name),
             spending=bench.store.spending(job.name),
             delivered=delivered,
@@ -182,7 +182,7 @@ def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
         return HALTED, "stopped by you: run the same command again to go on; nothing is paid twice"
     rounds = bench.store.rounds(bench.job.name)
     spending = bench.store.spending(bench.job.name)
-    labels = len(bench.store.current(bench.job.name))
+    labels = sum(bench.store.count_labels(bench.job.name).values())
     picks, open_picks = bench.picks(), steps.open_picks(bench)
     taken = {p.row for p in picks.values()} | {t.row for t, _ in bench.seed}
     left = len(bench.pool) - len(taken - {NOWHERE})

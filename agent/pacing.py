@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-FIRST = 8
+FIRST, FIRST_SHARE = 8, 8  # at first so many at a time, or an eighth of the ceiling: who raises that knows the server
 STEP = 4  # a step up is a quarter of what there is
 CUT = 0.7
 WORTH_IT = 1 / 3  # a step must change the answers a second by this share of what it changes the limit
@@ -35,7 +35,7 @@ class Climb:
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
-        self.limit = min(FIRST, ceiling)
+        self.limit = min(max(FIRST, ceiling // FIRST_SHARE), ceiling)
         self._doubling, self._up = True, True
         self._hold = 0
         self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step
