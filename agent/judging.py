@@ -12,8 +12,9 @@ import numpy as np
 
 from agent import triage as triaging
 from agent.doubt import Calibration, ErrorModel, Given, lead
-from agent.doubt.calibration import Bools, Doubles, Indices, places, table
+from agent.doubt.calibration import Bools, Doubles, Indices, places
 from agent.doubting import as_array
+from agent.opinions import as_given
 from agent.records import Label, Route, Source, TextId
 from agent.tasks import Task
 from agent.workbench import Workbench
@@ -140,15 +141,6 @@ def learnt(
         by_signs = lead(by_all, seen, right) > 0
         seen = by_all if by_signs else seen
     return Judgement(task, calibration, model, by_signs, triaging.threshold(seen, right, target_error))
-
-
-def as_given(labels: Sequence[Label], task: Task) -> Given:
-    """Labels as numbers: confidences, and where the task has one class a text, the chance of each."""
-    confidences = np.array([np.nan if x.confidence is None else x.confidence for x in labels], np.float64)
-    if task.widget != "choice" or not task.names:
-        return Given(confidences)
-    told = table((x.probabilities for x in labels), task.names)
-    return Given(confidences, told, places((x.value for x in labels), task.names))
 
 
 def _signs(labels: Sequence[Label]) -> Doubles:

@@ -18,6 +18,7 @@ import numpy as np
 from agent.errors import DataError, JobFileError, RedactionFailed
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
+from agent.opinions import Opinions, opinions
 from agent.pool import Pool, read_labelled
 from agent.records import CountTokens, Floats, Label, MicroDollars, Pick, Rows, Source, Student, Text, TextId, Value
 from agent.store import PickRow, Store
@@ -454,19 +455,22 @@ class Workbench:
         self._rows |= {p.text_id: row for p, row in zip(picks, rows.tolist(), strict=True)}
 
     def lessons(self) -> list[tuple[Text, Label]]:
-        """What the student may learn from: the current label of every picked text, and the seed.
+        """What the student may learn from: the label that counts of every picked text, and the seed.
 
         A text that came into the seed after it was picked has the seed's label, unless a person gave it one.
         """
         seeded = {t.id: label for t, label in self.seed_labels()}
-        current = {
-            i: label if label.source is Source.PERSON else seeded.get(i, label)
-            for i, label in self.store.current(self.job.name).items()
-        }
+        counts = {**self.store.current(self.job.name), **self.opinions().labels()}
+        current = {i: label if label.source is Source.PERSON else seeded.get(i, label) for i, label in counts.items()}
         picked = self.picks()
         rows = [(Text(i, picked[i].text, picked[i].row), label) for i, label in current.items() if i in picked]
         known = {text.id for text, _ in rows}
         return rows + [(t, label) for t, label in self.seed_labels() if t.id not in known]
+
+    def opinions(self) -> Opinions:
+        """What counts where several labelled one text."""
+        oracles = [f"{oracle.name}/{oracle.model}" for oracle in self.job.oracle]
+        return opinions(self.store, self.job.name, self.task, oracles)
 
     def seed_labels(self) -> list[tuple[Text, Label]]:
         """The seed as labels: trusted, free, and no machine's."""

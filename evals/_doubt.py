@@ -22,8 +22,9 @@ from agent.endpoints import connect
 from agent.errors import TapeMiss
 from agent.hearing import hear
 from agent.job import Job
-from agent.judging import as_given
 from agent.loop import run
+from agent.opinions import as_given
+from agent.opinions import as_given
 from agent.records import Source
 from agent.report.reliability import reliability
 from agent.tasks import Task

@@ -1,20 +1,29 @@
-"""How far an oracle can be trusted: its preference for some labels, its confidence, and which labels look wrong.
+"""How far oracles can be trusted: a preference for some labels, confidence, confusion, and which labels look wrong.
 
 Pure functions of numbers; knows no text, no oracle and no store.
 """
 
 from agent.doubt.calibration import Calibration, Given, lead
+from agent.doubt.noise import RULES, Consensus, Rules, Voice, believed, consensus, in_effect, smeared
 from agent.doubt.prior import CONTENT_FREE, Prior
 from agent.doubt.suspicion import SIGNS, ErrorModel, of_neighbours, of_student
 
 __all__ = [
     "CONTENT_FREE",
+    "RULES",
     "SIGNS",
     "Calibration",
+    "Consensus",
     "ErrorModel",
     "Given",
     "Prior",
+    "Rules",
+    "Voice",
+    "believed",
+    "consensus",
+    "in_effect",
     "lead",
     "of_neighbours",
     "of_student",
+    "smeared",
 ]

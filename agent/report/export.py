@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import DataError
+from agent.opinions import named, opinions
 from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
@@ -111,14 +112,17 @@ class _Kept:
 
     task: Task
     current: Mapping[TextId, Label]
+    posterior: Mapping[TextId, Mapping[str, float]]
     picks: Mapping[TextId, PickRow]
     routes: Mapping[TextId, RouteRow]
     first: dict[TextId, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, store: Store, job: str, task: Task) -> _Kept:
-        store.job(job)  # says so where there is none
-        return cls(task, store.current(job), {p.text_id: p for p in store.picks(job)}, store.routes(job))
+        row = store.job(job)  # says so where there is none
+        said = opinions(store, job, task, named(row.settings.get("oracle", ())))
+        current = {**store.current(job), **said.counts}
+        return cls(task, current, said.posterior, {p.text_id: p for p in store.picks(job)}, store.routes(job))
 
     def rows(self, pool_rows: Iterable[PoolRow], all_rows: bool) -> Iterator[Row]:
         """One row for every row of the pool that has a label, or for all."""
@@ -140,7 +144,8 @@ class _Kept:
             "by": label and label.by,
             "confidence": label and known(label.confidence),
             "lost_mass": known(label.lost_mass) if label is not None and label.source is Source.ORACLE else None,
-            "probabilities": label and self._probabilities(label),
+            "probabilities": label and self._probabilities(label.probabilities),
+            "posterior": label and self._probabilities(self.posterior.get(text_id)),
             "cost_dollars": None if label is None else label.cost / 1e6 if first is None else 0.0,
             "prompt_hash": label and (label.prompt_hash or None),
             "round": pick and pick.round,
@@ -159,11 +164,9 @@ class _Kept:
     def _value(self, label: Label) -> Any:
         return list(label.value) if self.task.widget == "multiple" else self.task.show(label.value)
 
-    def _probabilities(self, label: Label) -> dict[str, float | None] | None:
-        """The probability of every class in the job's order; None where the source gave none."""
-        if not label.probabilities:
-            return None
-        return {n: known(label.probabilities.get(n)) for n in self.task.names or label.probabilities}
+    def _probabilities(self, told: Mapping[str, float] | None) -> dict[str, float | None] | None:
+        """The probability of every class in the job's order; None where there are none."""
+        return {n: known(told.get(n)) for n in self.task.names or told} if told else None
 
 
 def _why(pick: PickRow) -> str:

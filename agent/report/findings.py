@@ -172,6 +172,39 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Noise:
+    """How one oracle errs, where several answered: how often it is right, how much its word counts beside the others
+    (1 where its errors have nothing to do with theirs), and what it most often takes for what: `share` of a class."""
+
+    name: str
+    accuracy: float
+    weight: float
+    takes: tuple[Taken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A class, what an oracle takes it for, and for what share of it."""
+
+    truth: str
+    given: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Texts that oracles answered more than once and no person decided: how many, in how many all answers were the
+    same, and in how many the likeliest class is another than the newest answer's. What is known of the oracles rests
+    on `reviewed` texts that people labelled, too."""
+
+    texts: int
+    agreed: int
+    changed: int
+    reviewed: int
+    oracles: tuple[Noise, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """Answers whose confidence lies in [lo, hi): how many, their mean confidence, and the share that was right."""
 
@@ -237,7 +270,8 @@ class Findings:
     are texts that were asked in vain and wait for a person, `failed_reasons` why, with how many texts each.
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands. `redacted`
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
-    job hides nothing, or it cannot be told here. `unasked` texts of the pool have no answer yet.
+    job hides nothing, or it cannot be told here. `unasked` texts of the pool have no answer yet. `several` is None
+    where no text was answered more than once.
     """
 
     job: str
@@ -259,6 +293,7 @@ class Findings:
     picked: Picked = field(default_factory=Picked)
     tallies: tuple[Tally, ...] = ()
     confusion: Confusion | None = None
+    several: Several | None = None
     calibration: Calibration | None = None
     reviews: Reviews = Reviews()
     waiting_count: int = 0

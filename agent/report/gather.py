@@ -10,6 +10,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from agent.opinions import named, opinions
 from agent.records import Label, MicroDollars, Route, Source, Text, TextId, Value
 from agent.report import truth
 from agent.report.books import Books
@@ -64,7 +65,7 @@ class _Known:
     """What the store holds of a job, read once."""
 
     picks: Mapping[TextId, PickRow]
-    current: Mapping[TextId, Label]
+    current: Mapping[TextId, Label]  # the label that counts
     routes: Mapping[TextId, RouteRow]
     rounds: Sequence[RoundRow]
     answered: Mapping[TextId, Label]  # the newest label of an oracle, for every text that has one
@@ -75,9 +76,10 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
     evidence = evidence or Evidence()
     row = store.job(job)
     given = store.labels(job, source=Source.ORACLE)
+    said = opinions(store, job, task, named(row.settings.get("oracle", ())))
     have = _Known(
         picks={p.text_id: p for p in store.picks(job)},
-        current=store.current(job),
+        current={**store.current(job), **said.counts},
         routes=store.routes(job),
         rounds=store.rounds(job),
         answered={label.text_id: label for label in given},
@@ -105,6 +107,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         picked=explained(list(have.picks.values()), have.current, have.routes, books.costs),
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
+        several=truth.several(task, said),
         reviews=_reviews(store, row),
         waiting_count=store.queue_size(job, include_skipped=True),
         waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),

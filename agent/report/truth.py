@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.doubt import Consensus
+from agent.opinions import Opinions
 from agent.records import Label, Source, TextId, Value
 from agent.report.comparison import confusion
-from agent.report.findings import Calibration, Confusion, Estimate
+from agent.report.findings import Calibration, Confusion, Estimate, Noise, Several, Taken
 from agent.report.reliability import reliability
 from agent.store import RouteRow
 from agent.tasks import Task
@@ -24,6 +26,7 @@ Calibrator = Callable[[Sequence[float], Sequence[bool]], Callable[[Sequence[floa
 
 FOLDS = 5
 FEWEST = 5  # answers with a confidence: below that a reliability diagram shows noise
+MOST_TAKEN, RARE = 5, 0.05  # what an oracle takes for what: so many, and no share of a class below that
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,24 @@ def confused(task: Task, judged: Sequence[Judged], measured_on: str) -> Confusio
     if task.widget != "choice":
         return None
     return confusion(((task.show(j.truth), task.show(j.label.value)) for j in judged), task.names, measured_on)
+
+
+def several(task: Task, found: Opinions) -> Several | None:
+    """What became of texts that oracles answered more than once; None where there are none."""
+    if not found.asked or found.consensus is None:
+        return None
+    oracles = tuple(_noise(task, found.consensus, place, name) for place, name in enumerate(found.oracles))
+    return Several(found.asked, found.agreed, found.changed, found.reviewed, oracles)
+
+
+def _noise(task: Task, found: Consensus, place: int, name: str) -> Noise:
+    """One oracle's errors, the most frequent first by their share of the class."""
+    shares = found.confusions[place].copy()
+    np.fill_diagonal(shares, 0)
+    worst = np.argsort(-shares, axis=None, kind="stable")[:MOST_TAKEN]
+    cells = [divmod(int(k), len(task.names)) for k in worst]
+    takes = tuple(Taken(task.names[t], task.names[g], float(shares[t, g])) for t, g in cells if shares[t, g] >= RARE)
+    return Noise(name, found.accuracy(place), found.weights[place], takes)
 
 
 def calibration(

@@ -46,6 +46,7 @@ def schema(names: Sequence[str], several: bool) -> pa.Schema:
         "confidence": pa.float64(),
         "lost_mass": pa.float64(),
         "probabilities": chances,
+        "posterior": chances,
         "cost_dollars": pa.float64(),
         "prompt_hash": pa.string(),
         "round": pa.int64(),
@@ -204,7 +205,7 @@ def _table(rows: Sequence[Row], columns: pa.Schema) -> pa.Table:
     """Rows as Arrow. Probabilities of a task without classes are a column of JSON."""
     as_json = columns.field("probabilities").type == pa.string()
     if as_json:
-        rows = [{**r, "probabilities": r["probabilities"] and _json(r["probabilities"])} for r in rows]
+        rows = [{**r, **{name: r[name] and _json(r[name]) for name in ("probabilities", "posterior")}} for r in rows]
     return pa.Table.from_pylist(list(rows), schema=columns)
 
 

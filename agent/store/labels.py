@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from agent.errors import StoreError
 from agent.records import Label, Source, TextId
@@ -55,6 +55,19 @@ class Labels(Database):
         )
         with self._read(None) as tx:
             return {label.text_id: label for label in map(to_label, tx.execute(query))}
+
+    def contested(self, job: str) -> list[Label]:
+        """The labels that stand of every text that has more than one, oldest first."""
+        l = t.labels.c  # noqa: E741
+        gone = select(t.withdrawals.c.label_id)
+        several = select(l.text_id).where(l.job == job, l.id.not_in(gone)).group_by(l.text_id)
+        query = (
+            select(t.labels)
+            .where(l.job == job, l.id.not_in(gone), l.text_id.in_(several.having(func.count() > 1)))
+            .order_by(l.id)
+        )
+        with self._read(None) as tx:
+            return [to_label(row) for row in tx.execute(query)]
 
     def withdraw(self, job: str, label_id: int, reason: str, *, tx: Connection | None = None) -> None:
         """Take a label back. It stays in `labels`; what counted before counts again. Twice is the same as once.

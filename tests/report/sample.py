@@ -16,8 +16,11 @@ from agent.report.findings import (
     Findings,
     Gain,
     Model,
+    Noise,
     Reviews,
     Round,
+    Several,
+    Taken,
     Tally,
     WaitingText,
 )
@@ -314,6 +317,16 @@ def banking() -> Findings:
         job="banking77",
         names=names,
         confusion=confusion(zip(truth, given, strict=True), names, "people"),
+        several=Several(
+            118,
+            74,
+            3,
+            600,
+            (
+                Noise("local/small", 0.793, 0.31, (Taken(names[0], names[1], 0.34), Taken(names[5], names[7], 0.0821))),
+                Noise("strong/big", 0.911, 0.94),
+            ),
+        ),
         tallies=(
             *(Tally(n, int(c), int(c) // 9, 0, int(c) // 5) for n, c in zip(names[:-1], counts, strict=False)),
             Tally(names[-1]),

@@ -265,6 +265,15 @@ def test_many_classes_are_shown_by_their_most_confused_pairs() -> None:
     assert "1 of 77 classes have no label yet" in Seen(html).text
 
 
+def test_where_several_answered_each_oracles_errors_are_named() -> None:
+    text = Seen(page(sample.banking())).text
+    assert "118 texts were answered more than once, and in 74 of them all answers were the same" in text
+    assert "In 3 the likeliest class is another than the newest answer’s" in text
+    assert re.search(r"local/small 79\.3 % 0\.310 \S+ for \S+ \( 34\.0 % \)", text)
+    assert "nothing for anything else in more than 5 % of a class" in text
+    assert "answered more than once" not in Seen(page(sample.news())).text
+
+
 def test_a_blind_item_gives_nothing_away() -> None:
     blind = [w for w in sample.news().waiting if w.blind]
     assert blind

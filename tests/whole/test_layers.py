@@ -29,6 +29,7 @@ LEVELS = (
     {"bulk"},
     {"harvest"},
     {"asking", "triage", "measuring", "costing", "distill", "review", "report"},
+    {"opinions"},
     {"oracle", "student", "selection", "pool", "pacing", "doubt"},
     {"ledger"},
     {"store"},
