@@ -61,9 +61,15 @@ def as_array(rows: Sequence[Mapping[str, float]]) -> Doubles:
 
 
 def _of_student(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]) -> Doubles:
-    """The student of the round before: it was taught none of these."""
+    """The student of the round before: it was taught none of these. Nought where it was: of a text that was put off
+    it knows what a weaker oracle said."""
     if not bench.trained:
         return np.zeros(len(labels))
+    seen = {t.id for t, _ in bench.taught}
+    return np.where([x.text_id in seen for x in labels], 0.0, _foretold(bench, labels, texts))
+
+
+def _foretold(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]) -> Doubles:
     said = bench.student.predict(texts)
     if said.probabilities is not None and bench.task.widget == "choice":
         return of_student(said.probabilities, places((x.value for x in labels), bench.task.names))

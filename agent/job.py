@@ -416,6 +416,11 @@ class OracleSettings(Section):
     """A vLLM of one's own, started and ended with the run."""
 
     @property
+    def by(self) -> str:
+        """Who its labels say that they are by."""
+        return f"{self.name}/{self.model}"
+
+    @property
     def in_batches(self) -> bool:
         """Whether questions go out in batches."""
         return self.run_batch is not None or self.mode == "batch"
@@ -456,6 +461,11 @@ class PeopleSettings(Section):
     target_error: Annotated[float, Field(gt=0, lt=1)] = 0.05
     audit: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of accepted answers that go to a person all the same, blind."""
+    escalate: Literal["worth", "always"] = "worth"
+    """When an oracle is asked about what the one before it is not sure of: where that is expected to bring more right
+    labels a dollar than a new text (what is not worth it yet is put off), or at once, whatever it brings."""
+    dollars_a_minute: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
+    """What a person's minute costs. It comes out of no budget: the report counts with it."""
 
 
 class SelectionSettings(Section):

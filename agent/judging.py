@@ -75,7 +75,7 @@ class Judgement:
 
     def reason(self, decision: triaging.Decision, label: Label) -> str:
         """Why a label goes where it goes, with what speaks most against it where it goes to a person unblinded."""
-        if decision.blind or decision.route is not Route.PERSON:
+        if decision.blind or decision.route is Route.ACCEPTED:
             return decision.reason
         against = self.model.against(_signs([label])[0])
         return f"{decision.reason}: {AGAINST[against]}" if against in AGAINST else decision.reason

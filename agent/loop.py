@@ -9,22 +9,23 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent import delivery, picking, steps
+from agent import delivery, escalating, picking, steps
 from agent.endpoints import Seat, connect
+from agent.escalating import Stronger
 from agent.hearing import hear
 from agent.job import Job
-from agent.records import MicroDollars, Text
+from agent.records import Label, MicroDollars, Text, TextId
 from agent.report import wording
-from agent.report.outlook import Standing, look_ahead
 from agent.selection import Forecast, Look, Stop, StopReason, StopState, should_stop
 from agent.serving import serving
 from agent.store import PickRow, RoundRow, Spending
 from agent.watch import Watch
-from agent.workbench import NOWHERE, Workbench
+from agent.workbench import Workbench
 
 HALTED = "halted"
+HALTED_BY_YOU = (HALTED, "stopped by you: run the same command again to go on; nothing is paid twice")
 STOPPING = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a system sends before it kills
 
 
@@ -95,27 +96,67 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
             steps.refit(bench)
             steps.measure(bench, number, steps.since(began))
             number = len(bench.store.rounds(bench.job.name))
-        return stop
+        if stop[0] not in (HALTED, StopReason.BUDGET):
+            await _afterwards(bench, table)
+        return HALTED_BY_YOU if bench.halted else stop
     finally:
         await table.close()
 
 
 async def _round(bench: Workbench, table: Table, number: int, picks: list[PickRow]) -> None:
-    """Ask about the picks, from the first oracle to the last: each gets what the one before was not sure of."""
-    tally = {"accepted": 0, "people": 0, "failed": 0}
-    last = len(bench.job.oracle) - 1
-    for place in range(last + 1):
-        seat = await table.seat(place)
-        heard = await steps.ask(bench, seat, picks)
-        labels, failed = steps.take(bench, seat, heard)
-        onward = set(steps.triage(bench, number, labels, failed, has_stronger=place < last))
-        table.exhausted = table.exhausted or seat.asker.state.exhausted
-        tally["failed"] += len(failed)
-        picks = [p for p in picks if p.text_id in onward]
-        if not picks or bench.halted or table.exhausted:
-            break
-    tally |= steps.routed(bench, number)
+    """Ask about the picks, from the first oracle to the last, and say what became of them."""
+    await _cascade(bench, table, number, picks)
+    tally = steps.routed(bench, number)
     bench.watch.triaged(tally["accepted"], tally["people"], tally["failed"], bench.store.queue_size(bench.job.name))
+
+
+async def _cascade(
+    bench: Workbench, table: Table, number: int, picks: Sequence[PickRow], *, last: bool = False
+) -> int:
+    """Every oracle's turn. The first is asked about `picks`, each other one about what the one before was not sure
+    of, now or in an earlier round, as far as that is worth it. With `last`, no text will be picked after these.
+
+    Returns how many labels came.
+    """
+    following: Stronger | None = None
+    sent: list[Label] = []
+    choice = given = 0  # of choices by chance, each has a number: no two share a stream
+    for place in range(len(bench.job.oracle)):
+        labels, failed = await _asked(bench, table, place, picks)
+        came = {x.text_id for x in labels} | set(failed)
+        unasked = [x for x in sent if x.text_id not in came]
+        if following and unasked and not bench.halted:  # the money has gone: what the oracle before said stands
+            broke = replace(following, payable=False)
+            steps.triage(bench, number, unasked, {}, stronger=broke, choice=1000 + choice)
+            bench.watch.note(broke.told(len(unasked)))
+        following = escalating.stronger(bench, place, labels, payable=table.pays(place + 1), last=last)
+        choice = 100 * last + (0 if following is None else place + 1 + (place > 0))
+        now = steps.triage(bench, number, labels, failed, stronger=following, choice=choice)
+        given += len(labels)
+        if bench.halted or following is None:
+            break
+        sent = escalating.onward(bench, place, following, now)
+        picks = [bench.picks()[x.text_id] for x in sent]
+    return given
+
+
+async def _asked(
+    bench: Workbench, table: Table, place: int, picks: Sequence[PickRow]
+) -> tuple[list[Label], dict[TextId, str]]:
+    """What an oracle says of texts: labels, and why the others have none. A text in neither was not asked."""
+    if not picks:
+        return [], {}
+    seat = await table.seat(place)
+    heard = await steps.ask(bench, seat, picks)
+    if seat.asker.state.exhausted:
+        table.broke.add(place)
+    return steps.take(bench, seat, heard)
+
+
+async def _afterwards(bench: Workbench, table: Table) -> None:
+    """The rounds are over: what was put off goes to the stronger oracles, with the money that is left."""
+    if await _cascade(bench, table, len(bench.store.rounds(bench.job.name)), [], last=True):
+        steps.refit(bench)
 
 
 class Table:
@@ -125,7 +166,7 @@ class Table:
         self._bench = bench
         self._seats: dict[int, Seat] = {}
         self._gold_done = False
-        self.exhausted = False
+        self.broke: set[int] = set()  # oracles that the money does not pay for any more
 
     async def seat(self, place: int = 0) -> Seat:
         """The oracle at `place` of the job's list. Raises EndpointError."""
@@ -134,6 +175,11 @@ class Table:
             self._bench.on_halt(seat.asker.halt)
             self._seats[place] = seat
         return self._seats[place]
+
+    def pays(self, place: int) -> bool:
+        """Whether there is an oracle at `place`, and the money that is left pays for a question to it."""
+        there = place < len(self._bench.job.oracle) and place not in self.broke
+        return there and escalating.pays_for(self._bench, place)
 
     async def affordable(self, place: int = 0) -> int:
         """How many questions the rest of the budget is expected to pay for, by what answers cost so far."""
@@ -166,7 +212,8 @@ class Table:
         seat = await self.seat()
         bench.watch.note(f"asking {seat.settings.name} about {len(bench.gold)} gold texts, to measure it")
         heard = await hear(bench, seat, [t for t, _ in bench.gold])
-        self.exhausted = seat.asker.state.exhausted
+        if seat.asker.state.exhausted:
+            self.broke.add(0)
         bench.gold_answers = {i: h.value for i, h in heard.items() if h.value is not None}
         sure = {i: heard[i].belief.confidence for i in bench.gold_answers}
         bench.gold_confidences = {i: confidence for i, confidence in sure.items() if not math.isnan(confidence)}
@@ -179,24 +226,23 @@ class Table:
 def _stop(bench: Workbench, table: Table) -> tuple[str, str] | None:
     """Why not to go on: the person, the money, the pool, the job's limits, or a student that has settled."""
     if bench.halted:
-        return HALTED, "stopped by you: run the same command again to go on; nothing is paid twice"
+        return HALTED_BY_YOU
     rounds = bench.store.rounds(bench.job.name)
     spending = bench.store.spending(bench.job.name)
     labels = sum(bench.store.count_labels(bench.job.name).values())
     picks, open_picks = bench.picks(), steps.open_picks(bench)
-    taken = {p.row for p in picks.values()} | {t.row for t, _ in bench.seed}
-    left = len(bench.pool) - len(taken - {NOWHERE})
+    left = escalating.texts_left(bench)
     # a round that was stopped half-way is not done: its open picks are asked before any limit of rounds counts it
     half_done = {p.round for p in open_picks}
     rounds = [r for r in rounds if r.round not in half_done]
     state = StopState(
-        affordable=0 if table.exhausted or spending.spent >= spending.cap else 1,
+        affordable=0 if 0 in table.broke or spending.spent >= spending.cap else 1,
         candidates=left + len(open_picks),
         labels=labels,
         rounds=len(rounds),
         agreements=[r.figures["kappa"] for r in rounds if r.figures.get("kappa") is not None],
         looks=_looks(rounds),
-        gain=_gain(bench, rounds, left),
+        gain=_gain(bench, rounds),
     )
     stop: Stop | None = should_stop(state, bench.job.stop)
     if stop is not None and stop.reason is StopReason.BUDGET:
@@ -214,15 +260,11 @@ def _looks(rounds: Sequence[RoundRow]) -> list[Look]:
     return [look for look in found if look.measured_on == found[-1].measured_on]
 
 
-def _gain(bench: Workbench, rounds: Sequence[RoundRow], left: int) -> Forecast | None:
+def _gain(bench: Workbench, rounds: Sequence[RoundRow]) -> Forecast | None:
     """What the next dollar is expected to buy; None where that is not asked for or cannot be told."""
     if bench.job.stop.gain_per_dollar is None:
         return None
-    store, name = bench.store, bench.job.name
-    paid = sum(c.cost for c in store.round_costs(name))
-    ahead = look_ahead(
-        Standing([r.figures for r in rounds], paid, store.count_picks(name), left, store.spending(name).spent)
-    )
+    ahead = escalating.outlook(bench, rounds)
     if ahead.per_dollar is None or ahead.per_dollar_lo is None or ahead.per_dollar_hi is None:
         return None
     return Forecast(ahead.per_dollar, ahead.per_dollar_lo, ahead.per_dollar_hi)

@@ -209,7 +209,7 @@ class Route(StrEnum):
     """Where an answered text goes."""
 
     ACCEPTED = "accepted"
-    STRONGER = "stronger"
+    STRONGER = "stronger"  # in the store: put off, and until then a person may decide
     PERSON = "person"
 
 

@@ -56,6 +56,8 @@ people:
   threshold: 0.8                # an answer less sure than this goes to a person
   target_error: 0.05            # what the threshold aims at once people have labelled enough
   audit: 0.05                   # share of accepted answers that a person judges blind all the same
+  # escalate: always            # ask the next oracle at once, whatever that brings for its money (docs/cascade.md)
+  # dollars_a_minute: 0.5       # what a person's minute costs, for the report
 
 selection:
   strategy: adaptive            # or one of docs/strategies.md (margin, badge, k_center ...), or package.module:Name

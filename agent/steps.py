@@ -20,6 +20,7 @@ from agent import triage as triaging
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.doubting import as_row, signs_of
 from agent.endpoints import Seat
+from agent.escalating import Stronger
 from agent.hearing import SUSPECT, Heard, costs_of, hear
 from agent.hints import learn, taught
 from agent.judging import judgement
@@ -91,7 +92,7 @@ def _label(seat: Seat, heard: Heard, value: Value, cost: MicroDollars) -> Label:
         text_id=heard.text_id,
         value=value,
         source=Source.ORACLE,
-        by=f"{seat.settings.name}/{seat.settings.model}",
+        by=seat.settings.by,
         probabilities=belief.probabilities,
         confidence=None if math.isnan(belief.confidence) else belief.confidence,
         lost_mass=belief.lost_mass,
@@ -110,24 +111,52 @@ def triage(
     labels: Sequence[Label],
     failed: Mapping[TextId, str],
     *,
-    has_stronger: bool = False,
-) -> list[TextId]:
-    """Keep labels and say where each text goes, in one commit. Returns the texts that a stronger oracle is asked."""
-    judge = judgement(bench, labels[0].by if labels else None)
-    rng = bench.rng(TRIAGE, number, int(has_stronger))
-    audit = bench.job.people.audit
-    decisions = triaging.route_all(judge.sure(labels), judge.bar.value or 0.0, has_stronger, audit, rng)
+    stronger: Stronger | None = None,
+    choice: int = 0,
+) -> list[Label]:
+    """Keep labels and say where each text goes, in one commit. Returns those that `stronger` is asked about now.
+
+    What is put off until later has a route of its own: until then it waits for a person, too.
+
+    Args:
+        number: of the round.
+        stronger: the next oracle; None after the last one.
+        choice: which of the round's choices by chance this is.
+    """
+    if not labels and not failed:
+        return []
+    judge = stronger.judge if stronger else judgement(bench, labels[0].by if labels else None)
+    sure, audit = judge.sure(labels), bench.job.people.audit
+    rng = bench.rng(TRIAGE, number, choice)
+    decisions = triaging.route_all(sure, judge.bar.value or 0.0, stronger is not None, audit, rng)
+    unsure = [k for k, d in enumerate(decisions) if d.route is Route.STRONGER]
+    onward = np.array(unsure, np.int64)[stronger.now(sure[unsure])].tolist() if stronger else []
     places = judge.places(labels, decisions)
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = [
-            RouteRow(x.text_id, i, d.route, judge.reason(d, x), x.confidence, d.blind, d.probability, place)
-            for d, x, i, place in zip(decisions, labels, ids, places, strict=True)
-            if d.route is not Route.STRONGER
+            RouteRow(x.text_id, i, d.route, judge.reason(d, x), x.confidence, d.blind, _chance(d), place)
+            for k, (d, x, i, place) in enumerate(zip(decisions, labels, ids, places, strict=True))
+            if k not in set(onward)
         ]
         rows += [_unlabelled(i, why) for i, why in failed.items()]
-        bench.store.add_routes(bench.job.name, number, rows, tx=tx)
-    return [label.text_id for d, label in zip(decisions, labels, strict=True) if d.route is Route.STRONGER]
+        for of_round, own in _by_round(bench, rows).items():
+            bench.store.add_routes(bench.job.name, of_round, own, tx=tx)
+    return [labels[k] for k in onward]
+
+
+def _chance(decision: triaging.Decision) -> float | None:
+    """With which a person sees a label; one that is put off waits in people's queue meanwhile."""
+    return 1.0 if decision.route is Route.STRONGER else decision.probability
+
+
+def _by_round(bench: Workbench, rows: Sequence[RouteRow]) -> dict[int, list[RouteRow]]:
+    """Decisions by the round that picked their texts: what was put off is decided about in a later one."""
+    picks = bench.picks()
+    found: dict[int, list[RouteRow]] = {}
+    for row in rows:
+        found.setdefault(picks[row.text_id].round, []).append(row)
+    return found
 
 
 def _unlabelled(text_id: TextId, why: str) -> RouteRow:
@@ -268,7 +297,7 @@ def routed(bench: Workbench, number: int) -> dict[str, int]:
     here = [r for i, r in routes.items() if i in picks and picks[i].round == number]
     return {
         "accepted": sum(r.route is Route.ACCEPTED or r.blind for r in here),
-        "people": sum(r.route is Route.PERSON for r in here),
+        "people": sum(r.route is not Route.ACCEPTED for r in here),
         "failed": sum(r.reason.startswith("failed") for r in here),
     }
 

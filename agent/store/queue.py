@@ -57,7 +57,8 @@ class Queue(Database):
             return {row.text_id: _route(row) for row in tx.execute(query)}
 
     def queue(self, job: str, *, include_skipped: bool = False, limit: int | None = None) -> list[QueueRow]:
-        """What waits for a person: texts that were last routed to one and have no current label of a person.
+        """What waits for a person: texts that were last routed to one, or are put off until a stronger oracle is
+        asked, and have no current label of a person.
 
         In order of: not skipped first, priority (higher first), text id. The suggestion is the label that counts
         now, and None where the item is blind.
@@ -115,7 +116,7 @@ def waiting_rows(job: str, *what: Any) -> Select[Any]:
         .join(newest, newest.c.id == t.routes.c.id)
         .outerjoin(t.current_labels, _same_text(t.current_labels))
         .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
-        .where(t.routes.c.route == Route.PERSON.value)
+        .where(t.routes.c.route.in_([Route.PERSON.value, Route.STRONGER.value]))
         .where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
     )
 
