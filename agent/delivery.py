@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from agent import steps
+from agent import gold, steps
 from agent.doubt import Calibration
 from agent.errors import DataError, StoreError, UserError
+from agent.frontier import frontier_of
 from agent.hints import trust
 from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, TextId, Value
@@ -146,7 +147,7 @@ def final_figures(bench: Workbench) -> Final:
 def oracle_quality(bench: Workbench) -> Quality | None:
     """The first oracle: on the gold texts it was asked about, else on labelled pool texts with gold or a person's."""
     rng = bench.rng(MEASURE, 1_000_000)
-    said = steps.gold_answers(bench)
+    said = gold.answers(bench)
     if said:
         both = [(v, said[t.id]) for t, v in bench.gold if t.id in said]
         return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
@@ -195,17 +196,18 @@ def findings(
     """Everything that is known of the job, for the report and the table at the end."""
     known = _final_now(bench) if final is None else final
     copies = bench.pool.total_rows - len(bench.pool) - sum(bench.pool.left_out.values())
-    gold = [*bench.gold, *((t, bench.pool_gold[t.id]) for t in _texts_in_pool(bench))]
+    known_values = [*bench.gold, *((t, bench.pool_gold[t.id]) for t in _texts_in_pool(bench))]
     evidence = Evidence(
         final=known,
-        gold=gold or None,
-        gold_answers=steps.gold_answers(bench) or None,
+        gold=known_values or None,
+        gold_answers=gold.answers(bench) or None,
         calibrator=_calibrator,
         pool_texts=len(bench.pool),
         copies=copies,
         stop=stop,
         gain=gain,
         redacted=_redacted(bench),
+        frontier=frontier_of(bench),
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)
 

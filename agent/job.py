@@ -119,9 +119,9 @@ class DataSettings(Section):
     id: str | None = None
     gold: str | None = None
     """Labelled texts used for measuring only; the student never learns from them."""
-    ask_gold: bool = False
-    """Also ask the oracle about the gold texts, so that it is measured on the same texts as the student. It costs
-    what it costs, and comes out of the budget."""
+    ask_gold: bool | Literal["every"] = False
+    """Also ask the first oracle about the gold texts, so that it is measured on the same texts as the student; or
+    every oracle, so that they can be held against each other. It costs what it costs, and comes out of the budget."""
     seed: str | None = None
     """Labelled texts that you trust: worked examples for the oracle, first lessons for the student."""
     label: str = "label"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 import threading
 import time
@@ -11,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from agent import delivery, escalating, picking, steps
+from agent import delivery, escalating, gold, picking, steps
 from agent.endpoints import Seat, connect
 from agent.escalating import Stronger
-from agent.hearing import hear
 from agent.job import Job
 from agent.records import Label, MicroDollars, Text, TextId
 from agent.report import wording
@@ -165,7 +163,7 @@ class Table:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._seats: dict[int, Seat] = {}
-        self._gold_done = False
+        self._gold_done: set[int] = set()
         self.broke: set[int] = set()  # oracles that the money does not pay for any more
 
     async def seat(self, place: int = 0) -> Seat:
@@ -201,22 +199,18 @@ class Table:
         return self._bench.tariff(seat.settings).worst(question)
 
     async def ask_gold(self) -> None:
-        """Once a run, where the job says so: the oracle's answers on the gold texts, which cost what they cost."""
+        """Once a run, where the job says so: what oracles say of the gold texts, which costs what it costs."""
         bench = self._bench
-        if self._gold_done or not (bench.job.data.ask_gold and bench.gold):
-            return
-        known = steps.gold_answers(bench)
-        if all(t.id in known for t, _ in bench.gold):
-            return
-        self._gold_done = True
-        seat = await self.seat()
-        bench.watch.note(f"asking {seat.settings.name} about {len(bench.gold)} gold texts, to measure it")
-        heard = await hear(bench, seat, [t for t, _ in bench.gold])
-        if seat.asker.state.exhausted:
-            self.broke.add(0)
-        bench.gold_answers = {i: h.value for i, h in heard.items() if h.value is not None}
-        sure = {i: heard[i].belief.confidence for i in bench.gold_answers}
-        bench.gold_confidences = {i: confidence for i, confidence in sure.items() if not math.isnan(confidence)}
+        for place in gold.places(bench):
+            if place in self._gold_done or gold.is_known(bench, place) or (place and not self.pays(place)):
+                continue
+            self._gold_done.add(place)
+            seat = await self.seat(place)
+            await gold.ask(bench, seat)
+            if seat.asker.state.exhausted:
+                self.broke.add(place)
+            if bench.halted:
+                return
 
     async def close(self) -> None:
         for seat in self._seats.values():

@@ -190,6 +190,15 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """An oracle's answer on a gold text: how sure it was (None where nothing tells), and what it cost. No label."""
+
+    value: Value
+    confidence: float | None
+    cost: MicroDollars
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
     """One text chosen to be asked, and why.
 

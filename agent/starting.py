@@ -24,6 +24,7 @@ data:
   # id: id                      # a column of ids; by default an id is made from the content
   # seed: seed.csv              # a few labelled texts that you trust: worked examples for the oracle
   # gold: gold.csv              # labelled texts for measuring only
+  # ask_gold: true              # ask the first oracle about them too; every: each oracle, at its price
   # label: label                # the label column of seed and gold
   # max_tokens: 512             # longer texts are over-long
   # over_long: cut              # or skip, or refuse

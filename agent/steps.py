@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from agent import gold
 from agent import triage as triaging
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.doubting import as_row, signs_of
@@ -282,9 +283,7 @@ def measure(bench: Workbench, number: int, seconds: float) -> dict[str, Any]:
         figures["weights"] = {"clipped": weights.clipped, "effective": round(weights.effective, 1)}
     if bench.milestone is not None:
         figures["encoder"], bench.milestone = bench.milestone, None
-    if bench.gold_answers:
-        figures["gold_answers"] = {i: bench.task.show(v) for i, v in bench.gold_answers.items()}
-        figures["gold_confidences"] = bench.gold_confidences
+    figures |= gold.figures(bench)
     bench.store.finish_round(bench.job.name, number, figures)
     if bench.job.has_student:
         bench.watch.measured(figures)
@@ -365,16 +364,6 @@ def looked(
     weights = np.ones(len(right)) if chances is None else 1 / np.array(chances, np.float64)
     size = weights.sum() ** 2 / (weights**2).sum()
     return Look(float(np.average(right, weights=weights)), float(size), "gold" if chances is None else "people")
-
-
-def gold_answers(bench: Workbench) -> dict[TextId, Value]:
-    """What the oracle said of the gold texts, in this run or an earlier one; empty where it was never asked."""
-    if bench.gold_answers:
-        return bench.gold_answers
-    for row in reversed(bench.store.rounds(bench.job.name)):  # the newest: an earlier one may have been cut short
-        if said := row.figures.get("gold_answers"):
-            return {TextId(i): bench.task.read(v) for i, v in said.items()}
-    return {}
 
 
 def since(start: float) -> float:

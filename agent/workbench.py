@@ -20,7 +20,20 @@ from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.opinions import Opinions, opinions
 from agent.pool import Pool, read_labelled
-from agent.records import CountTokens, Floats, Label, MicroDollars, Pick, Rows, Source, Student, Text, TextId, Value
+from agent.records import (
+    CountTokens,
+    Floats,
+    Label,
+    MicroDollars,
+    Pick,
+    Rows,
+    Said,
+    Source,
+    Student,
+    Text,
+    TextId,
+    Value,
+)
 from agent.store import PickRow, Store
 from agent.tasks import Task, build
 from agent.tasks.loading import look_in
@@ -70,8 +83,7 @@ class Workbench:
         self._on_halt: list[Callable[[], None]] = []
         self._rows: dict[TextId, int] = {}  # where picked texts are in the pool
         self._picked: dict[TextId, PickRow] | None = None  # as they were last read
-        self.gold_answers: dict[TextId, Value] = {}  # what the oracle said of gold texts, where it was asked
-        self.gold_confidences: dict[TextId, float] = {}
+        self.gold_said: dict[str, dict[TextId, Said]] = {}  # what each oracle said of gold texts in this run
         self.servers: dict[str, Server] = {}  # oracle to the server that was started for it
 
     def __enter__(self) -> Self:

@@ -44,7 +44,7 @@ def curves(findings: Findings, axis: Axis, width: int) -> Markup | None:
     y = Scale(*_span(series, [v for _, v in levels]), base, TOP)
     named = _named(series, levels)
     d = Drawing(width, base + BOTTOM if wide else base + BOTTOM + 12 + 18 * len(named), _said(series, axis))
-    _grid(d, y, right)
+    percent_grid(d, y, right)
     _x_axis(d, x, axis, base)
     for name, value in levels:
         d.line((LEFT, y(value)), (right, y(value)), f"rule {name}")
@@ -104,7 +104,8 @@ def _span(series: Sequence[Series], levels: Sequence[float]) -> tuple[float, flo
     return max(0.0, min([lo, *values]) - 0.02), min(1.0, max([hi, *values]) + 0.03)
 
 
-def _grid(d: Drawing, y: Scale, right: float) -> None:
+def percent_grid(d: Drawing, y: Scale, right: float) -> None:
+    """Lines and words of an axis of shares."""
     for value in y.ticks(6):
         d.line((LEFT, y(value)), (right, y(value)), "grid")
         d.text((LEFT - 8, y(value) + 4), percent(value, decimals([100 * t for t in y.ticks(6)])), anchor="end")
@@ -137,7 +138,7 @@ def _curve(d: Drawing, s: Series, x: Scale, y: Scale, axis: Axis) -> None:
     d.path([(x(v), y(e.value)) for v, e in s.points], f"curve {s.css}")
     for v, e in s.points:
         where = f"{count(v)} labels" if axis == "labels" else dollars(v)
-        d.dot((x(v), y(e.value)), 3, f"dot {s.css}", f"{s.name}, {where}: {_measured(e)}")
+        d.dot((x(v), y(e.value)), 3, f"dot {s.css}", f"{s.name}, {where}: {measured(e)}")
 
 
 def _gap(d: Drawing, findings: Findings, x: Scale, y: Scale) -> None:
@@ -176,13 +177,14 @@ def _names_below(d: Drawing, named: Sequence[tuple[str, str, float]], top: float
         d.text((LEFT + 32, top + 18 * i), f"{name} {percent(value)}", f"name {css}")
 
 
-def _measured(e: Estimate) -> str:
+def measured(e: Estimate) -> str:
+    """An estimate with its interval and what it was held against, in words."""
     ends = f" ({percent(e.lo)} to {percent(e.hi)})" if e.lo is not None and e.hi is not None else ""
     return f"{percent(e.value)}{ends} {against(e.measured_on)}"
 
 
 def _said(series: Sequence[Series], axis: Axis) -> str:
-    ends = "; ".join(f"{s.name} ends at {_measured(s.points[-1][1])}" for s in reversed(series))
+    ends = "; ".join(f"{s.name} ends at {measured(s.points[-1][1])}" for s in reversed(series))
     return f"Accuracy against {'dollars spent' if axis == 'dollars' else 'number of labels'}: {ends}."
 
 
@@ -253,7 +255,7 @@ def reliability(calibration: Calibration | None, width: int) -> Markup | None:
     side = width - LEFT - 16
     x, y = Scale(0, 1, LEFT, LEFT + side), Scale(0, 1, 14 + 0.82 * side, 14)
     d = Drawing(width, y.start + 134, _said_of(calibration))
-    _grid(d, y, x.end)
+    percent_grid(d, y, x.end)
     d.line((x(0), y(0)), (x(1), y(1)), "rule")
     d.text((x(0.04), y(0.9)), "less sure than right", "note")
     d.text((x(0.97), y(0.06)), "surer than right", "note", "end")
@@ -299,9 +301,9 @@ def _said_of(calibration: Calibration) -> str:
 def interval(estimate: Estimate, lo: float, hi: float) -> Markup:
     """An estimate and its interval on the line from `lo` to `hi`: what stands in a tile, 200 by 18 pixels."""
     x = Scale(lo, hi, 5, 195)
-    d = Drawing(200, 18, _measured(estimate))
+    d = Drawing(200, 18, measured(estimate))
     d.line((x(lo), 9), (x(hi), 9), "grid")
     if estimate.lo is not None and estimate.hi is not None:
         d.line((x(max(lo, estimate.lo)), 9), (x(min(hi, estimate.hi)), 9), "whisker thick chosen")
-    d.dot((x(estimate.value), 9), 5, "dot chosen", _measured(estimate))
+    d.dot((x(estimate.value), 9), 5, "dot chosen", measured(estimate))
     return d.svg()

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.records import MicroDollars
 from agent.report.explained import Picked
 from agent.report.outlook import Outlook
 from agent.report.sums import NOTHING, FailedText, Money, OracleUse, Saved, as_json, known
 from agent.studentless import has_student
+
+if TYPE_CHECKING:
+    from agent.report.frontier import Frontier
 
 FORMAT = 1
 UNITS = {"money": "micro-dollars", "time": "UTC", "price": "dollars per million tokens, or per GPU-hour"}
@@ -268,6 +271,7 @@ class Findings:
     `gain` is what selection bought over chance at equal labels, `gain_dollars` at equal dollars. `waiting` and
     `failed` hold the first items, `waiting_count` and `failed_count` say how many there are; `failed`
     are texts that were asked in vain and wait for a person, `failed_reasons` why, with how many texts each.
+    `frontier` holds the oracles of a cascade against each other; None where there is one.
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands. `redacted`
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
     job hides nothing, or it cannot be told here. `unasked` texts of the pool have no answer yet. `several` is None
@@ -295,6 +299,7 @@ class Findings:
     confusion: Confusion | None = None
     several: Several | None = None
     calibration: Calibration | None = None
+    frontier: Frontier | None = None
     reviews: Reviews = Reviews()
     waiting_count: int = 0
     waiting: tuple[WaitingText, ...] = ()

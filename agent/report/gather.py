@@ -17,6 +17,7 @@ from agent.report.books import Books
 from agent.report.comparison import gain, gain_of
 from agent.report.explained import explained
 from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Reviews, Round, Tally, WaitingText
+from agent.report.frontier import Frontier
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.report.sums import known
 from agent.report.wording import plain, reason
@@ -47,6 +48,7 @@ class Evidence:
         stop: why the loop ended, where the last round's figures do not say.
         gain: what selection bought over chance, where a control job was run; else the rounds tell.
         redacted: see `Findings`.
+        frontier: the oracles of a cascade against each other.
     """
 
     final: Final = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Evidence:
     stop: str | None = None
     gain: Gain | None = None
     redacted: Mapping[str, int] | None = None
+    frontier: Frontier | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
         several=truth.several(task, said),
+        frontier=evidence.frontier,
         reviews=_reviews(store, row),
         waiting_count=store.queue_size(job, include_skipped=True),
         waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),

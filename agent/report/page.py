@@ -19,8 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from agent.errors import DataError
-from agent.report import charts, wording
+from agent.report import charts, frontier_chart, wording
 from agent.report.findings import Estimate, Findings
+from agent.report.frontier import CASCADE
 from agent.report.sections import classes, confusions, meter, settings
 from agent.report.sums import known
 
@@ -87,6 +88,7 @@ def page(findings: Findings) -> str:
         "settings": settings(findings.settings),
         "curve_note": _curve_note(findings),
         "metric": _metric(findings),
+        "together": _together(data),
         "measured_gold": any(m.accuracy and m.accuracy.measured_on == "gold" for m in findings.models),
     }
     return template.render(shown | classes(findings.tallies) | confusions(findings.confusion))
@@ -166,8 +168,15 @@ def _charts(findings: Findings) -> dict[str, tuple[Markup, Markup] | None]:
         "labels": both(lambda width: charts.curves(findings, "labels", width)),
         "dollars": both(lambda width: charts.curves(findings, "dollars", width)),
         "cost": both(lambda width: charts.cost(findings, width)),
+        "frontier": both(lambda width: frontier_chart.chart(findings.frontier, width)),
         "reliability": both(lambda width: charts.reliability(findings.calibration, width), 440),
     }
+
+
+def _together(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """All oracles of a cascade as one, with its place in `report.json`."""
+    ways = data["frontier"]["ways"] if data["frontier"] else []
+    return next(({**w, "path": f"frontier.ways.{i}"} for i, w in enumerate(ways) if w["name"] == CASCADE), None)
 
 
 def _metric(findings: Findings) -> str:

@@ -16,8 +16,20 @@ from rich.text import Text
 from agent.redaction import WORDS
 from agent.report.comparison import gain_of
 from agent.report.findings import Estimate, Findings, Gain, Model
+from agent.report.frontier import PEOPLE, Frontier
 from agent.report.sums import known
-from agent.report.wording import against, count, decimal, dollars, percent, plain, points, round_dollars, stopped
+from agent.report.wording import (
+    against,
+    count,
+    decimal,
+    dollars,
+    dollars_each,
+    percent,
+    plain,
+    points,
+    round_dollars,
+    stopped,
+)
 
 TITLES = {
     "oracle": "oracle",
@@ -53,11 +65,14 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
         _model(table, model)
     said = stopped(findings.stop) if findings.stop else "it did not: the run was interrupted or goes on"
     lines = [line("why it stopped", said)]
-    if not findings.has_student:
-        return Group(table, Text(), *lines, *_without_student(findings))
-    lines.append(line("selection", _gain(findings.gain)))
+    if findings.has_student:
+        lines.append(line("selection", _gain(findings.gain)))
     if findings.gain_dollars is not None:
         lines.append(line("same money", _gain(findings.gain_dollars)))
+    if findings.frontier is not None:
+        lines.append(line("oracles", _oracles(findings.frontier)))
+    if not findings.has_student:
+        return Group(table, Text(), *lines, *_without_student(findings))
     if findings.bought:
         lines += [line("more money", told) for told in _outlook(findings)]
     return Group(table, Text(), *lines)
@@ -163,6 +178,19 @@ def _without_student(findings: Findings) -> list[Text]:
         price = f", about {dollars(each * findings.unasked)} at what a label cost so far" if each else ""
         lines.append(line("not asked", f"{count(findings.unasked)} texts of the pool{price}"))
     return lines
+
+
+def _oracles(found: Frontier) -> str:
+    """What each is right on and what it costs, for a thousand labels."""
+    if found.why_not is not None:
+        return f"how often each is right cannot be told yet: {found.why_not}"
+    said = [
+        f"{w.name} {percent(w.accuracy.value)}{' of hard texts' if w.hard else ''} for {dollars_each(w.price)}"
+        for w in found.ways
+        if w.accuracy is not None and w.price is not None and w.name != PEOPLE
+    ]
+    better = f"; {found.better} alone is right on as many, for less" if found.better else ""
+    return f"1,000 labels: {', '.join(said)}{better}"
 
 
 def _outlook(findings: Findings) -> list[str]:

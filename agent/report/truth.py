@@ -60,13 +60,19 @@ def judged_by_people(
 
 def accuracy(judged: Sequence[Judged], measured_on: str) -> Estimate | None:
     """Share of the oracle's answers that are right, by weight; None without any."""
-    if not judged:
+    return share_right([j.right for j in judged], [j.chance for j in judged], measured_on)
+
+
+def share_right(right: Sequence[bool], chances: Sequence[float], measured_on: str) -> Estimate | None:
+    """Share of labels that are right, each for one over the chance with which that came to be known; None without
+    any."""
+    n = len(right)
+    if not n:
         return None
-    n = len(judged)
-    if all(j.chance == judged[0].chance for j in judged):  # drawn alike: the plain share, and Wilson's interval
-        hits = sum(j.right for j in judged)
+    if all(chance == chances[0] for chance in chances):  # drawn alike: the plain share, and Wilson's interval
+        hits = sum(right)
         return Estimate(hits / n, *wilson(hits, n), n, measured_on)
-    mean, lo, hi = horvitz_thompson_mean([float(j.right) for j in judged], [j.chance for j in judged])
+    mean, lo, hi = horvitz_thompson_mean([float(r) for r in right], chances)
     return Estimate(mean, lo, hi, n, measured_on)
 
 

@@ -24,6 +24,7 @@ from agent.report.findings import (
     Tally,
     WaitingText,
 )
+from agent.report.frontier import CASCADE, Case, Time, Way, frontier
 from agent.report.outlook import Outlook, Prospect
 from agent.report.reliability import reliability
 from agent.report.sums import FailedText, Money, OracleUse, Saved, Why
@@ -323,7 +324,9 @@ def banking() -> Findings:
             3,
             600,
             (
-                Noise("local/small", 0.793, 0.31, (Taken(names[0], names[1], 0.34), Taken(names[5], names[7], 0.0821))),
+                Noise(
+                    "local/small", 0.793, 0.31, (Taken(names[0], names[1], 0.34), Taken(names[5], names[7], 0.0821))
+                ),
                 Noise("strong/big", 0.911, 0.94),
             ),
         ),
@@ -351,3 +354,28 @@ def banking() -> Findings:
 def nothing() -> Findings:
     """A job that never asked anything."""
     return Findings(job="empty", kind="classification", names=("a", "b"), money=Money(cap=MicroDollars(1_000_000)))
+
+
+def cascade(minute: float | None = 0.6, *, same_texts: bool = True) -> Findings:
+    """A job of three oracles: a small model that is right on 86 %, a larger one, and a dear one. Every one was asked
+    about 400 gold texts; or, without `same_texts`, each only about what the one before was not sure of."""
+    rng, cases, bars = np.random.default_rng(5), [], (0.86, 0.9)
+    for _ in range(400):
+        hard = rng.random()
+        chances = np.clip([1.06 - 0.55 * hard, 1.04 - 0.24 * hard, 1.02 - 0.1 * hard], 0, 0.99)
+        right = tuple(bool(rng.random() < p) for p in chances)
+        sure = np.clip(chances[:2] + rng.normal(0, 0.05, 2), 0, 1)
+        last = 0 if sure[0] >= bars[0] else 1 if sure[1] >= bars[1] else 2
+        beyond = 1 if sure[1] >= bars[1] else 2
+        seen = right if same_texts else tuple(r if place <= last else None for place, r in enumerate(right))
+        accepted = last < 2 or bool(chances[2] > 0.94)
+        cost = (9, 160, 2_100)
+        cases.append(Case(seen, cost, float(sure[0]), last, beyond if same_texts else last or None, accepted))
+    ways = [
+        Way(name, price=1000.0 * price, texts=sum(c.right[place] is not None for c in cases),
+            hard=place > 0 and not same_texts)
+        for place, (name, price) in enumerate((("local", 9), ("larger", 160), ("hosted", 2_100)))
+    ]  # fmt: skip
+    together = Way(CASCADE, price=1000 * float(np.mean([c.ends(c.last)[1] for c in cases])), texts=400)
+    found = frontier(cases, ways, together, measured_on="gold", same_texts=same_texts, time=Time(7.5, 0.1, minute))
+    return replace(news(), frontier=replace(found, bars=(*bars, 0.94)))

@@ -20,7 +20,7 @@ from agent.report.findings import Confusion, Estimate, Findings, Model, Round, T
 from agent.report.page import WRITERS, page, write
 from tests.report import sample
 
-EVERY = {"news": sample.news, "banking": sample.banking, "nothing": sample.nothing}
+EVERY = {"news": sample.news, "banking": sample.banking, "nothing": sample.nothing, "cascade": sample.cascade}
 HOSTILE = '</style><script>alert(1)</script><img src=x onerror=alert(1)> [bold]\x00\x1b[31m\u202eevil & "quoted" \''
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ import yaml
 
 from agent import steps
 from agent.job import Job
-from agent.loop import run
+from agent.loop import Outcome, run
 from agent.records import Label, Route, Source, TextId
 from agent.store import Store
 from agent.watch import Silent
@@ -82,6 +84,13 @@ def put_off(small: Job) -> dict[str, float]:
         queue, routes = store.queue(small.name), store.routes(small.name)
         waiting = [q for q in queue if routes[q.text_id].route is Route.STRONGER]
         return {q.text: q.suggestion.confidence or 0.0 for q in waiting if q.suggestion}
+
+
+def ways(outcome: Outcome) -> dict[str, Any]:
+    """The frontier as report.json has it."""
+    assert outcome.delivered is not None
+    found: dict[str, Any] = json.loads(outcome.delivered.paths["figures"].read_text())["frontier"]
+    return found
 
 
 def labels(small: Job) -> dict[str, tuple[str, str]]:
@@ -158,16 +167,50 @@ def test_a_job_may_have_everything_asked_at_once(tmp_path: Path, two: Two) -> No
 
 def test_a_dear_oracle_that_people_contradict_is_asked_no_more(tmp_path: Path, serve_gold: Serve) -> None:
     two = Two(serve_gold, errors=0.95)
-    run(two.job(tmp_path, **AMPLE, people__audit=1.0))
+    unheard = ways(run(two.job(tmp_path, **AMPLE, people__audit=1.0)))
+    assert unheard["why_not"] is not None
+    assert all(way["accuracy"] is None and way["price"] > 0 for way in unheard["ways"])
     before = len(two.asked("strong"))
     answer_queue(two.job(tmp_path, **AMPLE, people__audit=1.0))
     small = two.job(tmp_path, **AMPLE, people__audit=1.0, stop__max_labels=60)
     watch = Meanwhile()
-    run(small, watch)
+    weak, strong, *_ = ways(run(small, watch))["ways"]
     assert len(two.asked("strong")) - before <= 2
+    assert (weak["accuracy"]["measured_on"], strong["accuracy"]["measured_on"]) == ("people", "people")
+    assert (weak["hard"], strong["hard"]) == (False, True)
+    assert strong["accuracy"]["value"] < 0.3 < weak["accuracy"]["value"]
     assert before > 10
     assert put_off(small), "they are left to people"
     assert any("or a person: it is expected to be right on" in n for n in watch.notes)
+
+
+def test_every_oracle_is_measured_on_the_gold_texts_where_the_job_says_so(tmp_path: Path, two: Two) -> None:
+    one = two.job(tmp_path, data__gold="gold.csv", data__ask_gold="every", stop__max_labels=20, **AMPLE)
+    outcome = run(one)
+    found = ways(outcome)
+    assert found["same_texts"]
+    weak, strong, together, people = found["ways"]
+    for name, way in (("weak", weak), ("strong", strong)):
+        server = two.weak if name == "weak" else two.strong
+        gold = [row for row in server.asked if row["text"] in truth() and row["text"] in gold_texts(tmp_path)]
+        assert len(gold) == way["texts"] == 40
+        assert way["price"] == pytest.approx(1000 * sum(row["charged"] for row in gold) / 40)
+        wrong = sum(server.model.is_wrong_about(row["text"]) for row in gold)
+        assert way["accuracy"]["value"] == pytest.approx(1 - wrong / 40)
+    assert weak["price"] < together["price"] < strong["price"]
+    assert weak["accuracy"]["value"] < together["accuracy"]["value"]
+    assert people["accuracy"]["value"] >= together["accuracy"]["value"]
+    sent = [at["sent"] for at in found["curve"]]
+    assert sent == sorted(sent)
+    assert (sent[0], sent[-1]) == (0, 1)
+    asked = len(two.asked("strong"))
+    assert ways(run(one)) == found, "known from the rounds, and not asked again"
+    assert len(two.asked("strong")) == asked
+
+
+def gold_texts(folder: Path) -> set[str]:
+    with (folder / "gold.csv").open(encoding="utf-8") as file:
+        return {row["text"] for row in csv.DictReader(file)}
 
 
 class Killed(BaseException):

@@ -27,7 +27,8 @@ def cascade(folder: Path, serve_gold: Serve, **changes: Any) -> Job:
     price = {"input": 1.0, "output": 1.0}
     servers = {"weak": serve_gold(dict(truth()), errors=0.3), "strong": serve_gold(dict(truth()), errors=0.1, seed=1)}
     oracles = [
-        {"name": name, "base_url": server.url, "model": "scripted", "price": price} for name, server in servers.items()
+        {"name": name, "base_url": server.url, "model": "scripted", "price": price}
+        for name, server in servers.items()
     ]
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"oracle": oracles}))
     return Job.load(path)
