@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from agent import gold
-from agent.judging import Judgement, as_given, judgement
+from agent.judging import Judgement, judgement
+from agent.opinions import as_given
 from agent.records import Label, Route, Said, Source, TextId
 from agent.report.frontier import CASCADE, THOUSAND, Case, Frontier, Time, Way, frontier
 from agent.store import RouteRow

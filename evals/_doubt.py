@@ -24,7 +24,6 @@ from agent.hearing import hear
 from agent.job import Job
 from agent.loop import run
 from agent.opinions import as_given
-from agent.opinions import as_given
 from agent.records import Source
 from agent.report.reliability import reliability
 from agent.tasks import Task
