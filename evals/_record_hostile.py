@@ -23,7 +23,7 @@ from evals._hostile import WAYS, asked_in, tape_of, texts_of, unanswered, write_
 from evals._record_formats import arguments
 from tests.hostile import LABELS
 
-BLOCK = 20
+BLOCK = 100
 """Texts between two looks at the clock, after which the tape is written."""
 
 

@@ -125,9 +125,7 @@ def finished(outcome: Outcome, what: str, stage: Stage, run: tuple[int, str, flo
 def main() -> int:
     words = [w for w in sys.argv[1:] if not w.startswith("--")]
     if len(words) != 2:
-        print(
-            "nothing is measured: `python -m evals.managed_vllm PYTHON MODEL` needs an interpreter with vLLM, and a model"
-        )
+        print("nothing is measured: `python -m evals.managed_vllm PYTHON MODEL`, PYTHON that of a vLLM environment")
         return 0
     if (why := _corpora.missing()) is not None:
         print(why)
