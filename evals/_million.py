@@ -27,7 +27,7 @@ from agent.standing import standing
 from agent.store import AttemptState, End, RouteRow, StoredAnswer, Wanted
 from agent.tasks import Task
 from agent.workbench import Workbench
-from evals.throughput import LABELS, Instant, question
+from evals._asking import LABELS, Instant, question
 
 STEP = 20_000
 ASKED_NOW = 20_000

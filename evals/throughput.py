@@ -1,14 +1,18 @@
-"""Labels a second with the durable ledger on, beside bare loops that count no money; and memory for a million rows.
+"""Labels a second: beside bare loops that count no money, beside other libraries, on a real server; and memory.
 
     python -m evals.throughput [--quick]
+    python -m evals.throughput --vllm URL [--vllm-python PYTHON] [--prompts N]     a real server alone
 
-The provider is a process of its own on this machine, with 50 ms latency; up to 256 requests are in flight. The rivals
-send the very same requests: the openai client's default transport, its aiohttp transport, and aiohttp alone. Arms
-take turns, so that a busy machine slows all of them; what is compared is a ratio.
+The provider is a process of its own on this machine; up to 256 requests are in flight. With 50 ms latency the rivals
+send the very same requests: the openai client's default transport, its aiohttp transport, and aiohttp alone. With
+200 ms whole processes label the same texts: `labelwright run`, Bespoke Curator, distilabel and Autolabel
+(`_labelling.py`). Arms take turns, so that a busy machine slows all of them; what is compared is a ratio. What a real
+vLLM server does (`_real_server.py`) has a results file of its own, which is quoted here.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import cProfile
 import os
@@ -20,74 +24,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import openai
 
-from agent.asking import Asker
-from agent.job import OracleSettings, Price
-from agent.ledger import Ledger
 from agent.oracle import ChatOracle
-from agent.records import Answer, AnswerSchema, Message, MicroDollars, Question, TextId, Usage
-from agent.store import Store
-from evals.outcome import Outcome, is_quick
+from evals import _labelling, _real_server
+from evals._asking import IN_FLIGHT, Instant, labelled, question, settings
+from evals.outcome import Outcome
 from tests.servers.process import served
 
-IN_FLIGHT = 256
 LATENCY_MS = 50
-LABELS = ("refund", "exchange", "complaint", "praise")
-SCHEMA = AnswerSchema({"type": "object", "properties": {"label": {"enum": list(LABELS)}}}, 8, LABELS)
-SYSTEM = "You label customer mail. " + " ".join(f"{name}: mail that is about a {name}." for name in LABELS)
 MOST_MB = 1000
-
-
-def question(i: int) -> Question:
-    """One of any number of different questions, the length of a short prompt."""
-    user = Message("user", f"<text>\nLetter {i}: I would like my money back.\n</text>\nLabel:")
-    return Question(f"{i:064d}", TextId(f"text-{i}"), (Message("system", SYSTEM), user), SCHEMA, "prompt")
-
-
-def settings(url: str) -> OracleSettings:
-    price = Price(input=Decimal("0.05"), output=Decimal("0.10"))
-    return OracleSettings(name="local", base_url=url, model="scripted", price=price, max_concurrency=IN_FLIGHT)
-
-
-class Instant:
-    """An oracle that answers at once: what is left is the ledger."""
-
-    name, model = "local", "scripted"
-
-    async def ask(self, question: Question, request_id: str = "") -> Answer:
-        return Answer("refund", "scripted", Usage(100, 2))
-
-    async def close(self) -> None: ...
-
-
-async def labelled(url: str, folder: Path, total: int, oracle: Any = None, profiles: Any = ()) -> tuple[float, int]:
-    """Seconds that Labelwright takes for so many questions, and the limit of requests in flight that it found."""
-    given = settings(url)
-    with Store.open(f"sqlite:///{folder / 'labelwright.db'}") as store:
-        store.open_job("job", {}, "print", MicroDollars(10**15))
-        async with Ledger(store, "job", [given]) as ledger:
-            asked = oracle or ChatOracle(given, mode="choice", logprobs=False)
-            asker = Asker(asked, ledger, store, max_concurrency=IN_FLIGHT)
-            questions = [question(i) for i in range(total)]
-            if profiles:
-                profiles[0].enable()
-                ledger._commits.submit(lambda _: profiles[1].enable()).result()
-            began = time.perf_counter()
-            found = await asker.ask(questions)
-            seconds = time.perf_counter() - began
-            if profiles:
-                profiles[0].disable()
-                ledger._commits.submit(lambda _: profiles[1].disable()).result()
-            await asked.close()
-        bought = store.spending("job").settled_count
-    assert len(found) == bought == total, "not every question was answered and paid"
-    return seconds, asker.pace.climb.limit
 
 
 async def loop(send: Callable[[dict[str, Any]], Awaitable[Any]], total: int) -> float:
@@ -222,13 +172,38 @@ def memory(outcome: Outcome, rows: int, *, again: bool = False) -> None:
         outcome.add(f"{rows:,} rows: {what}", mb, "MB at most", **target)  # type: ignore[arg-type]
 
 
+def options() -> argparse.Namespace:
+    """What was asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evals.throughput")
+    parser.add_argument("--quick", action="store_true", help="smaller, and no environment is made")
+    parser.add_argument("--vllm", metavar="URL", help="measure a real vLLM server, such as http://127.0.0.1:8000/v1")
+    parser.add_argument("--vllm-python", type=Path, help="the interpreter of an environment with vLLM, to bench with")
+    parser.add_argument("--prompts", type=int, default=300, help="of each arm and round on the real server")
+    return parser.parse_args()
+
+
+def real_server(url: str, python: Path | None, size: int, quick: bool) -> int:
+    """What a real server does, in a results file of its own."""
+    outcome = Outcome(_real_server.NAME, quick, command=f"throughput --vllm URL --prompts {size}")
+    with tempfile.TemporaryDirectory() as name:
+        model = _real_server.served_model(url)
+        rounds = 1 if quick else 3
+        _real_server.measure(outcome, Path(name), url, model, python=python, size=size, rounds=rounds)
+    return outcome.finish()
+
+
 def main() -> int:
-    quick = is_quick()
+    given = options()
+    quick: bool = given.quick
+    if given.vllm:
+        return real_server(given.vllm.rstrip("/"), given.vllm_python, given.prompts, quick)
     outcome = Outcome("throughput", quick)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         race(outcome, folder, rounds=2 if quick else 5, total=2000 if quick else 4000)
         ledger_alone(outcome, folder, 5_000 if quick else 20_000)
+        _labelling.race(outcome, folder, total=200 if quick else 2000, rounds=1 if quick else 3, make=not quick)
+    _real_server.quoted(outcome)
     memory(outcome, 50_000 if quick else 1_000_000)
     memory(outcome, 10_000 if quick else 100_000, again=True)
     return outcome.finish()

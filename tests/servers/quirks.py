@@ -103,7 +103,8 @@ class Quirks:
         """An answer as this endpoint gives it."""
         if form.kind != "free":
             return content, list(tokens)
-        said = json.dumps(content, ensure_ascii=False)[1:-1]
+        in_json = self.wraps in ("fence", "explained")
+        said = json.dumps(content, ensure_ascii=False)[1:-1] if in_json else content
         before, after = {
             "fence": ('```json\n{"label": "', '"}\n```'),
             "thought": ("<think>\nIt may be this, or that.\n</think>\n\n", "."),
