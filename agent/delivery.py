@@ -151,6 +151,8 @@ def oracle_quality(bench: Workbench) -> Quality | None:
     if said:
         both = [(v, said[t.id]) for t, v in bench.gold if t.id in said]
         return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+    if not bench.pool_gold and not bench.store.count_labels(bench.job.name).get(Source.PERSON):
+        return None
     given = {x.text_id: x.value for x in bench.store.labels(bench.job.name, source=Source.ORACLE)}
     if both := [(v, given[i]) for i, v in bench.pool_gold.items() if i in given]:
         return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)

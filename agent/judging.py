@@ -84,15 +84,17 @@ class Judgement:
 def judgement(bench: Workbench, oracle: str | None = None) -> Judgement:
     """What people's verdicts so far say of the labels by an oracle (`name/model`); of all oracles' where none is
     named, or where people saw too few of its own."""
-    labels = bench.store.labels(bench.job.name, source=Source.ORACLE)
-    own = [x for x in labels if oracle is None or x.by == oracle]
     people = _people(bench)
+    labels = bench.store.labels(bench.job.name, source=Source.ORACLE) if people else []
+    own = [x for x in labels if oracle is None or x.by == oracle]
     few = sum(x.text_id in people for x in own) < ENOUGH_BLIND
     return _judged(bench, {x.text_id: x for x in (labels if few else own)}, people)
 
 
 def _people(bench: Workbench) -> dict[TextId, Label]:
     """People's labels; where there are enough of them, those that were given without sight of the machine's."""
+    if not bench.store.count_labels(bench.job.name).get(Source.PERSON):
+        return {}
     people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
     routes = bench.store.routes(bench.job.name)
     blind = {i: label for i, label in people.items() if i in routes and routes[i].blind}
