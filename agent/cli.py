@@ -336,11 +336,19 @@ def export(
         "parquet,csv,jsonl,datasets"
     ),
     all_rows: Annotated[bool, typer.Option("--all", help="Also rows without a label.")] = False,
+    student: Annotated[
+        bool, typer.Option("--student", help="Also the student's labels of texts that nobody was asked about.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write every label with its provenance."""
     wanted = [f.strip() for f in formats.split(",") if f.strip()]
-    _deliver(path, as_json, lambda delivery, bench: delivery.export_labels(bench, wanted, all_rows=all_rows))
+
+    def exported(delivery: Any, bench: Workbench) -> dict[str, Path]:
+        found: dict[str, Path] = delivery.export_labels(bench, wanted, all_rows=all_rows, with_student=student)
+        return found
+
+    _deliver(path, as_json, exported)
 
 
 def _deliver(path: Path, as_json: bool, act: Callable[[Any, Workbench], dict[str, Path]]) -> None:

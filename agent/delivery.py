@@ -19,9 +19,10 @@ from agent.errors import DataError, StoreError, UserError
 from agent.frontier import frontier_of
 from agent.hints import trust
 from agent.measuring import Lesson, Quality, quality
-from agent.records import Source, TextId, Value
+from agent.records import Source, Value
 from agent.refreshing import go_on
-from agent.report import FORMATS, Evidence, Findings, Gain, export, gather, last_final, write
+from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gather, last_final, write
+from agent.rest import Rest, rest_of, told
 from agent.workbench import FIT, MEASURE, Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
@@ -259,19 +260,32 @@ def written(bench: Workbench, found: Findings) -> dict[str, Path]:
     return {"report": html, "figures": data}
 
 
-def export_labels(bench: Workbench, formats: Sequence[str], *, all_rows: bool = False) -> dict[str, Path]:
-    """Every label with its provenance, a row for each row of the person's own file."""
+def export_labels(
+    bench: Workbench, formats: Sequence[str], *, all_rows: bool = False, with_student: bool = False
+) -> dict[str, Path]:
+    """Every label with its provenance, a row for each row of the person's own file.
+
+    With `with_student` also what the student says of texts that nobody was asked about; see `agent.rest`.
+    """
     folder = bench.output(LABELS)
-    export(bench.store, bench.job.name, bench.task, _source_rows(bench), folder, formats, all_rows=all_rows)
+    rest, counts = rest_of(bench) if with_student else None, Counter[bool]()
+    rows = _source_rows(bench, rest, counts)
+    export(bench.store, bench.job.name, bench.task, rows, folder, formats, all_rows=all_rows)
+    if rest is not None:
+        bench.watch.note(told(rest, counts))
     return {"labels": folder}
 
 
-def _source_rows(bench: Workbench) -> Iterator[tuple[str, str, TextId]]:
-    """(own id, text, id of the text) of every row of the person's file, read block by block."""
+def _source_rows(bench: Workbench, rest: Rest | None, counts: Counter[bool]) -> Iterator[PoolRow]:
+    """Every row of the person's file, read block by block; `counts` is told of those that the student labelled."""
     copies = iter(bench.pool.copies)
     while block := list(islice(copies, ROWS_AT_ONCE)):
         texts = bench.pool.texts(np.array([c.row for c in block], np.int64))
-        yield from ((c.id, t.text, t.id) for c, t in zip(block, texts, strict=True))
+        guesses = {} if rest is None else rest.labels(texts)
+        accepted = {i: rest.accepts(label) for i, label in guesses.items()} if rest else {}
+        counts.update(accepted[t.id] for t in texts if t.id in accepted)
+        for c, t in zip(block, texts, strict=True):
+            yield PoolRow(c.id, t.text, t.id, guesses.get(t.id), accepted.get(t.id, False))
 
 
 def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:

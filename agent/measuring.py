@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from agent.records import Floats, Label, Student, Text, Value
+from agent.records import Floats, Label, Prediction, Student, Text, Value
 from agent.tasks import Task
 from agent.tasks.intervals import wilson
 
@@ -68,6 +68,27 @@ def fit(
     return student
 
 
+def foretold(
+    taught: Callable[[Sequence[Lesson], Floats], Student],
+    lessons: Sequence[Lesson],
+    *,
+    weights: Floats,
+    measured: Sequence[int],
+    rng: np.random.Generator,
+) -> Iterator[tuple[list[int], Prediction]]:
+    """What students say of the lessons at `measured` that were not taught them, fold by fold: (their places, that).
+
+    The lessons at `measured` are cut into folds; each fold is predicted after learning from everything else.
+    """
+    order = rng.permutation(np.asarray(measured, dtype=np.int64))
+    for fold in np.array_split(order, max(1, min(FOLDS, len(order)))):
+        out = set(fold.tolist())
+        keep = [i for i in range(len(lessons)) if i not in out]
+        if keep and out:
+            student = taught([lessons[i] for i in keep], weights[keep])
+            yield fold.tolist(), student.predict([lessons[i][0] for i in fold.tolist()])
+
+
 def held_out(
     taught: Callable[[Sequence[Lesson], Floats], Student],
     lessons: Sequence[Lesson],
@@ -76,19 +97,10 @@ def held_out(
     measured: Sequence[int],
     rng: np.random.Generator,
 ) -> tuple[list[Value], list[Value]]:
-    """(labels, predictions) of the lessons at `measured`, each predicted by a student that never saw it.
-
-    The lessons at `measured` are cut into folds; each fold is predicted after learning from everything else.
-    """
-    order = rng.permutation(np.asarray(measured, dtype=np.int64))
+    """(labels, predictions) of the lessons at `measured`, each `foretold`."""
     given: list[Value] = []
     said: list[Value] = []
-    for fold in np.array_split(order, min(FOLDS, len(order))):
-        out = set(fold.tolist())
-        keep = [i for i in range(len(lessons)) if i not in out]
-        if not keep:
-            continue
-        student = taught([lessons[i] for i in keep], weights[keep])
-        given += [lessons[i][1].value for i in fold.tolist()]
-        said += list(student.predict([lessons[i][0] for i in fold.tolist()]).values)
+    for rows, prediction in foretold(taught, lessons, weights=weights, measured=measured, rng=rng):
+        given += [lessons[i][1].value for i in rows]
+        said += list(prediction.values)
     return given, said

@@ -3,7 +3,7 @@
 `gather` reads a store into `Findings`; everything that is shown is a function of those alone.
 """
 
-from agent.report.export import FORMATS, export
+from agent.report.export import FORMATS, PoolRow, export
 from agent.report.findings import Findings, Gain
 from agent.report.gather import Evidence, gather, last_final
 from agent.report.page import page, write
@@ -14,6 +14,7 @@ __all__ = [
     "Evidence",
     "Findings",
     "Gain",
+    "PoolRow",
     "export",
     "final_table",
     "gather",

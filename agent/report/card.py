@@ -22,7 +22,7 @@ COLUMNS = {
     "label": "the label that stands, of several answers the likeliest; empty where there is none",
     "source": "who gave it: `person`, `seed`, `oracle` or `student`",
     "by": "the person’s name, or the oracle and its model",
-    "confidence": "the oracle’s confidence in the label, 0 to 1, not calibrated; empty for a person",
+    "confidence": "the oracle’s confidence in the label, 0 to 1, as it gave it; the student’s, calibrated",
     "lost_mass": "the oracle’s probability that went to no label",
     "probabilities": "the probability of every class; empty where the source gave none",
     "posterior": "the chance of every class by all who labelled the text; empty where that was one answer",
@@ -34,7 +34,8 @@ COLUMNS = {
     "score": "what selection gave the text when it was picked, on the strategy’s own scale",
     "because": "why it was picked, as a sentence",
     "why": "what selection noted of its choice, as JSON: strategy, rank, group and so on; prices in micro-dollars",
-    "route": "`accepted`, `person`, `seed`, or `waiting`: the label is a suggestion that a person has not confirmed",
+    "route": "`accepted`, `person`, `seed`, or `waiting`: the label is a suggestion that a person has not confirmed; "
+    "`unsure`: a guess of the student’s",
     "review_probability": "the chance with which a person was asked about it",
     "created_at": "when the label was given, UTC",
     "text_id": "the id of the text: equal for copies of one text",
@@ -42,8 +43,8 @@ COLUMNS = {
 }
 FILES = {"parquet": "labels.parquet", "csv": "labels.csv", "jsonl": "labels.jsonl", "datasets": "datasets/"}
 UNCONFIRMED = """\
-Rows whose route is `waiting` carry a machine’s suggestion that no person has confirmed: leave them out when you
-train, or weigh them by confidence."""
+Rows whose route is `waiting` or `unsure` carry a machine’s suggestion that no person has confirmed: leave them out
+when you train, or weigh them by confidence."""
 CHOSEN = """\
 Texts were chosen to teach a model, not to stand for the pool: for figures about the pool use the `random` slice."""
 DRAWN = "Texts were asked about in an order by chance, so those with a label stand for the pool."

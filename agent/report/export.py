@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.errors import DataError
 from agent.opinions import named, opinions
@@ -23,7 +23,16 @@ from agent.tasks import Task
 FORMATS = tuple(WRITERS)
 BATCH_ROWS, BATCH_CHARACTERS = 10_000, 8_000_000
 
-PoolRow = tuple[object, str, TextId]  # the id it had in the person's own file, the text, the id of its text
+
+class PoolRow(NamedTuple):
+    """One row of the person's own file: the id it had there, its text, the id of that, and what the student says of
+    it where nobody else was asked, with whether that is accepted."""
+
+    id: object
+    text: str
+    text_id: TextId
+    guess: Label | None = None
+    accepted: bool = False
 
 
 def export(  # noqa: PLR0917 - where from, what, where to
@@ -43,7 +52,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
     with the same store, the bytes are the same.
 
     Args:
-        pool_rows: (original id, text, text id) of every row of the pool, copies too.
+        pool_rows: every row of the pool, copies too.
         formats: of `parquet`, `csv`, `jsonl`, `datasets`.
         all_rows: also rows without a label.
 
@@ -126,12 +135,13 @@ class _Kept:
 
     def rows(self, pool_rows: Iterable[PoolRow], all_rows: bool) -> Iterator[Row]:
         """One row for every row of the pool that has a label, or for all."""
-        for original, text, text_id in pool_rows:
-            label = self.current.get(text_id)
+        for row in pool_rows:
+            label = self.current.get(row.text_id, row.guess)
             if label is not None or all_rows:
-                yield self._row(_valid(str(original)), _valid(text), text_id, label)
+                yield self._row(row, label)
 
-    def _row(self, original: str, text: str, text_id: TextId, label: Label | None) -> Row:
+    def _row(self, row: PoolRow, label: Label | None) -> Row:
+        original, text, text_id = _valid(str(row.id)), _valid(row.text), row.text_id
         pick, route = self.picks.get(text_id), self.routes.get(text_id)
         first = self.first.get(text_id)
         if label is not None and first is None:
@@ -154,12 +164,19 @@ class _Kept:
             "score": pick and known(pick.score),
             "because": None if pick is None else _valid(in_words(pick.slice, pick.why, pick.probability)),
             "why": None if pick is None else _why(pick),
-            "route": standing(label, route) if label is not None else _waits(route),
+            "route": self._standing(row, label, route),
             "review_probability": route and route.probability,
             "created_at": label and label.created_at,
             "text_id": text_id,
             "duplicate_of": first,
         }
+
+    def _standing(self, row: PoolRow, label: Label | None, route: RouteRow | None) -> str | None:
+        if label is None:
+            return _waits(route)
+        if label is row.guess:
+            return "accepted" if row.accepted else "unsure"
+        return standing(label, route)
 
     def _value(self, label: Label) -> Any:
         return list(label.value) if self.task.widget == "multiple" else self.task.show(label.value)

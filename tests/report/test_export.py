@@ -23,9 +23,9 @@ TRICKY = 'line\r\nbreak, "quoted", tab\t, = 1+1, \u2028 émoji 🎉'
 
 def pool() -> list[PoolRow]:
     """Every text of the job, the first one three times, one that nobody labelled."""
-    rows: list[PoolRow] = [(f"row-{i}", text, TextId(f"t{i}")) for i, (text, *_) in enumerate(a_job.ROWS)]
+    rows = [PoolRow(f"row-{i}", text, TextId(f"t{i}")) for i, (text, *_) in enumerate(a_job.ROWS)]
     first = rows[0]
-    return [*rows, ("copy-1", first[1], first[2]), (77, TRICKY, TextId("new")), ("copy-2", first[1], first[2])]
+    return [*rows, first._replace(id="copy-1"), PoolRow(77, TRICKY, TextId("new")), first._replace(id="copy-2")]
 
 
 def frame(folder: Path) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def test_several_classes_are_a_list(store: Store, tmp_path: Path) -> None:
     a_job.pick(store, 0, {"t0": "both", "t1": "none"}, "random", 1.0)
     a_job.give(store, "t0", ["card", "cash"], 0.9)
     a_job.give(store, "t1", [], 0.8)
-    rows: list[PoolRow] = [("a", "both", TextId("t0")), ("b", "none", TextId("t1"))]
+    rows = [PoolRow("a", "both", TextId("t0")), PoolRow("b", "none", TextId("t1"))]
     task = a_job.task("multilabel")
     export(store, a_job.JOB, task, rows, tmp_path)
     assert datasets.load_from_disk(str(tmp_path / "datasets"))["label"] == [["card", "cash"], []]
@@ -131,14 +131,14 @@ def test_the_label_of_a_task_without_classes_is_as_it_shows(store: Store, tmp_pa
     span = {"start": 0, "end": 1}
     label = Label(TextId("t0"), span, Source.ORACLE, "local/small", probabilities={"yes": 0.5})
     store.add_labels(a_job.JOB, [label])
-    export(store, a_job.JOB, Spans(), [("a", "x", TextId("t0"))], tmp_path)  # type: ignore[arg-type]
+    export(store, a_job.JOB, Spans(), [PoolRow("a", "x", TextId("t0"))], tmp_path)  # type: ignore[arg-type]
     row = frame(tmp_path).iloc[0]
     assert json.loads(row.label) == span
     assert json.loads(row.probabilities) == {"yes": 0.5}
 
 
 def test_text_that_utf8_cannot_hold_is_written_all_the_same(done: Store, tmp_path: Path) -> None:
-    rows: list[PoolRow] = [("a\udc80", "half \udcff and \x00", TextId("t0"))]
+    rows = [PoolRow("a\udc80", "half \udcff and \x00", TextId("t0"))]
     export(done, a_job.JOB, a_job.task(), rows, tmp_path)
     assert frame(tmp_path).iloc[0].text == "half ? and \x00"
 
@@ -205,7 +205,7 @@ def test_memory_does_not_grow_with_the_pool(done: Store, tmp_path: Path, monkeyp
     monkeypatch.setattr(sys.modules[export.__module__], "BATCH_ROWS", 200)
 
     def rows(n: int) -> Iterator[PoolRow]:
-        return ((f"row-{i}", f"some text that is number {i}", TextId(f"t{i}")) for i in range(n))
+        return (PoolRow(f"row-{i}", f"some text that is number {i}", TextId(f"t{i}")) for i in range(n))
 
     def peak(n: int) -> int:
         tracemalloc.start()
@@ -218,6 +218,21 @@ def test_memory_does_not_grow_with_the_pool(done: Store, tmp_path: Path, monkeyp
     assert peak(8_000) < 1.5 * peak(1_000)
 
 
+def test_what_the_student_says_of_a_text_never_stands_before_a_label(done: Store, tmp_path: Path) -> None:
+    rows = [
+        row._replace(guess=Label(row.text_id, "loan", Source.STUDENT, "student", None, 0.9), accepted=k < 9)
+        for k, row in enumerate([*pool(), PoolRow("late", "late", TextId("late"))])
+    ]
+    export(done, a_job.JOB, a_job.task(), rows, tmp_path, ["parquet"])
+    found = frame(tmp_path).set_index("id")
+    assert len(found) == len(rows)
+    by_student = found[found.source == "student"]
+    assert list(by_student.index) == ["77", "late"]
+    assert list(by_student.route) == ["accepted", "unsure"]
+    assert list(by_student.cost_dollars) == [0, 0]
+    assert found.loc["row-0"].label == "card"
+
+
 def test_formats_are_those_that_the_command_names() -> None:
     assert FORMATS == ("parquet", "csv", "jsonl", "datasets")
 
@@ -226,7 +241,14 @@ def test_every_label_carries_why_its_text_was_picked(done: Store, tmp_path: Path
     why = {"strategy": "mine", "rank": 3, "near": [0.5, float("nan")], "covers": ["Ulm"]}
     done.add_picks(a_job.JOB, 9, [Pick(TextId("late"), 70, "unsure", 0.25, None, why)], {TextId("late"): "late"})
     a_job.give(done, "late", "card", 0.9)
-    export(done, a_job.JOB, a_job.task(), [*pool(), ("late", "late", TextId("late"))], tmp_path, ["parquet", "jsonl"])
+    export(
+        done,
+        a_job.JOB,
+        a_job.task(),
+        [*pool(), PoolRow("late", "late", TextId("late"))],
+        tmp_path,
+        ["parquet", "jsonl"],
+    )
     rows = frame(tmp_path).set_index("id")
     assert json.loads(rows.loc["late"].why) == {**why, "near": [0.5, None]}
     assert (rows.loc["late"].score, rows.loc["row-0"].score, rows.loc["row-0"].why) == (0.25, 0.5, "{}")

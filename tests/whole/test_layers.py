@@ -18,6 +18,7 @@ LEVELS = (
     {"ending", "recording", "piloting", "formats"},
     {"loop"},
     {"delivery"},
+    {"rest"},
     {"steps", "frontier"},
     {"gold"},
     {"hearing", "picking", "refreshing", "escalating"},
