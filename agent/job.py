@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SECRET_OPTION = re.compile(r"^-.*(key|token|secret|password)", re.IGNORECASE)
 SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
+SECRET_FIELD = re.compile(r"(?:^|_)(?:api_?key|secret|password|authorization|access_token|bearer)$", re.IGNORECASE)
 OWN_ARGS = ("--model", "--served-model-name", "--host", "--port")  # of a server that Labelwright starts
 
 
@@ -241,6 +242,56 @@ class BatchSettings(Section):
     """Most of one uploaded file. Providers refuse files above 200 MB."""
 
 
+def _as_words(value: object) -> object:
+    """What a program is given is text: YAML reads `--max-model-len, 4096` and `OMP_NUM_THREADS: 2` as numbers."""
+    if isinstance(value, list):
+        return [_as_words(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _as_words(v) for k, v in value.items()}
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _plain_json(value: object) -> object:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"what is given here must be plain JSON: {error}") from None
+    return value
+
+
+class OwnVllm(Section):
+    """A vLLM that Labelwright starts when it is first asked, and ends with the run. `key` is where a job has it."""
+
+    key: ClassVar[str]
+
+    model: Annotated[str, Field(min_length=1)]
+    """The folder of a model, or a hub id."""
+    python: str | None = None
+    """The interpreter of the environment that has vLLM, such as `/opt/vllm/bin/python`; by default the one that
+    Labelwright runs in."""
+    env: Annotated[dict[str, str], BeforeValidator(_as_words)] = Field(default_factory=dict)
+    """Variables of its environment, beside those that Labelwright has."""
+    ready_s: Annotated[float, Field(gt=0)] = 600
+    """Most seconds until it is loaded."""
+
+
+class ServeSettings(OwnVllm):
+    """As a server (docs/serve.md)."""
+
+    key = "serve"
+
+    args: Annotated[list[str], BeforeValidator(_as_words)] = Field(default_factory=list)
+    """More arguments of its server, such as `[--max-model-len, 4096]`."""
+
+    @field_validator("args")
+    @classmethod
+    def _ours(cls, args: list[str]) -> list[str]:
+        for word in args:
+            if word.partition("=")[0] in OWN_ARGS:
+                raise ValueError(f"{word.partition('=')[0]} is set by Labelwright; leave it out")
+        return args
+
+
 class RunBatchSettings(Section):
     """A model that nobody serves: questions are written into files, and a command answers one file after another."""
 
@@ -255,39 +306,6 @@ class RunBatchSettings(Section):
     """Where the files are; by default `batches` in the output folder."""
     timeout_s: Annotated[float, Field(gt=0)] = 3600
     """Most seconds that the command may take for one file."""
-
-
-def _as_words(value: object) -> object:
-    """What a program is given is text: YAML reads `--max-model-len, 4096` and `OMP_NUM_THREADS: 2` as numbers."""
-    if isinstance(value, list):
-        return [_as_words(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _as_words(v) for k, v in value.items()}
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-class ServeSettings(Section):
-    """A vLLM server that Labelwright starts when it is first asked, and ends with the run (docs/serve.md)."""
-
-    model: Annotated[str, Field(min_length=1)]
-    """The folder of a model, or a hub id."""
-    python: str | None = None
-    """The interpreter of the environment that has vLLM, such as `/opt/vllm/bin/python`; by default the one that
-    Labelwright runs in."""
-    args: Annotated[list[str], BeforeValidator(_as_words)] = Field(default_factory=list)
-    """More arguments of its server, such as `[--max-model-len, 4096]`."""
-    env: Annotated[dict[str, str], BeforeValidator(_as_words)] = Field(default_factory=dict)
-    """Variables of its environment, beside those that Labelwright has."""
-    ready_s: Annotated[float, Field(gt=0)] = 600
-    """Most seconds until it answers."""
-
-    @field_validator("args")
-    @classmethod
-    def _ours(cls, args: list[str]) -> list[str]:
-        for word in args:
-            if word.partition("=")[0] in OWN_ARGS:
-                raise ValueError(f"{word.partition('=')[0]} is set by Labelwright; leave it out")
-        return args
 
 
 class FormatSettings(Section):
@@ -343,7 +361,6 @@ TAKEN = {
     ),
 }  # fmt: skip
 """Fields of a request that are not the job file's to give, and why."""
-SECRET_FIELD = re.compile(r"(?:^|_)(?:api_?key|secret|password|authorization|access_token|bearer)$", re.IGNORECASE)
 
 
 def _further(value: object) -> object:
@@ -355,11 +372,7 @@ def _further(value: object) -> object:
             raise ValueError(f"`{name}` cannot be given here: {TAKEN[name]}")
     if secret := next((name for name in _fields_of(value) if SECRET_FIELD.search(name)), None):
         raise ValueError(f"`{secret}` looks like a key: give it as `api_key_env`, so that it is never stored")
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"what is given here must be plain JSON: {error}") from None
-    return value
+    return _plain_json(value)
 
 
 def _fields_of(value: object) -> Iterator[str]:
@@ -424,6 +437,11 @@ class OracleSettings(Section):
     def in_batches(self) -> bool:
         """Whether questions go out in batches."""
         return self.run_batch is not None or self.mode == "batch"
+
+    @property
+    def own(self) -> OwnVllm | None:
+        """The vLLM that Labelwright starts for it."""
+        return self.serve
 
     @model_validator(mode="after")
     def _one_source(self) -> OracleSettings:
@@ -656,8 +674,9 @@ class Job(Section):
         data: dict[str, Any] = json.loads(self.model_dump_json())
         for oracle in data["oracle"]:
             oracle["base_url"] = without_secrets(oracle["base_url"])
-            if oracle["run_batch"] and oracle["run_batch"]["command"]:
-                oracle["run_batch"]["command"] = _without_keys(oracle["run_batch"]["command"])
+            files = oracle["run_batch"] or {}
+            if files.get("command"):
+                files["command"] = _without_keys(files["command"])
             if oracle["serve"]:
                 oracle["serve"]["args"] = _without_keys(oracle["serve"]["args"])
                 oracle["serve"]["env"] = _without_values(oracle["serve"]["env"])

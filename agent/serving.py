@@ -1,7 +1,7 @@
-"""A job's own vLLM servers: started when first asked, waited for, taken over from a run that was killed, and ended.
+"""A job's own vLLM: started when first asked, waited for, taken over from a run that was killed, and ended.
 
-What a server's answers cost is the ledger's, as for any endpoint. What it costs beyond that (loading, idle time) is
-told when it is ended.
+What its answers cost is the ledger's, as for any endpoint. What it costs beyond that (loading, idle time) is told
+when it is ended.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from agent.errors import EndpointError, LabelwrightError, OracleError
-from agent.job import OracleSettings, ServeSettings
-from agent.oracle.process import GRACE_S, Files, Server
+from agent.job import OracleSettings, OwnVllm, ServeSettings
+from agent.oracle.process import GRACE_S, Files, Server, free_port
 from agent.oracle.serverlog import doing, last_words
 from agent.oracle.wire import Wire
 from agent.report import wording
@@ -46,7 +47,7 @@ def serving(bench: Workbench) -> Iterator[None]:
         raise
     finally:
         for server in _of_all(bench):
-            _end(bench, server, grace_s)
+            end(bench, server, grace_s)
 
 
 async def started(bench: Workbench, settings: OracleSettings) -> OracleSettings:
@@ -58,24 +59,21 @@ async def started(bench: Workbench, settings: OracleSettings) -> OracleSettings:
     if settings.serve is None:
         return settings
     look(bench, settings.serve, settings.name)
+    command = _command(bench, settings, settings.serve)
     for place in range(PORTS):
-        server = _server(bench, settings, settings.serve)
+        server = running(bench, settings.name, settings.serve, command)
         address = settings.model_copy(
             update={"base_url": f"http://{HERE}:{server.note.port}/v1", "serve": None, "mode": "live"}
         )
-        if await _ready(bench, address, server, settings.serve.ready_s):
+        if await loaded(bench, settings, server, partial(_answers, address)):
             return address
-        words, how = _shown(settings, server), _how(server)
-        lost_its_port = any(TAKEN in line for line in words)
+        lost_its_port = any(TAKEN in line for line in last_words(server.files.log))
         server.end()
         del bench.servers[settings.name]
         if not lost_its_port or place == PORTS - 1:
             break
         bench.watch.note(f"{settings.name}: another program took port {server.note.port} first; trying another one")
-    raise EndpointError(
-        f"oracle {settings.name}: vLLM ended while it was loading{how}; mend `serve` in the job file. "
-        f"The end of its log, {server.files.log}:\n" + "\n".join(f"  {line}" for line in words)
-    )
+    raise died_loading(settings, server)
 
 
 def name_of(bench: Workbench, settings: OracleSettings) -> str:
@@ -83,29 +81,29 @@ def name_of(bench: Workbench, settings: OracleSettings) -> str:
     return f"its vLLM (log {_files(bench, settings.name).log})"
 
 
-def look(bench: Workbench, serve: ServeSettings, name: str) -> str:
-    """What can be known of a server without starting it, in words. EndpointError where it cannot be started."""
-    python, model = _python(bench, serve), _model(bench, serve)
+def look(bench: Workbench, own: OwnVllm, name: str) -> str:
+    """What can be known of a vLLM without starting it, in words. EndpointError where it cannot be started."""
+    python, model = python_of(bench, own), model_of(bench, own)
     if python is None:
         raise EndpointError(
-            f"oracle {name}: no program {serve.python}; give the interpreter of the environment that has vLLM as "
-            "`serve.python`, such as /opt/vllm/bin/python"
+            f"oracle {name}: no program {own.python}; give the interpreter of the environment that has vLLM as "
+            f"`{own.key}.python`, such as /opt/vllm/bin/python"
         )
     try:
         code = subprocess.run(  # noqa: S603 - the person's own interpreter
-            [python, "-c", FIND], env=_env(serve), capture_output=True, timeout=FIND_S, check=False
+            [python, "-c", FIND], env=_env(own), capture_output=True, timeout=FIND_S, check=False
         ).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EndpointError(f"oracle {name}: {python} does not run ({error}); mend `serve.python`") from None
+        raise EndpointError(f"oracle {name}: {python} does not run ({error}); mend `{own.key}.python`") from None
     if code != 0:
         what = "has no vllm" if code == 9 else f"ended with code {code} when it was asked for vllm"
         raise EndpointError(
             f"oracle {name}: {python} {what}; install it there (`{python} -m pip install vllm`), or give another "
-            "environment's interpreter as `serve.python`"
+            f"environment's interpreter as `{own.key}.python`"
         )
-    is_path = serve.model.startswith((".", "/", "~")) or serve.model.count("/") > 1
+    is_path = own.model.startswith((".", "/", "~")) or own.model.count("/") > 1
     if is_path and not Path(model).exists():
-        raise EndpointError(f"oracle {name}: no folder {model}; mend `serve.model`, or give a hub id")
+        raise EndpointError(f"oracle {name}: no folder {model}; mend `{own.key}.model`, or give a hub id")
     where = model if Path(model).exists() else f"{model} of the hub"
     return f"vLLM is in {python}; a run starts it with {where}"
 
@@ -113,49 +111,85 @@ def look(bench: Workbench, serve: ServeSettings, name: str) -> str:
 # Starting -----------------------------------------------------------------------------------------------------------
 
 
-def _server(bench: Workbench, settings: OracleSettings, serve: ServeSettings) -> Server:
-    """The one that this run has, or that an earlier one left, or a new one."""
-    name = settings.name
+def running(
+    bench: Workbench,
+    name: str,
+    own: OwnVllm,
+    command: Sequence[str],
+    *,
+    listens: bool = True,
+    before: Callable[[], None] = lambda: None,
+) -> Server:
+    """The vLLM that this run has, or that an earlier one left, or a new one.
+
+    Args:
+        command: starts it; one that `listens` is given a port as well.
+        before: called when a new one is about to be started, and none runs.
+    """
     if name in bench.servers:
         return bench.servers[name]
     files = Files(bench.output("").resolve(), name)
-    command, env = _command(bench, settings, serve), _env(serve)
-    what = hashlib.sha256(json.dumps([command, sorted(serve.env.items())]).encode()).hexdigest()[:16]
+    what = hashlib.sha256(json.dumps([command, sorted(own.env.items())]).encode()).hexdigest()[:16]
     server = Server.find(files)
     if server is not None and server.note.what == what and server.code is None:
         bench.watch.note(f"{name}: taking over the vLLM that an earlier run left, process {server.note.session}")
     elif server is not None:
         why = "only parts of it run" if server.code is not None else "the job starts it in another way now"
         bench.watch.note(f"{name}: ending the vLLM that an earlier run left: {why}")
-        _end(bench, server)
+        end(bench, server)
         server = None
     if server is None:
-        bench.watch.note(f"{name}: starting vLLM with {serve.model}; its log is {files.log}")
-        server = Server.start(files, command, env, what, _spent(bench, name))
+        before()
+        bench.watch.note(f"{name}: starting vLLM with {own.model}; its log is {files.log}")
+        port = free_port() if listens else 0
+        words = [*command, "--port", str(port)] if listens else command
+        server = Server.start(files, words, _env(own), what, port=port, spent=_spent(bench, name))
     bench.servers[name] = server
     return server
 
 
-async def _ready(bench: Workbench, settings: OracleSettings, server: Server, most_s: float) -> bool:
-    """Wait until it answers, or a person stops the run. False where it ended; EndpointError after `most_s`."""
+async def loaded(
+    bench: Workbench, settings: OracleSettings, server: Server, is_ready: Callable[[], Awaitable[bool]]
+) -> bool:
+    """Wait until it is ready, or a person stops the run. False where it ended; EndpointError after `ready_s`."""
     began = time.monotonic()
+    own = _own(settings)
     while not bench.halted:
         if server.code is not None:
             return False
         seconds = time.monotonic() - began
-        if await _answers(settings):
+        if await is_ready():
             server.note_ready()
             bench.watch.note(f"{settings.name}: vLLM is ready after {seconds:.0f} s")
             break
-        if seconds > most_s:
-            words = "\n".join(f"  {line}" for line in _shown(settings, server))
+        if seconds > own.ready_s:
             raise EndpointError(
-                f"oracle {settings.name}: vLLM was not ready after {most_s:g} s; raise `serve.ready_s`, or mend what "
-                f"its log says. The end of it, {server.files.log}:\n{words}"
+                f"oracle {settings.name}: vLLM was not ready after {own.ready_s:g} s; raise `{own.key}.ready_s`, or "
+                f"mend what its log says. {end_of_log(settings, server)}"
             )
         bench.watch.loading(settings.name, seconds, _masked(settings, doing(server.files.log)))
         await asyncio.sleep(min(1.0, 0.05 + seconds / 10))
     return True
+
+
+def died_loading(settings: OracleSettings, server: Server) -> EndpointError:
+    """What a person is told where it ended before it was ready."""
+    return EndpointError(
+        f"oracle {settings.name}: vLLM ended while it was loading{how_ended(server)}; mend `{_own(settings).key}` in "
+        f"the job file. {end_of_log(settings, server)}"
+    )
+
+
+def end_of_log(settings: OracleSettings, server: Server) -> str:
+    """The last lines of a log, under a line that says where it is."""
+    words = [_masked(settings, line)[:300] for line in last_words(server.files.log)] or ["(nothing)"]
+    return "\n".join([f"The end of its log, {server.files.log}:", *(f"  {line}" for line in words)])
+
+
+def _own(settings: OracleSettings) -> OwnVllm:
+    if settings.own is None:
+        raise ValueError(f"oracle {settings.name} has no vLLM of its own")
+    return settings.own
 
 
 async def _answers(settings: OracleSettings) -> bool:
@@ -177,36 +211,33 @@ async def _answers(settings: OracleSettings) -> bool:
 
 
 def _command(bench: Workbench, settings: OracleSettings, serve: ServeSettings) -> list[str]:
-    named = ["--model", _model(bench, serve), "--served-model-name", settings.model, "--host", HERE]
-    return [_python(bench, serve) or "", "-m", MODULE, *named, *serve.args]
+    named = ["--model", model_of(bench, serve), "--served-model-name", settings.model, "--host", HERE]
+    return [python_of(bench, serve) or "", "-m", MODULE, *named, *serve.args]
 
 
-def _python(bench: Workbench, serve: ServeSettings) -> str | None:
+def python_of(bench: Workbench, own: OwnVllm) -> str | None:
     """The interpreter. Its link is not followed: that an environment is meant is known by the link's own place."""
-    if serve.python is None:
+    if own.python is None:
         return sys.executable
-    if "/" not in serve.python:
-        return shutil.which(serve.python)
-    path = os.path.normpath(bench.job.folder / Path(serve.python).expanduser())
+    if "/" not in own.python:
+        return shutil.which(own.python)
+    path = os.path.normpath(bench.job.folder / Path(own.python).expanduser())
     return path if Path(path).is_file() and os.access(path, os.X_OK) else None
 
 
-def _model(bench: Workbench, serve: ServeSettings) -> str:
-    path = bench.job.path(serve.model)
-    is_path = serve.model.startswith((".", "/", "~"))
-    return str(path) if is_path or path.exists() else serve.model
+def model_of(bench: Workbench, own: OwnVllm) -> str:
+    """Its folder, or the hub id."""
+    path = bench.job.path(own.model)
+    is_path = own.model.startswith((".", "/", "~"))
+    return str(path) if is_path or path.exists() else own.model
 
 
-def _env(serve: ServeSettings) -> dict[str, str]:
-    return {**os.environ, **serve.env}
+def _env(own: OwnVllm) -> dict[str, str]:
+    return {**os.environ, **own.env}
 
 
 def _files(bench: Workbench, name: str) -> Files:
     return Files(bench.job.output_folder, name)
-
-
-def _shown(settings: OracleSettings, server: Server) -> list[str]:
-    return [_masked(settings, line)[:300] for line in last_words(server.files.log)] or ["(nothing)"]
 
 
 def _masked(settings: OracleSettings, line: str) -> str:
@@ -226,11 +257,12 @@ def _of_all(bench: Workbench) -> Iterator[Server]:
             yield left
 
 
-def _end(bench: Workbench, server: Server, grace_s: float = GRACE_S) -> None:
+def end(bench: Workbench, server: Server, grace_s: float = GRACE_S) -> None:
+    """End it with all its processes, and say what it came to."""
     name, ended = server.files.name, time.monotonic()
     bench.servers.pop(name, None)
     if server.code is not None:
-        bench.watch.note(f"{name}: vLLM ended by itself{_how(server)}; its log is {server.files.log}")
+        bench.watch.note(f"{name}: vLLM ended by itself{how_ended(server)}; its log is {server.files.log}")
     left = server.end(grace_s)
     if left:
         said = ", ".join(map(str, left))
@@ -252,7 +284,8 @@ def _told(bench: Workbench, server: Server, seconds: float) -> str:
     return f"{said}: {wording.dollars(whole)} of GPU time; {booked} is booked to answers"
 
 
-def _how(server: Server) -> str:
+def how_ended(server: Server) -> str:
+    """Its exit code in words, "" where nobody knows it."""
     code = server.code
     return f", with code {code}" if code is not None and code >= 0 else ""
 

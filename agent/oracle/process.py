@@ -1,4 +1,4 @@
-"""A server of one's own as processes: started in a session of their own, noted in a file, found again, ended whole.
+"""A server of one's own, or an engine, as processes: started in a session of their own, noted, found, ended whole.
 
 Knows no oracle and no money. Works on Linux, where /proc says what runs. A process number alone is never trusted, as
 the system gives it to others later: the one who leads the session has the start time that was noted, or, where he is
@@ -63,7 +63,7 @@ class Note:
         session: the process number of who leads it.
         started: when that one started, in the system's ticks since it booted.
         machine: on which machine, since which boot.
-        port: where it listens.
+        port: where it listens; 0 where it does not.
         what: a hash of all that it was started with.
         began, ready: seconds of the machine's monotonic clock, which every process shares; ready may be missing.
         spent: micro-dollars that its answers had cost before.
@@ -112,20 +112,28 @@ class Server:
         self._lock, self._process = lock, process
 
     @classmethod
-    def start(cls, files: Files, command: Sequence[str], env: Mapping[str, str], what: str, spent: int = 0) -> Self:
-        """Start `command` with `--port` and a free port. Raises EndpointError where nothing can be started.
+    def start(
+        cls,
+        files: Files,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        what: str,
+        *,
+        port: int = 0,
+        spent: int = 0,
+    ) -> Self:
+        """Start `command`. Raises EndpointError where nothing can be started.
 
         Killed at any moment, this leaves a server that is noted, or none.
         """
         lock = _locked(files)
-        port = free_port()
         keeper = [sys.executable, "-I", str(KEEPER), str(files.lock), str(LINGER_S), str(GRACE_S)]
         try:
             with suppress(FileNotFoundError):  # a message may have just named it
                 files.log.replace(files.log.with_name(f"{files.log.name}.1"))
             with files.log.open("wb") as log:
                 process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
-                    [*keeper, *command, "--port", str(port)],
+                    [*keeper, *command],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -276,7 +284,7 @@ def machine() -> str:
         return f"{boot} {(PROC / 'self/ns/pid').readlink()}"
     except OSError:
         raise EndpointError(
-            "`serve` starts a server on Linux only; start it yourself, and give its address as `base_url`"
+            "vLLM is started on Linux only; start its server elsewhere yourself, and give its address as `base_url`"
         ) from None
 
 

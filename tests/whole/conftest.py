@@ -7,9 +7,24 @@ from collections.abc import Iterator
 import pytest
 
 from tests.storm.lives import Stable
+from tests.whole.staging import Run, Stage, Start
 
 
 @pytest.fixture(scope="session")
 def stable() -> Iterator[Stable]:
     with Stable() as runs:
         yield runs
+
+
+@pytest.fixture
+def start(stable: Stable, stage: Stage) -> Iterator[Start]:
+    """Starts a run of the job that is on the test's `stage`."""
+    started: list[Run] = []
+
+    def one() -> Run:
+        started.append(Run(stable, stage))
+        return started[-1]
+
+    yield one
+    for run_of_it in started:
+        run_of_it.kill()

@@ -9,66 +9,40 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.asking import Asking
 from agent.errors import EndpointError, JobFileError
 from agent.job import Job
-from agent.ledger import Purse
 from agent.loop import run
 from agent.oracle.process import GRACE_S, Note, machine, process_of
 from agent.store import Store
 from agent.store.locks import FileLock
 from agent.watch import Silent
 from tests.servers.charges import read_log
-from tests.storm.lives import Stable
 from tests.whole.jobs import labelwright, truth, write_job
+from tests.whole.staging import QUICK, ROOT, Stage, Start, Told, until
 
-ROOT = Path(__file__).resolve().parents[2]
-STAND_IN = ROOT / "tests" / "servers" / "own"
-QUICK = {"student__kind": "tests.storm.faults:WordCounts", "distil__enabled": False, "stop__max_rounds": 1}
 SLOW, ONE_BY_ONE = ("--latency-ms", 300), {"oracle__max_concurrency": 1}  # six seconds for twenty texts
 
 
-class Stage:
+class ServingStage(Stage):
     """A folder with a job that serves its own model, and the stand-in that it serves it with."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "job.yaml"
-        self.note, self.log = folder / "out" / "serve-local.json", folder / "out" / "serve-local.log"
-        self._pids, self.charges = folder / "pids", folder / "charges.jsonl"
-        (folder / "model").mkdir(parents=True)
-        (folder / "gold.jsonl").write_text(
-            "".join(json.dumps({"text": t, "label": v}) + "\n" for t, v in truth().items()), encoding="utf-8"
-        )
-        python = folder / "python"
-        python.write_text(f'#!/bin/sh\nPYTHONPATH={STAND_IN}:{ROOT} exec {sys.executable} "$@"\n', encoding="utf-8")
-        python.chmod(0o755)
+        super().__init__(folder)
+        self.charges = folder / "charges.jsonl"
 
     def job(self, *args: object, serve: dict[str, Any] | None = None, **changes: Any) -> Job:
         """`args` are the stand-in's."""
-        words = ["--pids", self._pids, "--gold", self.folder / "gold.jsonl", "--log", self.charges, *args]
+        words = ["--pids", self.pids, "--gold", self.gold, "--log", self.charges, *args]
         told = {"model": "./model", "python": "./python", "args": [str(w) for w in words], "ready_s": 200}
         price = {"gpu_hour": 2}
         more = {"oracle__serve": told | (serve or {}), "oracle__model": "qwen", "oracle__price": price}
         return Job.load(write_job(self.folder, **(QUICK | more | changes)))
-
-    @property
-    def processes(self) -> list[int]:
-        """Server and worker, of each time that one was started."""
-        return [int(line) for line in self._pids.read_text().split()] if self._pids.exists() else []
-
-    @property
-    def alive(self) -> list[int]:
-        found = [process_of(pid) for pid in self.processes]
-        return [p.pid for p in found if p is not None and p.runs]
 
     @property
     def asked(self) -> list[str]:
@@ -76,107 +50,18 @@ class Stage:
         rows = read_log(self.charges) if self.charges.exists() else []
         return [str(row["text"]) for row in rows if row["text"] in truth()]
 
-    @property
-    def labels(self) -> int:
-        with Store.open(f"sqlite:///{self.folder / 'out' / 'labelwright.db'}") as store:
-            return len(store.current("small"))
-
-    def is_left_clean(self) -> bool:
-        """No process, and no note of one."""
-        return bool(self.processes) and not self.alive and not self.note.exists()
-
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path)
+def stage(tmp_path: Path) -> Iterator[ServingStage]:
+    made = ServingStage(tmp_path)
     yield made
-    note = Note.read(made.note)
-    for pid in [*made.alive, *([note.session] if note and note.machine == machine() else [])]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def until(is_so: Callable[[], object], timeout_s: float = 200) -> bool:
-    end = time.monotonic() + timeout_s
-    while not is_so() and time.monotonic() < end:
-        threading.Event().wait(0.02)
-    return bool(is_so())
-
-
-class Run:
-    """`labelwright run` in a process of its own, which writes into `log`."""
-
-    def __init__(self, stable: Stable, stage: Stage) -> None:
-        self.log, self._lock = stage.folder / "run.log", stage.folder / "out" / "run.lock"
-        assert stable.run({"words": ["--version"], "log": os.devnull}) == 0, "it is up by now"
-        order = {"words": ["run", str(stage.file)], "log": str(self.log)}
-        self._code: list[int] = []
-        self._thread = threading.Thread(target=lambda: self._code.append(stable.run(order)))
-        self._thread.start()
-        assert until(lambda: self._lock.exists() and self._lock.read_text())
-        self.pid = int(json.loads(self._lock.read_text())["pid"])
-
-    @property
-    def said(self) -> str:
-        return " ".join(self.log.read_text(encoding="utf-8").split())
-
-    def send(self, what: signal.Signals) -> None:
-        os.kill(self.pid, what)
-
-    def end(self, how: signal.Signals | None = None, timeout_s: float = 60) -> int:
-        """Its exit code, below zero where a signal ended it."""
-        if how is not None:
-            self.send(how)
-        self._thread.join(timeout_s)
-        if not self._code:
-            self.send(signal.SIGKILL)
-            raise AssertionError(f"it does not end: {self.said}")
-        return self._code[0]
-
-    def kill(self) -> None:
-        if not self._code:
-            self.end(signal.SIGKILL)
-
-
-@pytest.fixture
-def start(stable: Stable, stage: Stage) -> Iterator[Callable[[], Run]]:
-    started: list[Run] = []
-
-    def one() -> Run:
-        started.append(Run(stable, stage))
-        return started[-1]
-
-    yield one
-    for run_of_it in started:
-        run_of_it.kill()
-
-
-Start = Callable[[], Run]
-
-
-class Told(Silent):
-    """Keeps what a run says, and does something once when the first answers are there."""
-
-    def __init__(self, after_five: Callable[[], object] = lambda: None) -> None:
-        self.notes: list[str] = []
-        self._act: Callable[[], object] | None = after_five
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-    def asking(self, oracle: str, state: Asking, purse: Purse) -> None:
-        if state.done >= 5 and self._act:
-            act, self._act = self._act, None
-            act()
-
-    def __contains__(self, said: str) -> bool:
-        return any(said in note for note in self.notes)
+    made.clear()
 
 
 # The end ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_starts_its_server_uses_it_and_leaves_none(stage: Stage) -> None:
+def test_a_run_starts_its_server_uses_it_and_leaves_none(stage: ServingStage) -> None:
     told = Told()
     outcome = run(stage.job(), told)
     assert outcome.labels == 20
@@ -187,7 +72,7 @@ def test_a_run_starts_its_server_uses_it_and_leaves_none(stage: Stage) -> None:
     assert any("Started on" in line for line in stage.log.read_text().splitlines())
 
 
-def test_the_next_run_finds_the_answers_though_the_port_is_another(stage: Stage) -> None:
+def test_the_next_run_finds_the_answers_though_the_port_is_another(stage: ServingStage) -> None:
     run(stage.job())
     run(stage.job(stop__max_rounds=2))
     assert len(stage.processes) == 4, "it was started once more, as there was more to ask"
@@ -199,7 +84,7 @@ def test_the_next_run_finds_the_answers_though_the_port_is_another(stage: Stage)
 
 
 @pytest.mark.parametrize("loading", [True, False], ids=["loading", "asking"])
-def test_ctrl_c_ends_the_server(stage: Stage, start: Start, loading: bool) -> None:
+def test_ctrl_c_ends_the_server(stage: ServingStage, start: Start, loading: bool) -> None:
     stage.job(*(["--opens", stage.folder / "never"] if loading else SLOW), **ONE_BY_ONE)
     one = start()
     assert until(lambda: stage.alive if loading else stage.asked), one.said
@@ -209,7 +94,7 @@ def test_ctrl_c_ends_the_server(stage: Stage, start: Start, loading: bool) -> No
     assert stage.is_left_clean()
 
 
-def test_the_second_ctrl_c_ends_a_server_that_does_not_heed_the_first(stage: Stage, start: Start) -> None:
+def test_the_second_ctrl_c_ends_a_server_that_does_not_heed_the_first(stage: ServingStage, start: Start) -> None:
     stage.job("--opens", stage.folder / "never", "--stubborn")
     one = start()
     assert until(lambda: len(stage.alive) == 2 and "Loading" in stage.log.read_text())
@@ -224,7 +109,7 @@ def test_the_second_ctrl_c_ends_a_server_that_does_not_heed_the_first(stage: Sta
 
 
 @pytest.mark.parametrize("loading", [True, False], ids=["loading", "asking"])
-def test_what_a_killed_run_left_is_taken_over_and_ended(stage: Stage, start: Start, loading: bool) -> None:
+def test_what_a_killed_run_left_is_taken_over_and_ended(stage: ServingStage, start: Start, loading: bool) -> None:
     opens = stage.folder / "opens"
     stage.job("--opens", opens, *SLOW, **ONE_BY_ONE)
     one = start()
@@ -242,7 +127,7 @@ def test_what_a_killed_run_left_is_taken_over_and_ended(stage: Stage, start: Sta
     assert stage.is_left_clean()
 
 
-def test_a_server_that_was_started_in_another_way_is_ended_first(stage: Stage, start: Start) -> None:
+def test_a_server_that_was_started_in_another_way_is_ended_first(stage: ServingStage, start: Start) -> None:
     stage.job(*SLOW, **ONE_BY_ONE)
     one = start()
     assert until(lambda: stage.asked)
@@ -254,7 +139,7 @@ def test_a_server_that_was_started_in_another_way_is_ended_first(stage: Stage, s
     assert stage.is_left_clean()
 
 
-def test_what_a_killed_run_left_is_ended_where_nothing_is_to_be_asked(stage: Stage, start: Start) -> None:
+def test_what_a_killed_run_left_is_ended_where_nothing_is_to_be_asked(stage: ServingStage, start: Start) -> None:
     stage.job(*SLOW, **ONE_BY_ONE)
     one = start()
     assert until(lambda: stage.asked)
@@ -267,7 +152,7 @@ def test_what_a_killed_run_left_is_ended_where_nothing_is_to_be_asked(stage: Sta
     assert stage.is_left_clean()
 
 
-def test_a_note_whose_number_is_another_programs_by_now_harms_nobody(stage: Stage) -> None:
+def test_a_note_whose_number_is_another_programs_by_now_harms_nobody(stage: ServingStage) -> None:
     job = stage.job()
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True) as other:
         known = process_of(other.pid)
@@ -311,7 +196,7 @@ def test_a_keeper_that_nobody_noted_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_a_server_that_dies_while_loading_is_told_with_the_end_of_its_log(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stage: ServingStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.job("--dies")
     code, said = labelwright(monkeypatch, capsys, "run", stage.file)
@@ -322,7 +207,7 @@ def test_a_server_that_dies_while_loading_is_told_with_the_end_of_its_log(
     assert stage.is_left_clean()
 
 
-def test_a_server_that_is_never_ready_is_told_and_ended(stage: Stage) -> None:
+def test_a_server_that_is_never_ready_is_told_and_ended(stage: ServingStage) -> None:
     class Waits(Silent):
         def loading(self, oracle: str, seconds: float, said: str) -> None:
             assert until(lambda: "Loading" in stage.log.read_text())
@@ -332,7 +217,7 @@ def test_a_server_that_is_never_ready_is_told_and_ended(stage: Stage) -> None:
     assert stage.is_left_clean()
 
 
-def test_a_server_that_dies_in_the_middle_ends_the_run_with_everything_kept(stage: Stage) -> None:
+def test_a_server_that_dies_in_the_middle_ends_the_run_with_everything_kept(stage: ServingStage) -> None:
     told = Told(lambda: os.kill(stage.processes[0], signal.SIGKILL))
     job = stage.job(oracle__max_concurrency=2)
     with pytest.raises(EndpointError, match=r"serve-local.log\): .*; look at that log, then run again"):
@@ -345,7 +230,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_run_with_everything_kept(stag
     assert len(stage.asked) <= 20 + 2, "only what was under way was asked again"
 
 
-def test_another_port_is_tried_where_a_program_took_the_first(stage: Stage) -> None:
+def test_another_port_is_tried_where_a_program_took_the_first(stage: ServingStage) -> None:
     told = Told()
     assert run(stage.job("--loses-its-port", stage.folder / "lost"), told).labels == 20
     assert "first; trying another one" in told
@@ -353,7 +238,7 @@ def test_another_port_is_tried_where_a_program_took_the_first(stage: Stage) -> N
 
 
 def test_a_second_run_starts_no_second_server(
-    stage: Stage, start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stage: ServingStage, start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.job("--opens", stage.folder / "never")
     one = start()
@@ -376,7 +261,7 @@ def test_a_second_run_starts_no_second_server(
     ],
 )
 def test_what_cannot_be_started_is_said_by_check_and_by_run(
-    stage: Stage,
+    stage: ServingStage,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     serve: dict[str, str],
@@ -394,7 +279,7 @@ def test_what_cannot_be_started_is_said_by_check_and_by_run(
 
 
 def test_only_a_pilot_starts_a_server_and_ends_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stage: ServingStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.job()
     code, said = labelwright(monkeypatch, capsys, "check", stage.file)
@@ -417,7 +302,7 @@ def test_only_a_pilot_starts_a_server_and_ends_it(
     assert stage.is_left_clean()
 
 
-def test_the_link_of_an_environments_interpreter_is_not_followed(stage: Stage) -> None:
+def test_the_link_of_an_environments_interpreter_is_not_followed(stage: ServingStage) -> None:
     """Resolved, it would be the system's own, without vLLM."""
     home = stage.folder / "venv" / "bin"
     home.mkdir(parents=True)
@@ -440,12 +325,12 @@ def test_the_link_of_an_environments_interpreter_is_not_followed(stage: Stage) -
         ({"serve": {"modle": "x"}}, "did you mean `model`"),
     ],
 )
-def test_what_makes_no_sense_is_told(stage: Stage, changes: dict[str, Any], said: str) -> None:
+def test_what_makes_no_sense_is_told(stage: ServingStage, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(JobFileError, match=re.escape(said)):
         stage.job(**changes)
 
 
-def test_numbers_are_words_for_a_program_and_secrets_are_not_kept(stage: Stage) -> None:
+def test_numbers_are_words_for_a_program_and_secrets_are_not_kept(stage: ServingStage) -> None:
     job = stage.job("--api-key", "sk-abc", serve={"env": {"OMP_NUM_THREADS": 2, "HF_TOKEN": "hf_abc"}})
     serve = job.oracle[0].serve
     assert serve is not None

@@ -10,19 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
+
+from vllm.worker import log, start_worker
 
 from tests.servers.scripted import Faults, ScriptedServer
 
 POLL_S = 0.01
-WORKER = (
-    "import signal, sys\nif 'stubborn' in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.pause()"
-)
 
 
 def arguments() -> argparse.Namespace:
@@ -41,17 +36,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def log(line: str) -> None:
-    print(f"(EngineCore_DP0 pid={os.getpid()}) INFO 11-30 06:01:02 [core.py:77] {line}", flush=True)
-
-
 def main() -> None:
     options = arguments()
-    if options.stubborn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, *(["stubborn"] if options.stubborn else [])])
-    with options.pids.open("a", encoding="ascii") as file:
-        file.write(f"{os.getpid()}\n{worker.pid}\n")
+    start_worker(options.pids, stubborn=options.stubborn)
     if options.loses_its_port and not options.loses_its_port.exists():
         options.loses_its_port.touch()
         raise OSError(98, "Address already in use")
