@@ -62,7 +62,7 @@ class BulkAsker(Asker):
     ) -> None:
         super().__init__(oracle, ledger, store, attempts=books.settings.attempts, watch=watch)
         self._writer, self.carrier, self._books = oracle, carrier, books
-        self._poll_s, self._say = books.settings.batch.poll_s, note
+        self._poll_s, self._say = carrier.poll_s, note
         self._woken = asyncio.Event()
         self._looks: dict[int, Look] = {}  # the last one at each open batch
         self._patience = Patience(oracle.name)

@@ -99,7 +99,7 @@ def _oracle(bench: Workbench, settings: OracleSettings) -> str:
         )
     questions_of(bench, settings, "json_schema")
     if isinstance(oracle, FileOracle):
-        return _command(settings)
+        return _command(settings) if settings.own is None else look(bench, settings.own, settings.name)
     asyncio.run(_greet(oracle))
     return f"{oracle.endpoint} answers and serves {oracle.model}"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from agent.asking import Asker, Asking
 from agent.bulk import BulkAsker
 from agent.doubt import Prior
+from agent.engines import Engine, check_extra
 from agent.errors import EndpointError, JobFileError, OracleError, TapeError, UserError
 from agent.framing import puts
 from agent.job import OracleSettings
@@ -26,6 +27,7 @@ from agent.oracle import (
     Questions,
     Sampling,
     Shards,
+    Spool,
     TapeOracle,
     Template,
     obeyed,
@@ -60,8 +62,14 @@ class Seat:
 
 
 def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle | TapeOracle:
-    """The oracle itself, nothing sent yet. Raises TapeError, EndpointError for a key that is not set."""
+    """The oracle itself, nothing sent yet.
+
+    Raises TapeError, EndpointError for a key that is not set, JobFileError for a field that it cannot take.
+    """
     if settings.run_batch is not None:
+        if settings.own is not None:
+            with bench.job.telling_lines():
+                check_extra(settings)
         return FileOracle(settings)
     if settings.tape is not None:
         tape = TapeOracle(settings.name, bench.job.path(settings.tape))
@@ -239,8 +247,6 @@ async def _way(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, l
 
 def in_batches(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | FileOracle) -> BulkAsker:
     """Who asks an oracle in batches, their files in the output folder."""
-    command = settings.run_batch
-    folder = bench.job.path(command.folder) if command and command.folder else bench.output("batches")
     books = BatchLedger(
         bench.store, bench.job.name, settings, owner=bench.ledger.owner, tariff=bench.tariff(settings)
     )
@@ -248,11 +254,22 @@ def in_batches(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | 
         oracle,
         bench.ledger,
         bench.store,
-        carrier=BatchApi(settings, folder) if command is None else Shards(settings, folder),
+        carrier=_carrier(bench, settings),
         books=books,
         watch=lambda state: bench.watch.asking(settings.name, state, bench.ledger.purse),
         note=bench.watch.note,
     )
+
+
+def _carrier(bench: Workbench, settings: OracleSettings) -> BatchApi | Shards | Spool:
+    """Who takes its batches away and brings them back."""
+    files = settings.run_batch
+    folder = bench.job.path(files.folder) if files and files.folder else bench.output("batches")
+    if files is None:
+        return BatchApi(settings, folder)
+    if files.llm is None:
+        return Shards(settings, folder)
+    return Spool(settings, folder, Engine(bench, settings, files.llm))
 
 
 async def greet(oracle: ChatOracle) -> None:

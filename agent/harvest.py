@@ -15,7 +15,7 @@ from pathlib import Path
 from agent.asking import FAILED_IN_A_ROW, Asked, Check, Tries, problem_of
 from agent.errors import Charge, EndpointError, OracleError
 from agent.ledger import LineEnd
-from agent.oracle.carrier import Look
+from agent.oracle.carrier import UNWATCHED, Look
 from agent.oracle.lines import Returned, read_lines
 from agent.records import Answer, Question
 from agent.store import BatchRow, OpenLine, Store
@@ -213,17 +213,18 @@ class Patience:
 
     def harvested(self, batch: BatchRow, answered: int, of: int, why: str) -> None:
         """A batch is home, with so many answers: where there is none, sending more would only burn money."""
-        if answered or not of:
+        status = batch.details.get("status")
+        if answered or not of or status == UNWATCHED:
             self._fruitless = self._fruitless_lines = 0
             return
         self._fruitless, self._fruitless_lines = self._fruitless + 1, self._fruitless_lines + of
-        status = batch.details.get("status")
         twice, many = self._fruitless >= SENT_TWICE, self._fruitless_lines >= FAILED_IN_A_ROW
         broken = status in ("not begun", "died")
         if broken or (twice and (many or status == "failed")) or (many and status == "completed"):
             raise EndpointError(
-                f"oracle {self.oracle}: batch {batch.remote_id} came back without a single answer: {why or status}; "
-                "look at the job file and the endpoint, then run again: everything answered so far is kept"
+                f"oracle {self.oracle}: batch {batch.remote_id} came back without a single answer; look at the job "
+                "file and the endpoint, then run again: everything answered so far is kept. "
+                f"How it ended: {why or status}"
             )
 
 

@@ -292,20 +292,59 @@ class ServeSettings(OwnVllm):
         return args
 
 
+def _engine_args(value: object) -> object:
+    """What `vllm.LLM` is given beside the model: plain JSON by name, no key, and no code out of a model's folder."""
+    if isinstance(value, list):
+        raise ValueError("names and values are needed: for `[--max-model-len, 4096]` write `{max_model_len: 4096}`")
+    if not isinstance(value, dict):
+        return value
+    for name, given in value.items():
+        plain = str(name).lstrip("-").replace("-", "_")
+        if plain != name:
+            raise ValueError(f"`{name}` is written `{plain}` here")
+        if name == "model":
+            raise ValueError("`model` stands beside `args`; leave it out here")
+        if name == "trust_remote_code" and given is not False:
+            raise ValueError("`trust_remote_code` runs whatever code came with a model, and is refused; leave it out")
+    if secret := next((n for n in _fields_of(value) if n == "hf_token" or SECRET_FIELD.search(n)), None):
+        raise ValueError(f"`{secret}` looks like a key: export it (HF_TOKEN), so that it is never stored")
+    return _plain_json(value)
+
+
+class LlmSettings(OwnVllm):
+    """As a `vllm.LLM` that answers files, without a server (docs/batch.md)."""
+
+    key = "run_batch.llm"
+
+    args: Annotated[dict[str, Any], BeforeValidator(_engine_args)] = Field(default_factory=dict)
+    """Its engine's arguments, such as `{max_model_len: 4096, enforce_eager: true}`."""
+
+
 class RunBatchSettings(Section):
-    """A model that nobody serves: questions are written into files, and a command answers one file after another."""
+    """A model that nobody serves: questions are written into files, and a command answers one file after another, or
+    one vLLM that is loaded once answers them all."""
 
     command: Annotated[list[str], Field(min_length=1)] | None = Field(
         default_factory=lambda: ["vllm", "run-batch", "-i", "{input}", "-o", "{output}", "--model", "{model}"]
     )
     """Program and arguments; `{input}`, `{output}` and `{model}` are filled in. Null runs nothing: the files are to
     be answered elsewhere, and the next run reads what came back."""
+    llm: LlmSettings | None = None
+    """In place of a command: a vLLM that is loaded once, for all files of the run."""
     shard: Annotated[int, Field(ge=1)] = 1000
     """Questions of one file."""
     folder: str | None = None
     """Where the files are; by default `batches` in the output folder."""
     timeout_s: Annotated[float, Field(gt=0)] = 3600
-    """Most seconds that the command may take for one file."""
+    """Most seconds that one file may take."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> RunBatchSettings:
+        if self.llm is not None:
+            if self.command is not None and "command" in self.model_fields_set:
+                raise ValueError("`llm` answers the files without a command: give one of `llm` and `command`")
+            object.__setattr__(self, "command", None)
+        return self
 
 
 class FormatSettings(Section):
@@ -440,15 +479,15 @@ class OracleSettings(Section):
 
     @property
     def own(self) -> OwnVllm | None:
-        """The vLLM that Labelwright starts for it."""
-        return self.serve
+        """The vLLM that Labelwright starts for it, as a server or for files."""
+        return self.serve or (self.run_batch.llm if self.run_batch is not None else None)
 
     @model_validator(mode="after")
     def _one_source(self) -> OracleSettings:
         if sum(source is not None for source in (self.base_url, self.tape, self.run_batch, self.serve)) != 1:
             raise ValueError(
                 "an oracle needs exactly one of `base_url` (an endpoint), `serve` (a vLLM that is started for it), "
-                "`tape` (recorded answers) and `run_batch` (a command that answers files)"
+                "`tape` (recorded answers) and `run_batch` (a command, or a vLLM, that answers files)"
             )
         if self.serve is not None and self.mode == "batch":
             raise ValueError("`serve` answers at once: it has no `mode: batch`; `run_batch` answers files")
@@ -679,7 +718,9 @@ class Job(Section):
                 files["command"] = _without_keys(files["command"])
             if oracle["serve"]:
                 oracle["serve"]["args"] = _without_keys(oracle["serve"]["args"])
-                oracle["serve"]["env"] = _without_values(oracle["serve"]["env"])
+            for own in (oracle["serve"], files.get("llm")):
+                if own:
+                    own["env"] = _without_values(own["env"])
         data["store"] = without_secrets(data["store"])
         return data
 

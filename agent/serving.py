@@ -1,7 +1,7 @@
 """A job's own vLLM: started when first asked, waited for, taken over from a run that was killed, and ended.
 
 What its answers cost is the ledger's, as for any endpoint. What it costs beyond that (loading, idle time) is told
-when it is ended.
+when it is ended. One that answers files is fed in `agent.engines`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class BatchLedger:
 
         All questions are of one prompt. Raises BudgetExceeded where the cap has no room for `least` of them.
         """
-        worsts = self._worsts(questions)
+        worsts = self._worsts(questions, alone=least <= 1)
         wanted = [Wanted(self.oracle, q.key, q.text_id, w) for q, w in zip(questions, worsts, strict=True)]
         details = {"prompt_hash": questions[0].prompt_hash, "nonce": uuid.uuid4().hex}
         with self.store.transaction() as tx:
@@ -141,12 +141,23 @@ class BatchLedger:
         )
         return End(end.line.attempt_id, AttemptState.SETTLED, "", cost, end.answer.usage, stored)
 
-    def _worsts(self, questions: Sequence[Question]) -> list[MicroDollars]:
-        """A command is paid for the time that it may take, by all its lines together."""
-        command = self.settings.run_batch
-        if command is None or not self.by_time:
+    def _worsts(self, questions: Sequence[Question], *, alone: bool) -> list[MicroDollars]:
+        """A file is paid for the time that it may take, by all its lines together.
+
+        An engine is loaded already: what is left of the money may be less than that, if the file is the only one. A
+        command would spend it on loading.
+        """
+        files, price = self.settings.run_batch, self._tariff.price
+        if files is None or not self.by_time:
             return [self._tariff.worst(q) for q in questions]
-        whole = gpu_time(self._tariff.price, command.timeout_s)
+        whole = int(gpu_time(price, files.timeout_s))
+        if files.llm is not None and alone:
+            purse = self.store.job(self.job)
+            left, one = purse.cap - purse.spent - purse.reserved, int(gpu_time(price, self.settings.timeout_s))
+            if left < min(one, whole):
+                return [MicroDollars(min(one, whole))] * len(questions)  # none of which is to be had
+            if left < whole:
+                return [MicroDollars(max(1, left // len(questions)))] * len(questions)
         return [MicroDollars(-(-whole // len(questions)))] * len(questions)
 
     def _limit_s(self, lines: Sequence[tuple[Question, OpenLine]]) -> float | None:

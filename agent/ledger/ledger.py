@@ -222,14 +222,14 @@ class Ledger:
 
 def endpoint_of(oracle: OracleSettings) -> str:
     """Who answers, as it is kept beside answers: the address without secrets, the tape's file name, a command, or the
-    model that a server is started with.
+    model that a vLLM of one's own is started with, whether it serves it or answers files.
 
     The model is part of each question's key already.
     """
+    if oracle.own is not None:
+        return f"serve:{oracle.own.model}"  # its port is another one in every run
     if oracle.run_batch is not None:
         return "run-batch"
-    if oracle.serve is not None:
-        return f"serve:{oracle.serve.model}"  # its port is another one in every run
     if oracle.tape is not None:
         return f"tape:{Path(oracle.tape).name}"
     shown, query = without_secrets(oracle.base_url) or "", urlsplit(oracle.base_url or "").query

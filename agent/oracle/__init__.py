@@ -10,6 +10,7 @@ from agent.oracle.probe import Capabilities, obeyed, probe_question, serves
 from agent.oracle.prompt import Questions, Sampling, Template, one_a_class
 from agent.oracle.served import served_counts
 from agent.oracle.shards import FileOracle, Shards
+from agent.oracle.spool import Spool
 from agent.oracle.tape import TapeHeader, TapeOracle, read_tape, write_tape
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Reading",
     "Sampling",
     "Shards",
+    "Spool",
     "TapeHeader",
     "TapeOracle",
     "Template",

@@ -51,7 +51,7 @@ class BatchApi:
         self.most_lines, self.most_bytes = settings.batch.lines, settings.batch.megabytes * 1_000_000
         self._endpoint = without_secrets(settings.base_url) or ""
         self.secret = settings.key()
-        self._pause_s = settings.batch.poll_s
+        self.poll_s = settings.batch.poll_s
         self._timeout_s = max(settings.timeout_s, LEAST_TIMEOUT_S)
         timeout = openai.Timeout(self._timeout_s, connect=10.0)
         self._client = openai.AsyncOpenAI(
@@ -155,7 +155,7 @@ class BatchApi:
                     raise Untraceable(f"the list of batches cannot be read: {error}") from None
                 if not error.retryable or failed > LOOKS:
                     raise
-            await asyncio.sleep(self._pause_s)
+            await asyncio.sleep(self.poll_s)
         return None
 
     async def _listed(self, batch: BatchRow) -> str | None:

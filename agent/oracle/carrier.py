@@ -13,6 +13,7 @@ from agent.records import Answer, Oracle, Question
 from agent.store import BatchRow
 
 ELSEWHERE = "elsewhere"  # the name of a batch that a person takes away, and brings back
+UNWATCHED = "lost"  # the status of one whose worker was killed while nobody watched: no failure of its own
 
 
 class Untraceable(OracleError):
@@ -50,10 +51,10 @@ class Look:
 
 
 class Carrier(Protocol):
-    """`BatchApi` or `Shards`. Files that it is given and those that it brings are in `folder`.
+    """`BatchApi`, `Shards` or `Spool`. Files that it is given and those that it brings are in `folder`.
 
-    `most_lines` and `most_bytes` bound one batch, `most_open` how many may be under way. `secret` is the key that
-    must not be stored, should the other side quote it.
+    `most_lines` and `most_bytes` bound one batch, `most_open` how many may be under way; `poll_s` is the first wait
+    between two looks. `secret` is the key that must not be stored, should the other side quote it.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Carrier(Protocol):
     most_lines: int
     most_bytes: int
     most_open: int
+    poll_s: float
 
     async def send(self, batch: BatchRow, file: Path) -> Mapping[str, Any]:
         """Bring the lines to where they are answered; nothing is charged yet. Returns what to remember of it."""

@@ -68,7 +68,7 @@ class Shards:
             raise ValueError(f"oracle {settings.name} has no run_batch")
         self.name, self.folder, self._model = settings.name, folder, settings.model
         self._settings: RunBatchSettings = settings.run_batch
-        self.most_lines = self._settings.shard
+        self.most_lines, self.poll_s = self._settings.shard, settings.batch.poll_s
         self.most_open = 1 if self._settings.command is not None else 10_000  # one command has the machine to itself
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         # of commands that we started: the wall clock may be set back while one works
@@ -132,7 +132,7 @@ class Shards:
             seconds = self._so_far(batch)
             if seconds > float(batch.details.get("limit_s") or self._settings.timeout_s):
                 self._end(batch)
-            return Look("running", ended=False, done=_count_lines(output), counted=False, seconds=seconds)
+            return Look("running", ended=False, done=count_lines(output), counted=False, seconds=seconds)
         code = self._running[batch.id].returncode if batch.id in self._running else None
         status = "completed" if output.exists() else "died"
         if code in NEVER_BEGAN and not output.exists():
@@ -238,7 +238,8 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def _count_lines(path: Path) -> int:
+def count_lines(path: Path) -> int:
+    """Lines of a file, 0 where there is none."""
     if not path.exists():
         return 0
     with path.open("rb") as file:

@@ -25,6 +25,7 @@ LEVELS = (
     {"hints"},
     {"checking", "estimating", "standing", "starting"},
     {"endpoints", "counting", "comparing", "judging"},
+    {"engines"},
     {"framing", "doubting", "serving"},
     {"workbench"},
     {"watch", "console"},
