@@ -89,7 +89,7 @@ def stronger(
 def onward(bench: Workbench, place: int, following: Stronger, labels: Sequence[Label]) -> list[Label]:
     """What goes on from the oracle at `place`, by what that is worth: `labels`, and what was put off and is worth it
     now. What a person has settled meanwhile is not among the latter."""
-    waiting = put_off(bench, place)
+    waiting = put_off(bench)[place]
     now = following.now(following.judge.sure(waiting))
     if not now.all():
         bench.watch.note(following.told(int((~now).sum())))
@@ -100,12 +100,14 @@ def onward(bench: Workbench, place: int, following: Stronger, labels: Sequence[L
     return [found[i] for i in np.argsort(-a_dollar, kind="stable").tolist()]
 
 
-def put_off(bench: Workbench, place: int) -> list[Label]:
-    """Labels by the oracle at `place` that wait for the next one: of texts that nobody has settled."""
+def put_off(bench: Workbench) -> list[list[Label]]:
+    """By oracle, the labels that wait for the next one: of texts that nobody has settled."""
     store, name = bench.store, bench.job.name
-    routes, oracle = store.routes(name), bench.job.oracle[place].name
-    waiting = [q.suggestion for q in store.queue(name, include_skipped=True) if q.suggestion is not None]
-    return [x for x in waiting if routes[x.text_id].route is Route.STRONGER and x.by.partition("/")[0] == oracle]
+    routes, found = store.routes(name), {o.name: list[Label]() for o in bench.job.oracle}
+    for q in store.queue(name, include_skipped=True):
+        if q.suggestion is not None and routes[q.text_id].route is Route.STRONGER:
+            found.get(q.suggestion.by.partition("/")[0], []).append(q.suggestion)
+    return list(found.values())
 
 
 def texts_left(bench: Workbench) -> int:
@@ -186,17 +188,21 @@ class _Known:
         at_hand = worth.between(self.judge(place).bar.value or 0.0, len(self._bench.task.names))
         return worth.Step(right, at_hand, self.price(place + 1))
 
-    def _verdicts(self, place: int) -> worth.Verdicts:
-        """What people said of an oracle's labels. Nothing where no person could ever see some of them: what people
-        see is worse than the rest then."""
+    def _verdicts(self, place: int) -> list[worth.Verdicts]:
+        """What people said of an oracle's labels, of those that were accepted and of the others."""
         bench = self._bench
         routes, current = bench.store.routes(bench.job.name), bench.store.current(bench.job.name)
-        own = {x.text_id: x for x in self._labels[place] if x.text_id in routes}
-        if any(routes[i].probability == 0 for i in own):
-            return worth.Verdicts()
-        judged = [i for i in own if i in current and current[i].source is Source.PERSON]
-        right = [bench.task.agreement(current[i].value, own[i].value) == 1.0 for i in judged]
-        return worth.Verdicts.of(right, [routes[i].probability or 1.0 for i in judged])
+        kinds: dict[bool, list[Label]] = {True: [], False: []}
+        for label in self._labels[place]:
+            route = routes.get(label.text_id)
+            kinds[route is not None and route.is_accepted].append(label)
+        found = []
+        for own in kinds.values():
+            said = [(x, current.get(x.text_id)) for x in own]
+            judged = [(x, y) for x, y in said if y is not None and y.source is Source.PERSON]
+            right = sum(bench.task.agreement(y.value, x.value) == 1.0 for x, y in judged)
+            found.append(worth.Verdicts(len(own), len(judged), right))
+        return found
 
     def new_text(self) -> worth.NewText:
         """What one more text brings, by the labels that the first oracle gave last: once there is a student, by those
@@ -235,7 +241,7 @@ class _Known:
         """All that may still be asked."""
         oracles = range(len(self._bench.job.oracle))
         sent = [self._sent(k) for k in oracles]
-        waiting = [float(len(put_off(self._bench, k))) for k in oracles]
+        waiting = [float(len(own)) for own in put_off(self._bench)]
         waiting[self._place] += sent[self._place] * len(self._at_hand)
         return worth.Ahead(self._texts(), waiting, [self.price(k) for k in oracles], sent)
 

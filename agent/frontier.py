@@ -16,7 +16,7 @@ import numpy as np
 from agent import gold
 from agent.judging import Judgement, judgement
 from agent.opinions import as_given
-from agent.records import Label, Route, Said, Source, TextId
+from agent.records import Label, Said, Source, TextId
 from agent.report.frontier import CASCADE, THOUSAND, Case, Frontier, Time, Way, frontier
 from agent.store import RouteRow
 from agent.workbench import Workbench
@@ -109,7 +109,7 @@ def _on_rounds(bench: Workbench, judges: Sequence[Judgement], time: Time) -> Fro
             sure=sure[i],
             last=last[i],
             beyond=last[i] or None,
-            accepted=_is_accepted(routes[i]),
+            accepted=routes[i].is_accepted,
             chance=chances[i],
         )
         for i, value in truth.items()
@@ -137,9 +137,9 @@ def _truth(
         return known, "gold", None
     current = bench.store.current(bench.job.name)
     known = {i: current[i].value for i in last if i in current and current[i].source is Source.PERSON}
-    if any(_is_accepted(routes[i]) and routes[i].probability == 0 for i in last):
+    if any(routes[i].is_accepted and routes[i].probability == 0 for i in last):
         return known, "people", UNSEEN
-    unheard = {_is_accepted(routes[i]) for i in last} - {_is_accepted(routes[i]) for i in known}
+    unheard = {routes[i].is_accepted for i in last} - {routes[i].is_accepted for i in known}
     return known, "people", UNHEARD if unheard or not known else None
 
 
@@ -148,17 +148,13 @@ def _chances(
 ) -> dict[TextId, float]:
     """With which each text that people judged was judged: the share of those of its kind that was, which also holds
     where the queue is worked half. A kind is whether it is accepted, and whose label stands where people saw some."""
-    fine = {i: (_is_accepted(routes[i]), k) for i, k in last.items()}
-    coarse = {i: _is_accepted(routes[i]) for i in last}
+    fine = {i: (routes[i].is_accepted, k) for i, k in last.items()}
+    coarse = {i: routes[i].is_accepted for i in last}
     judged = Counter(fine[i] for i in truth)
     is_blank = {coarse[i] for i in last if not judged[fine[i]]}  # a kind that nobody saw is like the others
     kind = {i: coarse[i] if coarse[i] in is_blank else fine[i] for i in last}
     seen, there = Counter(kind[i] for i in truth), Counter(kind.values())
     return {i: seen[kind[i]] / there[kind[i]] for i in truth}
-
-
-def _is_accepted(route: RouteRow) -> bool:
-    return route.route is Route.ACCEPTED or route.blind
 
 
 def _thousand(costs: Sequence[int]) -> float | None:

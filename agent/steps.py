@@ -192,7 +192,7 @@ def accepted(bench: Workbench) -> set[TextId]:
     """Texts whose label counts: accepted ones, those that a person audits meanwhile, and what a person or the seed
     said."""
     routes = bench.store.routes(bench.job.name)
-    trusted = {i for i, r in routes.items() if r.route is Route.ACCEPTED or r.blind}
+    trusted = {i for i, r in routes.items() if r.is_accepted}
     people = (Source.PERSON, Source.SEED)
     return trusted | {i for i, label in bench.store.current(bench.job.name).items() if label.source in people}
 
@@ -295,7 +295,7 @@ def routed(bench: Workbench, number: int) -> dict[str, int]:
     routes, picks = bench.store.routes(bench.job.name), bench.picks()
     here = [r for i, r in routes.items() if i in picks and picks[i].round == number]
     return {
-        "accepted": sum(r.route is Route.ACCEPTED or r.blind for r in here),
+        "accepted": sum(r.is_accepted for r in here),
         "people": sum(r.route is not Route.ACCEPTED for r in here),
         "failed": sum(r.reason.startswith("failed") for r in here),
     }

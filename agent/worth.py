@@ -13,30 +13,30 @@ import numpy as np
 
 from agent.doubt.calibration import Bools, Doubles, Truths
 
-PRIOR = 10.0
+PRIOR = 10
 """Verdicts that an expectation counts for before any person is heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What people said of an oracle's labels: the share that is right, and how many verdicts that is worth."""
+    """Labels of one kind by an oracle: how many it gave, how many of those people judged, and how many are right."""
 
-    share: float = 0.0
-    size: float = 0.0
-
-    @classmethod
-    def of(cls, right: Truths, chances: Sequence[float]) -> Verdicts:
-        """From (n,) verdicts and the chance with which each text was shown to a person: a verdict counts for one over
-        that, and all together for Kish's effective number. Without any, nothing."""
-        said, weights = np.asarray(right, np.float64), 1 / np.asarray(chances, np.float64)
-        if not len(said):
-            return cls()
-        return cls(float(np.average(said, weights=weights)), float(weights.sum() ** 2 / (weights**2).sum()))
+    labels: int
+    judged: int
+    right: int
 
 
-def expected(seen: Verdicts, prior: float) -> float:
-    """The share of labels that is right: the mean of a Beta distribution, `prior` before people are heard."""
-    return (PRIOR * prior + seen.size * seen.share) / (PRIOR + seen.size)
+def expected(kinds: Sequence[Verdicts], prior: float) -> float:
+    """The share of an oracle's labels that is right: of each kind the mean of a Beta distribution that is `prior`
+    before people are heard, weighed by how many labels are of that kind.
+
+    People see some kinds more often than others (what an oracle is not sure of), and work their queue in an order: so
+    a verdict speaks for its own kind alone.
+    """
+    total = sum(k.labels for k in kinds)
+    if not total:
+        return prior
+    return sum(k.labels * (PRIOR * prior + k.right) / (PRIOR + k.judged) for k in kinds) / total
 
 
 def between(bar: float, classes: int) -> float:

@@ -47,27 +47,26 @@ def test_what_is_free_is_worth_asking_wherever_it_brings_anything() -> None:
     assert a_dollar.tolist() == [math.inf, 0.0, math.inf]
 
 
-@given(st.lists(st.tuples(st.booleans(), st.floats(0.01, 1)), max_size=40), shares)
-def test_people_outweigh_what_was_expected_the_more_of_them_there_are(
-    verdicts: list[tuple[bool, float]], prior: float
+@st.composite
+def verdicts(draw: st.DrawFn) -> Verdicts:
+    labels = draw(st.integers(0, 60))
+    judged = draw(st.integers(0, labels))
+    return Verdicts(labels, judged, draw(st.integers(0, judged)))
+
+
+@given(st.lists(verdicts(), max_size=4), shares)
+def test_what_is_expected_is_that_of_every_label_by_what_people_said_of_its_kind(
+    kinds: list[Verdicts], prior: float
 ) -> None:
-    seen = Verdicts.of([r for r, _ in verdicts], [c for _, c in verdicts])
-    assert seen.size <= len(verdicts) + 1e-9
-    found = expected(seen, prior)
-    assert min(seen.share, prior) - 1e-9 <= found <= max(seen.share, prior) + 1e-9 or not verdicts
-    if verdicts:
-        weights = [1 / c for _, c in verdicts]
-        share = sum(w for w, (r, _) in zip(weights, verdicts, strict=True) if r) / sum(weights)
-        size = sum(weights) ** 2 / sum(w * w for w in weights)
-        assert found == pytest.approx((PRIOR * prior + size * share) / (PRIOR + size))
-    else:
-        assert found == pytest.approx(prior)
+    each = [(PRIOR * prior + k.right) / (PRIOR + k.judged) for k in kinds for _ in range(k.labels)]
+    assert expected(kinds, prior) == pytest.approx(sum(each) / len(each) if each else prior)
+    assert -1e-9 <= expected(kinds, prior) <= 1 + 1e-9
 
 
-def test_what_people_rarely_saw_counts_for_what_they_did_not_see() -> None:
-    """One audited in ten is right, and each that it was unsure of wrong: it is right on ten of twelve."""
-    seen = Verdicts.of([True, False, False], [0.1, 1.0, 1.0])
-    assert seen.share == pytest.approx(10 / 12)
+def test_what_people_see_often_does_not_speak_for_what_they_have_not_seen_yet() -> None:
+    """Of forty labels people saw the ten that were not accepted, all of them wrong: the others stay as expected."""
+    assert expected([Verdicts(30, 0, 0), Verdicts(10, 10, 0)], 0.9) == pytest.approx(0.75 * 0.9 + 0.25 * 0.45)
+    assert expected([Verdicts(30, 30, 30), Verdicts(10, 10, 0)], 0.9) > 0.75 * 0.97
 
 
 @given(st.lists(st.tuples(shares, st.booleans()), min_size=1, max_size=30), st.integers(0, 9))

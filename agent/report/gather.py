@@ -11,7 +11,7 @@ from platform import python_version
 from typing import Any
 
 from agent.opinions import named, opinions
-from agent.records import Label, MicroDollars, Route, Source, Text, TextId, Value
+from agent.records import Label, MicroDollars, Source, Text, TextId, Value
 from agent.report import truth
 from agent.report.books import Books
 from agent.report.comparison import gain, gain_of
@@ -280,8 +280,7 @@ def standing(label: Label, route: RouteRow | None) -> str:
     """`person`, `seed`, `accepted` (also while a person audits it blind) or `waiting`."""
     if label.source in (Source.PERSON, Source.SEED):
         return label.source.value
-    accepted = route is not None and (route.route is Route.ACCEPTED or route.blind)
-    return "accepted" if accepted else "waiting"
+    return "accepted" if route is not None and route.is_accepted else "waiting"
 
 
 def _waiting(task: Task, q: QueueRow) -> WaitingText:

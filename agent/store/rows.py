@@ -211,6 +211,11 @@ class RouteRow:
     probability: float | None = None
     priority: float | None = None
 
+    @property
+    def is_accepted(self) -> bool:
+        """The machine's label counts, also while a person audits it."""
+        return self.route is Route.ACCEPTED or self.blind
+
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
