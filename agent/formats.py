@@ -39,10 +39,10 @@ BLOCK = 20
 """Texts that all formats are asked about before the next look at them."""
 AS_GOOD = 0.005
 """A format whose mean score is this near to the best is as good, and the cheapest of those is taken."""
-WORTH, SEEN, ERRED = 0.02, 40, 2
+WORTH, SEEN = 0.02, 40
 """A format that costs twice as much as another is asked on only while it may score better by `WORTH`, one that costs
-three times as much by twice that, and so on; told from `SEEN` texts on, among which the cheaper one erred `ERRED`
-times: before that nothing shows how much there is to mend."""
+three times as much by twice that, and so on; told from `SEEN` texts on, once the cheaper one has erred: before that
+nothing shows what there is to mend."""
 MANY_CLASSES = 12
 """From so many on a shortlist is tried."""
 
@@ -223,11 +223,7 @@ def given_up(tried: Sequence[Tried], rng: np.random.Generator) -> dict[str, str]
             _, _, high = paired_difference(one.scores[:n], other.scores[:n], rng)
             if high < 0:
                 found[one.name] = "surely worse"
-            elif (
-                n >= SEEN
-                and int((~other.right[:n]).sum()) >= ERRED
-                and high < WORTH * (one.cost / max(other.cost, 1e-9) - 1)
-            ):
+            elif n >= SEEN and not other.right[:n].all() and high < WORTH * (one.cost / max(other.cost, 1e-9) - 1):
                 found[one.name] = f"dearer than {other.name} and no better"
             if one.name in found:
                 break

@@ -35,8 +35,6 @@ ON_CPU: dict[str, Any] = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_CPU_KVCACHE_SPACE": "2",
-        "VLLM_CPU_OMP_THREADS_BIND": "0-1",
-        "OMP_NUM_THREADS": "2",
         "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600",
     },
 }
