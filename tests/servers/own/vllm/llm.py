@@ -124,7 +124,7 @@ class LLM:
     ) -> Any:
         text = messages[-1]["content"].split("<text>")[-1].split("</text>")[0].strip()
         if (fatal := self._told.get("dies_at")) and fatal in text:
-            log("CUDA error: an illegal memory access was encountered")
+            log("torch.AcceleratorError: CUDA error: an illegal memory access was encountered")
             raise EngineDeadError
         threading.Event().wait(self._told.get("slow_s", 0.0))
         kept = {name: getattr(params, name) for name in ("temperature", "repetition_penalty", "max_tokens", "top_p")}
