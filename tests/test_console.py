@@ -54,3 +54,16 @@ def test_what_an_asking_came_to_is_money_and_speed_and_what_is_unclear(ambiguous
     assert said.startswith("asked     local 20/20 (3 known already) · ")
     assert "labels/s · $1.8342 of $5.0000" in said
     assert ("12 ambiguous" in said) == (ambiguous > 0)
+
+
+def test_what_comes_after_the_last_answer_is_no_part_of_their_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agent.console.time.monotonic", lambda: now)
+    lines, out = watched(120, terminal=False)
+    state = Asking(total=20)
+    lines.asking("local", state, purse())
+    now, state.done = 101.0, 20
+    lines.asking("local", state, purse())
+    now = 161.0  # the answers were read, and compared with their neighbours
+    lines.triaged(20, 0, 0, 0)
+    assert "20.0 labels/s" in out.getvalue()

@@ -49,6 +49,10 @@ def test_a_ceiling_below_the_first_step_is_kept() -> None:
     assert max(simulated(Climb(3), lambda _: 0.05, 500)) == 3
 
 
+def test_who_raises_the_ceiling_is_taken_at_their_word_from_the_start() -> None:
+    assert [Climb(ceiling).limit for ceiling in (3, 64, 256)] == [3, 8, 32]
+
+
 def refusing(climb: Climb, refuses: Callable[[int, float], bool], seconds: float, seed: int = 0) -> tuple[int, int]:
     """Answers and refusals of a server that answers in 0.1 s and refuses, as told, in 0.02 s."""
     rng = np.random.default_rng(seed)
