@@ -81,6 +81,12 @@ def test_a_longer_answer_than_allowed_is_cut_and_said_to_be(serve_gold: Serve) -
     assert reply["usage"]["completion_tokens"] == 1
 
 
+def test_a_mapping_is_answered_as_it_stands_where_no_form_is_asked_for(serve_gold: Serve) -> None:
+    server = serve_gold({"a text": {"labels": "refund"}})
+    _, said = post(server.url, "a text", structured_outputs=None)
+    assert json.loads(said["choices"][0]["message"]["content"]) == {"labels": "refund"}
+
+
 def test_it_runs_as_a_command(tmp_path: Path) -> None:
     gold = tmp_path / "gold.jsonl"
     gold.write_text("".join(json.dumps({"text": t, "label": y}) + "\n" for t, y in GOLD.items()))
