@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.report import write
+from agent.report import Findings, write
 from tests.report import sample
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
-def test_the_page_fits_phone_and_desk_and_asks_for_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("findings", "drawings"), [(sample.news, 4), (sample.cascade, 5)])
+def test_the_page_fits_phone_and_desk_and_asks_for_nothing(
+    tmp_path: Path, findings: Callable[[], Findings], drawings: int
+) -> None:
     from playwright.sync_api import sync_playwright
 
-    html, _ = write(sample.news(), tmp_path)
+    html, _ = write(findings(), tmp_path)
     with sync_playwright() as p, p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"]) as browser:
         for width in (360, 768, 1280):
             with browser.new_context(viewport={"width": width, "height": 800}) as context:
@@ -29,6 +33,6 @@ def test_the_page_fits_phone_and_desk_and_asks_for_nothing(tmp_path: Path) -> No
                 tab.goto(html.as_uri())
                 assert tab.evaluate("document.documentElement.scrollWidth") == width
                 # one of the two drawings of each chart is shown, never both
-                assert tab.locator(".wide svg:visible, .narrow svg:visible").count() == 4
+                assert tab.locator(".wide svg:visible, .narrow svg:visible").count() == drawings
                 assert asked == [html.as_uri()]
                 assert said == []
