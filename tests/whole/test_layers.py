@@ -33,7 +33,7 @@ LEVELS = (
     {"harvest"},
     {"asking", "triage", "worth", "measuring", "costing", "distill", "review", "report"},
     {"opinions"},
-    {"oracle", "student", "selection", "pool", "pacing", "doubt"},
+    {"oracle", "student", "selection", "pool", "pacing", "breaker", "doubt"},
     {"ledger"},
     {"store"},
     {"tasks", "redaction"},
