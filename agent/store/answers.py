@@ -23,12 +23,12 @@ STOPPED = "stopped: "  # how the reason of an attempt begins that was cut off on
 class Answers(Database):
     """Queries about answers. They belong to no job: one that was bought is never bought again from this store."""
 
-    def answer_for(self, question_key: str, endpoint: str) -> FoundAnswer | None:
+    def answer_for(self, question_key: str, *endpoints: str) -> FoundAnswer | None:
         """The answer to a question, see `answers_for`."""
-        return self.answers_for([question_key], endpoint).get(question_key)
+        return self.answers_for([question_key], *endpoints).get(question_key)
 
-    def answers_for(self, keys: Iterable[str], endpoint: str) -> dict[str, FoundAnswer]:
-        """Question key to answer, for the keys that `endpoint` has answered.
+    def answers_for(self, keys: Iterable[str], *endpoints: str) -> dict[str, FoundAnswer]:
+        """Question key to answer, for the keys that one of `endpoints` has answered.
 
         Where there are several, the newest one that was not marked invalid, else the newest.
         """
@@ -38,7 +38,7 @@ class Answers(Database):
             for part in in_parts(dict.fromkeys(keys)):
                 query = (
                     select(t.answers.c.id, t.answers.c.question_key, t.answers.c.raw)
-                    .where(t.answers.c.question_key.in_(part), t.answers.c.endpoint == endpoint)
+                    .where(t.answers.c.question_key.in_(part), t.answers.c.endpoint.in_(endpoints))
                     .order_by(bad.desc(), t.answers.c.id)  # the last one wins
                 )
                 best = {row.question_key: row for row in tx.execute(query)}

@@ -12,11 +12,12 @@ from agent.store.migrate import migrate
 from agent.store.picks import Picks
 from agent.store.queue import Queue
 from agent.store.reviews import Reviews
+from agent.store.siblings import Siblings
 from agent.store.spending import Spending
 from agent.store.tallies import Tallies
 
 
-class Store(Jobs, Picks, Frames, Dialects, Attempts, Batches, Spending, Accounts, Tallies, Reviews, Queue):
+class Store(Jobs, Picks, Frames, Dialects, Siblings, Attempts, Batches, Spending, Accounts, Tallies, Reviews, Queue):
     """Every query as a named method; the classes it is made of say what each is about.
 
     Every method is its own transaction unless it is given one:

@@ -101,6 +101,14 @@ dialects = Table(
     Column("changed_at", Utc, nullable=False),
 )
 
+siblings = Table(
+    "siblings",
+    metadata,
+    Column("endpoint", AnyText, primary_key=True),
+    Column("model", AnyText, primary_key=True),
+    Column("family", AnyText, nullable=False),  # the same for all that serve one model
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -44,6 +44,7 @@ def fill(store: Store) -> None:
     store.finish_round("job", 0, {"accuracy": 1 / 3, "text": ODD})
     store.keep_frames("job", {TextId(ODD): FrameRow((ODD, "b"), ((TextId("a"), ODD),))})
     store.keep_dialect(ODD, ODD, {"without": [ODD]})
+    store.keep_together(ODD, [ODD, "b"])
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {
