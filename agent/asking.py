@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import tenacity
 
+from agent.balance import Balance, Endpoint, Turn
 from agent.errors import AnswerInvalid, BudgetExceeded, Charge, EndpointError, OracleError, UserError
 from agent.ledger import Ledger, Reservation
 from agent.pacing import LONGEST_PAUSE_S, Pace
@@ -26,6 +27,7 @@ UNANSWERED = 20  # attempts in a row that got no answer, before the endpoint is 
 OVERCHARGED = 100  # part of the cap that answers may cost beyond their worst cases, before the run stops
 PATIENCE_S = 300.0  # with an endpoint that says only that it is busy
 BYTES_A_TOKEN = 4  # about, until answers tell
+REMEDY = "start the server or mend `base_url`"
 
 Check = Callable[[Question, Answer], None]
 
@@ -75,6 +77,10 @@ class Tries:
         self.reasons.append(problem)
 
 
+class _Elsewhere(Exception):
+    """The question was not taken where it was sent, and cost nothing: another endpoint is to get it."""
+
+
 class Asker:
     """Asks one oracle, as many questions at a time as it can take.
 
@@ -82,9 +88,10 @@ class Asker:
         oracle: who answers.
         ledger: who pays.
         store: where bought answers are.
-        max_concurrency: most requests in flight.
+        max_concurrency: most requests in flight, where no `balance` says it.
         attempts: failures of one question, after which it has failed for good.
-        pace: how many at a time and a minute; by default up to `max_concurrency`, as fast as they come.
+        balance: its endpoints; by default one that is asked as fast as it answers.
+        kept_under: names of the endpoints whose answers count as its own; by default those that the ledger knows.
         watch: called after each question with the live figures.
         remedy: what a person can do where nobody listens.
     """
@@ -97,14 +104,15 @@ class Asker:
         *,
         max_concurrency: int = 64,
         attempts: int = 3,
-        pace: Pace | None = None,
+        balance: Balance | None = None,
+        kept_under: Sequence[str] | None = None,
         watch: Callable[[Asking], None] = lambda _: None,
-        remedy: str = "start the server or mend `base_url`",
+        remedy: str = REMEDY,
     ) -> None:
         self._remedy = remedy
         self.oracle, self._ledger, self._store = oracle, ledger, store
-        self._most, self._attempts, self._watch = max_concurrency, attempts, watch
-        self.pace = pace or Pace(max_concurrency)
+        self._attempts, self._watch, self._kept_under = attempts, watch, kept_under
+        self.balance = balance or Balance([Endpoint(oracle, Pace(max_concurrency))])
         self._in_flight = 0
         self._freed = asyncio.Event()
         self._fatal: UserError | None = None
@@ -117,11 +125,11 @@ class Asker:
         """Send nothing more; what is under way comes home. Safe to call from a signal handler."""
         self.state.halted = True
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.pace.stop)
+            self._loop.call_soon_threadsafe(self.balance.stop)
 
     async def close(self) -> None:
         """Let go of the oracle."""
-        await self.oracle.close()
+        await self.balance.close()
 
     async def ask(
         self, questions: Sequence[Question], check: Check = lambda _question, _answer: None
@@ -136,7 +144,7 @@ class Asker:
         """
         self._loop = asyncio.get_running_loop()
         if self.state.halted:
-            self.pace.stop()
+            self.balance.stop()
         self.state.total += len(questions)
         alike: dict[str, list[Question]] = {}
         for question in questions:
@@ -151,7 +159,7 @@ class Asker:
             found.update(mine)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._most, len(alike))):
+            for _ in range(min(self.balance.ceiling, len(alike))):
                 group.create_task(self._work(waiting, tries, check, keep))
         if self._fatal is not None:
             raise self._fatal
@@ -161,7 +169,8 @@ class Asker:
         self, alike: Mapping[str, Sequence[Question]], check: Check
     ) -> tuple[dict[TextId, Asked], dict[str, Tries]]:
         """What the store has: answers that are labels, and what was tried for the questions that have none."""
-        bought = self._store.answers_for(alike, self._ledger.endpoint(self.oracle))
+        endpoints = self._ledger.known_at(self.oracle) if self._kept_under is None else self._kept_under
+        bought = self._store.answers_for(alike, *endpoints)
         found: dict[TextId, Asked] = {}
         tries = {key: Tries(n) for key, n in self._store.failed_tries(self._ledger.job, alike).items()}
         for key, (answer_id, answer) in bought.items():
@@ -182,7 +191,7 @@ class Asker:
         self.state.known += len(found) if known else 0
         self.state.done += len(found)
         self.state.failed += sum(a.answer is None for a in found.values())
-        self.state.at_once = self.pace.in_flight
+        self.state.at_once = self.balance.in_flight
         self._watch(self.state)
 
     async def _work(
@@ -201,11 +210,16 @@ class Asker:
                 self.state.exhausted = True
                 return
             except UserError as error:
-                self._fatal = self._fatal or error
+                self._end(error)
                 return
             if asked is None:
                 return
             keep(question, asked)
+
+    def _end(self, error: UserError) -> None:
+        """Nothing more can succeed: nobody waits for a turn any longer, and what is under way comes home."""
+        self._fatal = self._fatal or error
+        self.balance.stop()
 
     async def _one(self, question: Question, tries: Tries, check: Check) -> Asked | None:
         """One question, with as many attempts as the job allows; None where a person stopped it between two."""
@@ -213,7 +227,7 @@ class Asker:
             stop=lambda _: tries.hopeless or tries.failed >= self._attempts,
             wait=_wait,
             sleep=self._nap,
-            retry=tenacity.retry_if_exception_type((OracleError, AnswerInvalid)),
+            retry=tenacity.retry_if_exception_type((OracleError, AnswerInvalid, _Elsewhere)),
             reraise=True,
         )
         try:
@@ -240,24 +254,27 @@ class Asker:
     async def _attempt(self, question: Question, tries: Tries, check: Check) -> Asked | None:
         """Wait for a turn, reserve, send, settle. However this ends, the reservation has ended with it.
 
-        None where the turn never came: a person stopped it.
+        None where the turn never came: a person stopped it. Raises EndpointError where no endpoint is left.
         """
         tokens = self._tokens_a_byte * sum(len(m.content) for m in question.messages) + question.schema.max_tokens
-        if not await self.pace.enter(tokens):
+        turn = await self.balance.enter(tokens)
+        if turn is None:
+            self._stop_where_nobody_answers()
             return None
         try:
-            reservation = await self._reserve(question)
+            reservation = await self._reserve(question, turn)
             if reservation is None:
                 return None
-            answer = await self._send(question, reservation, tries)
+            answer = await self._send(question, reservation, tries, turn)
             try:
                 answer_id = await self._ledger.settle(reservation, answer)
             finally:
                 self._free()
-            self._fatal = self._fatal or self._overcharged()
-            self._learn(answer, tokens, question)
+            if (beyond := self._overcharged()) is not None:
+                self._end(beyond)
+            self._learn(answer, tokens, question, turn)
         finally:
-            self.pace.leave()
+            self.balance.leave(turn)
         self._unanswered = 0
         problem = problem_of(question, answer, check)
         if problem is None:
@@ -266,16 +283,22 @@ class Asker:
         tries.unusable(answer.content, problem)
         raise AnswerInvalid(problem)
 
-    async def _send(self, question: Question, reservation: Reservation, tries: Tries) -> Answer:
+    async def _send(self, question: Question, reservation: Reservation, tries: Tries, turn: Turn) -> Answer:
         """The one request that the reservation is for. Raises what it raised, the reservation ended."""
         try:
-            return await self.oracle.ask(question, reservation.request_id)
+            return await turn.endpoint.oracle.ask(question, reservation.request_id)
         except OracleError as error:
             await self._fail(reservation, str(error), error.charge)
+            self._judge(error, tries, turn)
             tries.reasons.append(str(error))
-            self._judge(error, tries)
             raise
-        except UserError as error:  # refused before any work was done
+        except EndpointError as error:  # refused before any work was done
+            await self._fail(reservation, str(error), Charge.NONE)
+            if self.balance.is_alone:
+                raise
+            self.balance.failed(turn, str(error), certain=True)
+            raise _Elsewhere from error
+        except UserError as error:
             await self._fail(reservation, str(error), Charge.NONE)
             raise
         except BaseException as error:
@@ -284,27 +307,58 @@ class Asker:
             self._free()
             raise
 
-    def _judge(self, error: OracleError, tries: Tries) -> None:
-        """Whose failure it is: a text's, or that of an endpoint which is asked too much."""
+    def _judge(self, error: OracleError, tries: Tries, turn: Turn) -> None:
+        """Whose failure it is: a text's, or that of an endpoint which is asked too much, or is broken.
+
+        Raises _Elsewhere where the question was not taken, and another endpoint may take it.
+        """
         if error.adapted:
+            self.balance.answered(turn)
             return  # of how it was asked: it is asked in another way at once
+        pace = turn.endpoint.pace
         if error.busy:
-            self.pace.refused(error.retry_after_s)
+            pace.refused(error.retry_after_s)
+        problem = self._beyond_patience(error, pace)
+        if problem is not None and self.balance.is_alone:
+            raise problem
+        is_broken = error.unreachable or (error.charge is Charge.UNKNOWN and error.retryable)
+        if problem is not None:
+            self.balance.failed(turn, str(problem), certain=True, wait_s=error.retry_after_s or 0.0)
+        elif is_broken:
+            self.balance.failed(turn, str(error))
+        else:
+            self.balance.answered(turn)
+        was_not_taken = error.unreachable or (error.busy and (problem is not None or pace.paused_for() > 0))
+        if was_not_taken and error.charge is Charge.NONE and not self.balance.is_alone:
+            raise _Elsewhere
+        if not (error.busy and error.charge is Charge.NONE):
+            tries.failed += 1
+            self._unanswered += self.balance.is_alone or not is_broken  # of several, who is broken is left out
+        tries.hopeless = not error.retryable
+
+    def _beyond_patience(self, error: OracleError, pace: Pace) -> EndpointError | None:
+        """What to say where an endpoint is so busy that waiting for it makes no sense; None where it does."""
         if error.retry_after_s is not None and error.retry_after_s > LONGEST_PAUSE_S:
             minutes = min(error.retry_after_s / 60, 24 * 60)
-            raise EndpointError(
+            return EndpointError(
                 f"oracle {self.oracle.name}: {error}; it asks for a wait of {minutes:.0f} minutes or more: "
                 "run again then; everything answered so far is kept"
             )
-        if self.pace.busy_for() > PATIENCE_S:
-            raise EndpointError(
+        if pace.busy_for() > PATIENCE_S:
+            return EndpointError(
                 f"oracle {self.oracle.name}: {error}; it has been too busy for {PATIENCE_S / 60:.0f} minutes: set "
                 "`limits` or a lower `max_concurrency`, then run again; everything answered so far is kept"
             )
-        if not (error.busy and error.charge is Charge.NONE):
-            tries.failed += 1
-            self._unanswered += 1
-        tries.hopeless = not error.retryable
+        return None
+
+    def _stop_where_nobody_answers(self) -> None:
+        """Raises EndpointError where every endpoint is left out: asking on would only burn money."""
+        if self.balance.all_out and not self.state.halted:
+            each = "; ".join(f"{e.called}: {e.said}" for e in self.balance.endpoints)
+            raise EndpointError(
+                f"oracle {self.oracle.name}: none of its {len(self.balance.endpoints)} endpoints answers ({each}); "
+                f"{self._remedy}, then run again: everything answered so far is kept"
+            )
 
     def _overcharged(self) -> UserError | None:
         """A provider whose answers cost more than their worst case makes a cap worthless: stop in time."""
@@ -317,20 +371,21 @@ class Asker:
             "answered so far is kept"
         )
 
-    def _learn(self, answer: Answer, tokens: float, question: Question) -> None:
+    def _learn(self, answer: Answer, tokens: float, question: Question, turn: Turn) -> None:
         used = answer.usage.prompt_tokens + answer.usage.completion_tokens if answer.usage else tokens
-        self.pace.answered(tokens - used)
+        turn.endpoint.pace.answered(tokens - used)
+        self.balance.answered(turn)
         if answer.usage is not None:
             size = max(1, sum(len(m.content) for m in question.messages))
             self._tokens_a_byte += (answer.usage.prompt_tokens / size - self._tokens_a_byte) / 10
 
-    async def _reserve(self, question: Question) -> Reservation | None:
+    async def _reserve(self, question: Question, turn: Turn) -> Reservation | None:
         """A reservation; where the money is only tied up in flight, wait for some to come back. None where a person,
         or what can never succeed, stopped it meanwhile."""
         while not (self.state.halted or self._fatal):
             freed = self._freed
             try:
-                reservation = await self._ledger.reserve(self.oracle, question)
+                reservation = await self._ledger.reserve(self.oracle, question, turn.endpoint.name)
             except BudgetExceeded:
                 if freed.is_set():
                     continue
@@ -357,7 +412,7 @@ class Asker:
         self._freed = asyncio.Event()
 
     async def _nap(self, seconds: float) -> None:
-        await self.pace.nap(seconds)
+        await self.balance.nap(seconds)
 
 
 def problem_of(question: Question, answer: Answer, check: Check) -> str | None:
@@ -386,6 +441,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
     if isinstance(error, AnswerInvalid) or (isinstance(error, OracleError) and error.adapted):
         return 0.0
     jittered = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_S)(state)
+    if isinstance(error, _Elsewhere):
+        return jittered / 10
     if isinstance(error, OracleError) and error.retry_after_s is not None:
         return min(LONGEST_WAIT_S, error.retry_after_s) + jittered / 10
     return jittered

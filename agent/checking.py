@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agent.endpoints import greet, questions_of, reach
+from agent.endpoints import questions_of, reach
 from agent.errors import EndpointError, UserError
-from agent.job import OracleSettings
+from agent.job import OracleSettings, without_secrets
 from agent.oracle import ChatOracle, FileOracle, TapeOracle
+from agent.probing import greet
 from agent.serving import look
 from agent.workbench import Workbench
 
@@ -38,7 +39,9 @@ def check(bench: Workbench) -> Iterator[Finding]:
         yield _look("gold", lambda: _gold(bench))
     yield _look("store", lambda: f"{bench.store.name}: schema is up to date, and can be written")
     for oracle in bench.job.oracle:
-        yield _look(f"oracle {oracle.name}", lambda oracle=oracle: _oracle(bench, oracle))  # type: ignore[misc]
+        for one in oracle.each():
+            at = f" at {without_secrets(one.address)}" if len(oracle.addresses) > 1 else ""
+            yield _look(f"oracle {oracle.name}{at}", lambda one=one: _oracle(bench, one))  # type: ignore[misc]
 
 
 def _look(what: str, found: Callable[[], str]) -> Finding:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from agent.asking import Asker, Asking
+from agent.asking import REMEDY, Asker, Asking
+from agent.balance import Balance, Endpoint
 from agent.bulk import BulkAsker
 from agent.doubt import Prior
 from agent.engines import Engine, check_extra
-from agent.errors import EndpointError, JobFileError, OracleError, TapeError, UserError
+from agent.errors import EndpointError, JobFileError, TapeError, UserError
 from agent.framing import puts
 from agent.job import OracleSettings
 from agent.ledger import BatchLedger
 from agent.oracle import (
-    STRUCTURED,
-    THINKS,
     BatchApi,
-    Capabilities,
     ChatOracle,
-    Dialect,
     FileOracle,
     Phrasing,
     Put,
@@ -30,20 +27,14 @@ from agent.oracle import (
     Spool,
     TapeOracle,
     Template,
-    obeyed,
     one_a_class,
-    probe_question,
-    serves,
-    thought_only,
 )
 from agent.oracle.prompt import AnswerMode
-from agent.pacing import Pace
+from agent.pacing import Pace, Turns
+from agent.probing import Site, acquaint, agreed, away, greet, listen, meet, meet_late, present, site_of
 from agent.records import Text, TextId
 from agent.serving import name_of, started
 from agent.workbench import Workbench
-
-UNSURE = "{} gives no token probabilities: its answers have no confidence"
-REFUSED = re.compile(r"HTTP 4(?!08|25|29)")
 
 
 @dataclass
@@ -62,7 +53,7 @@ class Seat:
 
 
 def reach(bench: Workbench, settings: OracleSettings) -> ChatOracle | FileOracle | TapeOracle:
-    """The oracle itself, nothing sent yet.
+    """The oracle itself, with one address if any, nothing sent yet.
 
     Raises TapeError, EndpointError for a key that is not set, JobFileError for a field that it cannot take.
     """
@@ -139,12 +130,15 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
     _ = bench.redactor  # before anything is sent
     if settings.serve is not None:
         return await _serve(bench, settings)
+    if len(settings.addresses) > 1:
+        return await _several(bench, settings)
     oracle = reach(bench, settings)
     if isinstance(oracle, FileOracle):
-        acquaint(bench, settings, oracle)
-        listen(bench, settings, oracle)
+        (name,) = bench.ledger.endpoints(settings.name)
+        acquaint(bench, oracle, name, settings.name)
+        listen(bench, oracle, settings.name)
         return Seat(settings, in_batches(bench, settings, oracle), questions_of(bench, settings, oracle.mode))
-    asker = _asker(bench, settings, oracle)
+    asker = _asker(bench, settings, _alone(settings, oracle))
     if isinstance(oracle, TapeOracle):
         questions = questions_of(bench, settings, oracle.mode)
         return Seat(settings, asker, questions)
@@ -160,15 +154,11 @@ async def connect(bench: Workbench, settings: OracleSettings) -> Seat:
 async def _serve(bench: Workbench, settings: OracleSettings) -> Seat:
     """The same with a server of one's own. What could stop the asking later is looked at before it is started."""
     _check_key(settings)
-    if bench.store.batches(bench.job.name, settings.name, unfinished=True):
-        raise UserError(
-            f"oracle {settings.name}: batches are under way at the endpoint that it had before; put its `base_url` "
-            "back in the place of `serve`, and `labelwright run` ends them first"
-        )
+    _check_no_batches(bench, settings, "the place of `serve`")
     questions, _ = questions_of(bench, settings, "json_schema"), bench.ledger
     address = await started(bench, settings)
     oracle = ChatOracle(address, called=name_of(bench, settings))
-    asker = _asker(bench, settings, oracle, remedy="look at that log")
+    asker = _asker(bench, settings, _alone(settings, oracle), remedy="look at that log")
     if bench.halted:  # it may not be ready: nothing more is sent
         return Seat(settings, asker, questions)
     try:
@@ -178,54 +168,75 @@ async def _serve(bench: Workbench, settings: OracleSettings) -> Seat:
         raise
 
 
-def _asker(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | TapeOracle, **more: str) -> Asker:
+def _check_no_batches(bench: Workbench, settings: OracleSettings, place: str) -> None:
+    """Raises UserError where batches are under way: nobody else than the endpoint they were sent to knows of them."""
+    if bench.store.batches(bench.job.name, settings.name, unfinished=True):
+        raise UserError(
+            f"oracle {settings.name}: batches are under way at the endpoint that it had before; put its `base_url` "
+            f"back in {place}, and `labelwright run` ends them first"
+        )
+
+
+def _asker(bench: Workbench, settings: OracleSettings, balance: Balance, remedy: str = REMEDY) -> Asker:
     return Asker(
-        oracle,
+        balance.endpoints[0].oracle,
         bench.ledger,
         bench.store,
-        max_concurrency=settings.max_concurrency,
         attempts=settings.attempts,
-        pace=Pace(settings.max_concurrency, settings.limits.requests_per_minute, settings.limits.tokens_per_minute),
+        balance=balance,
         watch=lambda state: bench.watch.asking(settings.name, state, bench.ledger.purse),
-        **more,
+        remedy=remedy,
     )
+
+
+def _alone(settings: OracleSettings, oracle: ChatOracle | TapeOracle) -> Balance:
+    return Balance([Endpoint(oracle, _pace(settings))])
+
+
+def _pace(settings: OracleSettings, turns: Turns | None = None) -> Pace:
+    limits = settings.limits
+    return Pace(settings.max_concurrency, limits.requests_per_minute, limits.tokens_per_minute, turns=turns)
 
 
 async def _seat(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, asker: Asker) -> Seat:
     """An endpoint that listens, once it has shown what it obeys."""
-    acquaint(bench, settings, oracle)
-    found = await _probe(bench, settings, oracle)
-    oracle.mode, oracle.logprobs = found.mode, found.logprobs
-    if not found.logprobs:
-        bench.watch.note(UNSURE.format(settings.name))
-    listen(bench, settings, oracle)
-    return Seat(settings, await _way(bench, settings, oracle, asker), questions_of(bench, settings, found.mode))
+    (name,) = bench.ledger.endpoints(settings.name)
+    site = Site(settings, oracle, name, settings.name)
+    mode = await meet(bench, site)
+    present(bench, site)
+    return Seat(settings, await _way(bench, settings, oracle, asker), questions_of(bench, settings, mode))
 
 
-def acquaint(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | FileOracle) -> None:
-    """Tell an oracle what was found out about its endpoint before, and have kept what it learns."""
-    endpoint = bench.ledger.endpoint(settings.name)
-    known = bench.store.dialect(endpoint, settings.model)
-    if known is not None:
-        oracle.dialect = Dialect.of(known)
-    oracle.on_learnt = lambda _, now: bench.store.keep_dialect(endpoint, settings.model, now.kept())
-    oracle.on_warning = lambda said: bench.watch.note(f"{settings.name}: {said}")
+# Several endpoints of one model ------------------------------------------------------------------------------------
 
 
-def listen(bench: Workbench, settings: OracleSettings, oracle: ChatOracle | FileOracle) -> None:
-    """Say in what an endpoint differs from the usual, and what more comes to light from now on."""
-    if oracle.dialect.described():
-        bench.watch.note(f"{settings.name}: {oracle.dialect.described()}")
-    keep = oracle.on_learnt
+async def _several(bench: Workbench, settings: OracleSettings) -> Seat:
+    """The same with several addresses: all are put the same questions, in the best way that all of them obey.
 
-    def learnt(before: Dialect, now: Dialect) -> None:
-        keep(before, now)
-        if now.described() != before.described():
-            bench.watch.note(f"{settings.name}: {now.described()}")
-        if "logprobs" in now.without - before.without:
-            bench.watch.note(UNSURE.format(settings.name))
-
-    oracle.on_learnt = learnt
+    One that is down is met when it is back. Raises EndpointError where all are, or one serves another model.
+    """
+    _check_key(settings)
+    _check_no_batches(bench, settings, "the place of the list")
+    questions_of(bench, settings, "json_schema")
+    sites = [site_of(one) for one in settings.each()]
+    try:
+        down = await away(sites)
+        bench.store.keep_together(settings.model, bench.ledger.endpoints(settings.name))
+        mode, out = await agreed(bench, sites, down)
+    except BaseException:
+        for site in sites:
+            await site.oracle.close()
+        raise
+    turns = Turns()
+    met = {s: Endpoint(s.oracle, _pace(settings, turns), s.name, s.oracle.endpoint) for s in sites}
+    balance = Balance(list(met.values()), bench.watch.note)
+    for site, endpoint in met.items():
+        if site in out:
+            endpoint.introduce = partial(meet_late, bench, site, mode)
+            balance.leave_out(endpoint, out[site])
+        else:
+            present(bench, site)
+    return Seat(settings, _asker(bench, settings, balance), questions_of(bench, settings, mode))
 
 
 async def _way(bench: Workbench, settings: OracleSettings, oracle: ChatOracle, live: Asker) -> Asker:
@@ -270,89 +281,6 @@ def _carrier(bench: Workbench, settings: OracleSettings) -> BatchApi | Shards | 
     if files.llm is None:
         return Shards(settings, folder)
     return Spool(settings, folder, Engine(bench, settings, files.llm))
-
-
-async def greet(oracle: ChatOracle) -> None:
-    """Raises EndpointError where the endpoint is down, refuses the key, or serves another model. Costs nothing."""
-    try:
-        other = await serves(oracle)
-    except OracleError as error:
-        raise EndpointError(
-            f"oracle {oracle.name}: {error}; start the server, or mend `base_url` in the job file"
-        ) from None
-    if other is not None:
-        raise EndpointError(
-            f"oracle {oracle.name} at {oracle.endpoint} does not serve model {oracle.model!r}; it serves: {other}"
-        )
-
-
-async def _probe(bench: Workbench, settings: OracleSettings, oracle: ChatOracle) -> Capabilities:
-    """The first way of holding answers to the schema that the endpoint obeys, with token probabilities if it can."""
-    asker = Asker(oracle, bench.ledger, bench.store, max_concurrency=1, attempts=settings.attempts)
-    bench.on_halt(asker.halt)
-    modes: tuple[AnswerMode, ...] = ("choice", "json_schema") if settings.answers == "auto" else (settings.answers,)
-    if bench.task.schema(Text(TextId("probe"), "")).choices is None:
-        modes = tuple(m for m in modes if m != "choice") or ("json_schema",)
-    if settings.answers == "auto":
-        modes = tuple(m for m in modes if m not in {STRUCTURED[n] for n in oracle.dialect.without & set(STRUCTURED)})
-    tried = await _tried(bench, settings, oracle, asker, modes)
-    if tried.found is None and not tried.answered and settings.answers == "auto" and REFUSED.match(tried.last):
-        tried = await _tried(bench, settings, oracle, asker, ("plain",))
-    if tried.found is not None and (tried.found.mode != "plain" or settings.answers != "auto"):
-        return tried.found
-    if not tried.answered:
-        said = f"no answer to the first question: {tried.last}; look at the server, then run again"
-        raise EndpointError(f"oracle {settings.name}: {said}")
-    bench.watch.note(
-        f"{settings.name} obeys no answer schema: its answers are checked, and wrong ones are not labels"
-    )
-    return tried.found or Capabilities("plain", oracle.logprobs)
-
-
-@dataclass
-class _Tried:
-    """What came of trying some modes: the first that is obeyed, whether any answer came, and the last refusal."""
-
-    found: Capabilities | None = None
-    answered: bool = False
-    last: str = "HTTP 400: no answer mode is taken"
-
-
-async def _tried(
-    bench: Workbench, settings: OracleSettings, oracle: ChatOracle, asker: Asker, modes: Sequence[AnswerMode]
-) -> _Tried:
-    """Ask in each mode, with token probabilities; where that is refused, without.
-
-    Raises EndpointError where the money does not pay for it, or all that came were thoughts.
-    """
-    tried = _Tried()
-    for logprobs in (True, False):
-        refused = False
-        for mode in modes:
-            oracle.mode, oracle.logprobs = mode, logprobs
-            question = probe_question(settings.model, mode, settings.thinking_tokens, settings.extra)
-            asked = (await asker.ask([question])).get(question.text_id)
-            if asked is None and bench.halted:
-                return _Tried(Capabilities(mode, logprobs), answered=True)  # nothing more is sent
-            if asked is None:
-                raise EndpointError(
-                    f"oracle {settings.name}: the budget of {bench.job.budget.dollars} dollars does not pay for the "
-                    "first question; raise `budget.dollars`"
-                )
-            if asked.answer is None:
-                refused, tried.last = True, asked.reasons[-1] if asked.reasons else tried.last
-                if THINKS in tried.last:
-                    raise EndpointError(f"oracle {settings.name}: no answer to the first question: {tried.last}")
-                continue
-            if thought_only(asked.answer):
-                raise EndpointError(f"oracle {settings.name}: no answer to the first question: {THINKS}")
-            tried.answered = True
-            if mode == "plain" or settings.answers != "auto" or obeyed(asked.answer, mode):
-                return _Tried(Capabilities(mode, logprobs and bool(asked.answer.tokens)), answered=True)
-            oracle.learn(oracle.dialect.ignoring())
-        if not refused:
-            break
-    return tried
 
 
 def reset(seat: Seat) -> None:

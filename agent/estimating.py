@@ -155,7 +155,7 @@ def _estimate(bench: Workbench, settings: OracleSettings) -> Estimate:
         pool=size,
         pool_cost=text.times(size) if text else None,
         rate=found.rate,
-        at_once=settings.max_concurrency if found.rate else None,
+        at_once=settings.most_at_once if found.rate else None,
         other_mode=_other_mode(bench, settings, found, worst),
     )
 
@@ -236,7 +236,7 @@ def _by_answers(bench: Workbench, settings: OracleSettings, prompt_hash: str) ->
 
 def keep_pilot(bench: Workbench, settings: OracleSettings, texts: Sequence[TextId], prompt_hash: str) -> Pilot:
     """Note which texts a pilot asked about, beside the job's other output."""
-    done = Pilot(settings.name, tuple(texts), bench.job.seed, settings.max_concurrency)
+    done = Pilot(settings.name, tuple(texts), bench.job.seed, settings.most_at_once)
     noted = _pilots(bench) | {settings.name: asdict(done) | _shape(bench, settings, prompt_hash)}
     part = bench.output(f".{PILOTS}.part")
     part.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
@@ -277,7 +277,7 @@ def _shape(bench: Workbench, settings: OracleSettings, prompt_hash: str) -> dict
 def _modes(bench: Workbench, settings: OracleSettings) -> tuple[AnswerMode, AnswerMode | None]:
     """How answers are held to the schema, which shapes the prompt: as the job says, or where only asking will tell,
     the longer prompt of the two that it may be, and the shorter one."""
-    oracle = reach(bench, settings) if settings.serve is None else None  # no server is started for an estimate
+    oracle = reach(bench, settings.each()[0]) if settings.serve is None else None  # no server is started for it
     if isinstance(oracle, TapeOracle):
         return oracle.mode, None
     if settings.answers != "auto":
@@ -297,7 +297,7 @@ def _by_tokens(
 
 def _other_mode(bench: Workbench, settings: OracleSettings, found: _Basis, worst: MicroDollars) -> Spread | None:
     """The pool's cost in the other mode, where the oracle has one and it costs something else."""
-    if settings.base_url is None or settings.price is None or settings.price.gpu_hour is not None:
+    if len(settings.addresses) != 1 or settings.price is None or settings.price.gpu_hour is not None:
         return None
     other = Tariff.of(settings) if settings.in_batches else Tariff.in_batches(settings)
     now = bench.tariff(settings)

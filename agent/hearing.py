@@ -130,7 +130,7 @@ def worst_cases(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> list[Mic
     """What the first question about each text may cost, of those whose answer is not in the store."""
     put = seat.puts(bench, texts)
     questions = [q for t in texts if (q := seat.questions.maybe(t, put[t.id])) is not None]
-    known = bench.store.answers_for([q.key for q in questions], bench.ledger.endpoint(seat.settings.name))
+    known = bench.store.answers_for([q.key for q in questions], *bench.ledger.known_at(seat.settings.name))
     return [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
 
 

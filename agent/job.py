@@ -53,7 +53,7 @@ class Section(BaseModel):
             if name == "env":
                 yield name, _without_values(value)
             else:
-                yield name, without_secrets(value) if name in ("base_url", "store") else value
+                yield name, _shown(value) if name in ("base_url", "store") else value
 
 
 def _described(value: object) -> object:
@@ -225,7 +225,8 @@ class Price(Section):
 
 
 class LimitSettings(Section):
-    """What the endpoint's account allows; null is no limit. Kept in any minute, whenever it begins."""
+    """What the endpoint's account allows, at each address; null is no limit. Kept in any minute, whenever it
+    begins."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     tokens_per_minute: Annotated[int, Field(ge=100)] | None = None
@@ -425,20 +426,34 @@ def _fields_of(value: object) -> Iterator[str]:
             yield from _fields_of(part)
 
 
+def _addresses(value: object) -> object:
+    """A list of one is one address. None is named twice."""
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(url, str) for url in value):
+        raise ValueError("an address is needed, or a list of addresses of servers that serve the same model")
+    same = [url.rstrip("/") for url in value]
+    if twice := next((url for url in same if same.count(url) > 1), None):
+        raise ValueError(f"{without_secrets(twice)} stands there twice; name each address once")
+    return value[0] if len(value) == 1 else tuple(value)
+
+
 class OracleSettings(Section):
     """One large model: an OpenAI-compatible endpoint, a server that is started for the run, a command that answers
     files, or a tape of recorded answers."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "oracle"
-    base_url: str | None = None
+    base_url: Annotated[str | tuple[str, ...] | None, BeforeValidator(_addresses)] = None
+    """Where it answers. Several addresses are several servers of the one model: each question goes to the one with
+    the least load, and one that fails is left out until it answers again."""
     tape: str | None = None
     model: str
     api_key: SecretStr | None = None
     api_key_env: str | None = None
     price: Price | None = None
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Most requests in flight. How many there are is found out: more while that brings more answers, fewer when the
-    endpoint says that it is busy."""
+    """Most requests in flight at an address. How many there are is found out: more while that brings more answers,
+    fewer when the endpoint says that it is busy."""
     limits: LimitSettings = LimitSettings()
     timeout_s: Annotated[float, Field(gt=0)] = 60
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -482,6 +497,29 @@ class OracleSettings(Section):
         """The vLLM that Labelwright starts for it, as a server or for files."""
         return self.serve or (self.run_batch.llm if self.run_batch is not None else None)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every `base_url`; none for a tape, a command and a server that is started for it."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
+
+    @property
+    def address(self) -> str:
+        """The only `base_url`. Raises ValueError where there is none, or several."""
+        if len(self.addresses) != 1:
+            raise ValueError(f"oracle {self.name} has {len(self.addresses)} addresses")
+        return self.addresses[0]
+
+    @property
+    def most_at_once(self) -> int:
+        """Requests in flight, at all addresses together."""
+        return self.max_concurrency * max(1, len(self.addresses))
+
+    def each(self) -> tuple[OracleSettings, ...]:
+        """The same oracle with each of its addresses alone; itself where it has one, or none."""
+        if len(self.addresses) < 2:
+            return (self,)
+        return tuple(self.model_copy(update={"base_url": address}) for address in self.addresses)
+
     @model_validator(mode="after")
     def _one_source(self) -> OracleSettings:
         if sum(source is not None for source in (self.base_url, self.tape, self.run_batch, self.serve)) != 1:
@@ -497,9 +535,19 @@ class OracleSettings(Section):
             raise ValueError("`run_batch` answers whole files: it has no `mode: live`")
         if self.api_key is not None and self.api_key_env is not None:
             raise ValueError("give `api_key_env` or `api_key`, not both")
-        if self.base_url is not None and not _is_web_address(self.base_url):
+        if not all(map(_is_web_address, self.addresses)):
             raise ValueError("`base_url` must be an address such as http://127.0.0.1:8000/v1")
+        self.check_mode()
         return self
+
+    def check_mode(self) -> None:
+        """Raises ValueError for batches that would go to several addresses: a batch is worked off where it was sent,
+        and is asked for there."""
+        if self.in_batches and len(self.addresses) > 1:
+            raise ValueError(
+                f"`base_url` of oracle {self.name} has several addresses, and a batch goes to one: give one, or set "
+                "`mode: live` to have questions balanced over all of them"
+            )
 
     def key(self) -> str | None:
         """The API key, read from the environment where the job names a variable. None where there is none."""
@@ -621,6 +669,8 @@ class Job(Section):
         """An oracle without a mode of its own has the job's; a tape and a command have no choice."""
         modes = [o.mode or (self.mode if o.base_url is not None else None) for o in self.oracle]
         oracles = [o.model_copy(update={"mode": mode}) for o, mode in zip(self.oracle, modes, strict=True)]
+        for oracle in oracles:
+            oracle.check_mode()
         object.__setattr__(self, "oracle", oracles)
         return self
 
@@ -712,7 +762,7 @@ class Job(Section):
         """Every setting as plain JSON, secrets masked: safe for a store, a log or a report."""
         data: dict[str, Any] = json.loads(self.model_dump_json())
         for oracle in data["oracle"]:
-            oracle["base_url"] = without_secrets(oracle["base_url"])
+            oracle["base_url"] = _shown(oracle["base_url"])
             files = oracle["run_batch"] or {}
             if files.get("command"):
                 files["command"] = _without_keys(files["command"])
@@ -760,6 +810,13 @@ def without_secrets(url: str | None) -> str | None:
     place_and_query = re.sub(r"^([^/]*//)(?!/).*@", r"\1***@", url)
     where, mark, query = place_and_query.partition("?")
     return where + mark + re.sub(r"=[^&]*", "=***", query)
+
+
+def _shown(urls: str | Sequence[str] | None) -> str | list[str] | None:
+    """One URL or several without secrets."""
+    if urls is None or isinstance(urls, str):
+        return without_secrets(urls)
+    return [without_secrets(url) or "" for url in urls]
 
 
 def _without_values(env: Mapping[str, str]) -> dict[str, str]:

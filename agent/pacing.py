@@ -119,13 +119,60 @@ class Allowance:
         self._there += amount
 
 
+class Turns:
+    """Who waits for a turn, first come first served, until it is over. For one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._over = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody gets a turn any more."""
+        return self._over.is_set()
+
+    def stop(self) -> None:
+        """Let nobody wait any longer. On the event loop."""
+        self._over.set()
+        self.wake()
+
+    async def wait(self) -> None:
+        """Wait to be woken. Who is may find that somebody else was quicker."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the turn had been given already
+                self.wake(1)
+            raise
+
+    def wake(self, most: int | None = None) -> None:
+        """Wake those who have waited longest, at most so many; without a number, everybody."""
+        left = len(self._waiting) if most is None else most
+        while left > 0 and self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                left -= 1
+
+    async def nap(self, seconds: float) -> bool:
+        """Wait so long, or until it is over; False where it is."""
+        try:
+            await asyncio.wait_for(self._over.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+
 class Pace:
-    """Where requests wait for their turn. For one event loop.
+    """What one endpoint can take, and where requests wait for their turn. For one event loop.
 
     Args:
         ceiling: most requests in flight.
         requests_per_minute: None is no limit; so is `tokens_per_minute`.
         clock: seconds, monotonic.
+        turns: who waits; shared by the endpoints that one queue goes to.
     """
 
     def __init__(
@@ -134,47 +181,49 @@ class Pace:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        turns: Turns | None = None,
     ) -> None:
         self.climb = Climb(ceiling)
         self.in_flight = 0
         self.busy_since: float | None = None  # no answer came since the endpoint first said that it was too busy
+        self.turns = turns or Turns()
         self._requests = Allowance(requests_per_minute) if requests_per_minute else None
         self._tokens = Allowance(tokens_per_minute) if tokens_per_minute else None
         self._clock = clock
-        self._paused_until = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._stopped = asyncio.Event()
+        self._paused_until = float("-inf")
+
+    @property
+    def load(self) -> float:
+        """The share of its limit that would be in flight with one request more: above 1 there is no room for it."""
+        return (self.in_flight + 1) / self.climb.limit
+
+    def paused_for(self) -> float:
+        """Seconds for which the endpoint asked not to be asked."""
+        return max(0.0, self._paused_until - self._clock())
 
     def stop(self) -> None:
         """Let nobody wait any longer: whoever enters from now on is told that it is over. On the event loop."""
-        self._stopped.set()
-        self._wake()
+        self.turns.stop()
 
     async def enter(self, tokens: float = 0.0) -> bool:
         """Wait for a turn to send one request of about so many tokens; False where it is over. Pair with `leave`."""
-        while self.in_flight >= self.climb.limit and not self._stopped.is_set():
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self._wake()  # the turn may have been given already
-                raise
-        if self._stopped.is_set():
+        while self.in_flight >= self.climb.limit and not self.turns.over:
+            await self.turns.wait()
+        if self.turns.over:
             return False
         self.in_flight += 1
         wait_s = self._allowed_in(tokens)
         while wait_s > 0:
-            if not await self.nap(wait_s):
+            if not await self.turns.nap(wait_s):
                 self.leave()
                 return False
-            wait_s = self._paused_until - self._clock()
+            wait_s = self.paused_for()
         return True
 
     def leave(self) -> None:
         """The request has ended."""
         self.in_flight -= 1
-        self._wake()
+        self.turns.wake(self.climb.limit - self.in_flight)
 
     def answered(self, tokens_over: float = 0.0) -> None:
         """An answer came to a request that is still in flight, with so many fewer tokens than were taken."""
@@ -195,14 +244,6 @@ class Pace:
         """Seconds since the endpoint first said that it was too busy, where no answer came since."""
         return 0.0 if self.busy_since is None else self._clock() - self.busy_since
 
-    async def nap(self, seconds: float) -> bool:
-        """Wait so long, or until it is over; False where it is."""
-        try:
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-        except TimeoutError:
-            return True
-        return False
-
     def _allowed_in(self, tokens: float) -> float:
         now = self._clock()
         wait_s = self._paused_until - now
@@ -211,11 +252,3 @@ class Pace:
         if self._tokens is not None:
             wait_s = max(wait_s, self._tokens.take(tokens, now))
         return wait_s
-
-    def _wake(self) -> None:
-        room = len(self._waiting) if self._stopped.is_set() else self.climb.limit - self.in_flight
-        while room > 0 and self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                room -= 1

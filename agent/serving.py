@@ -194,7 +194,7 @@ def _own(settings: OracleSettings) -> OwnVllm:
 
 async def _answers(settings: OracleSettings) -> bool:
     """Whether it is well, and serves the model."""
-    base = settings.base_url or ""
+    base = settings.address
     root, api = (Wire(url, "vLLM", settings.key(), LOOK_S) for url in (base.removesuffix("/v1"), base))
     try:
         if (await root.get("/health")).status != 200:

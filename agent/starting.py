@@ -40,7 +40,7 @@ student:
 
 oracle:                         # one, or a list from cheap to dear
   name: main
-  base_url: http://127.0.0.1:8000/v1
+  base_url: http://127.0.0.1:8000/v1         # or a list, where several servers serve the model (docs/endpoints.md)
   model: qwen2.5-7b-instruct
   # serve: {model: Qwen/Qwen2.5-7B-Instruct, python: /opt/vllm/bin/python}   # in place of base_url (docs/serve.md)
   # api_key_env: OPENAI_API_KEY # the *name* of the environment variable that holds the key

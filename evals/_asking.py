@@ -92,7 +92,7 @@ async def metered(
             await oracle.close()
         bought = store.spending("job").settled_count
     assert len(found) == bought == len(questions), "not every question was answered and paid"
-    return seconds, asker.pace.climb.limit, found
+    return seconds, asker.balance.endpoints[0].pace.climb.limit, found
 
 
 async def labelled(

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -34,13 +34,15 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Leave to send one question once, under the name `request_id`. `worst` micro-dollars are set aside for it."""
+    """Leave to send one question once, under the name `request_id`, to one endpoint. `worst` micro-dollars are set
+    aside for it."""
 
     attempt_id: int
     oracle: str
     question: Question
     worst: MicroDollars
     request_id: str = ""
+    endpoint: str = ""
 
 
 @dataclass
@@ -58,11 +60,12 @@ class Purse:
 
 @dataclass(frozen=True)
 class _Account:
-    """One oracle of the job: who answers, at what price."""
+    """One oracle of the job: what model, at what price, and the clock of each endpoint that answers: two servers that
+    work at the same time are two GPUs."""
 
-    endpoint: str
+    model: str
     tariff: Tariff
-    clock: GpuClock = field(default_factory=GpuClock)
+    clocks: dict[str, GpuClock]
 
 
 class Ledger:
@@ -87,7 +90,9 @@ class Ledger:
     ) -> None:
         bounds = bounds or {}
         tariffs = {o.name: Tariff.of(o, bounds.get(o.name, prompt_bound)) for o in oracles}
-        self._accounts = {o.name: _Account(endpoint_of(o), tariffs[o.name]) for o in oracles}
+        self._accounts = {
+            o.name: _Account(o.model, tariffs[o.name], {e: GpuClock() for e in endpoints_of(o)}) for o in oracles
+        }
         self._store, self.job = store, job
         self.owner = owner or f"{os.getpid()}@{socket.gethostname()}/{uuid.uuid4().hex[:8]}"
         self._ends: Lane[End, int | None] = Lane(lambda tx, ends: store.end_many(ends, tx=tx))
@@ -97,9 +102,14 @@ class Ledger:
         self._purse: Purse | None = None
         self.overcharged = 0  # micro-dollars that this run's answers cost beyond their worst cases
 
-    def endpoint(self, oracle: Named | str) -> str:
-        """Under what name an oracle's answers are kept, for `Store.answers_for`."""
-        return self._account(oracle).endpoint
+    def endpoints(self, oracle: Named | str) -> tuple[str, ...]:
+        """Under what names an oracle's answers are kept: one an endpoint, in the order of the job file."""
+        return tuple(self._account(oracle).clocks)
+
+    def known_at(self, oracle: Named | str) -> tuple[str, ...]:
+        """Under what names answers may be that are as good as the oracle's own, for `Store.answers_for`: its
+        endpoints', and those of every other that ever stood in one list with one of them."""
+        return self._store.together(self._account(oracle).model, self.endpoints(oracle))
 
     def worst(self, oracle: Named | str, question: Question) -> MicroDollars:
         """What `reserve` would set aside."""
@@ -126,18 +136,20 @@ class Ledger:
             self._store.take_over(self.job, self.owner, tx=tx)
             return self._store.abandon_reservations(self.job, self.owner, tx=tx)
 
-    async def reserve(self, oracle: Named | str, question: Question) -> Reservation:
+    async def reserve(self, oracle: Named | str, question: Question, endpoint: str = "") -> Reservation:
         """Set the worst case aside. Raises BudgetExceeded where the cap has no room for it, StoreError.
 
-        Cancelled while waiting, it gives back what it may have reserved: nothing was sent.
+        `endpoint` is one of the oracle's `endpoints`, where it has several; "" is its only one. Cancelled while
+        waiting, it gives back what it may have reserved: nothing was sent.
         """
         name = _name(oracle)
         account = self._account(name)
         worst = account.tariff.worst(question)
         attempt_id = await self._commits.join(self._reserves, Wanted(name, question.key, question.text_id, worst))
-        account.clock.begin(attempt_id, time.monotonic())
+        endpoint = endpoint or next(iter(account.clocks))
+        account.clocks[endpoint].begin(attempt_id, time.monotonic())
         self._paid(reserved=worst)
-        return Reservation(attempt_id, name, question, worst, self._request_id(attempt_id))
+        return Reservation(attempt_id, name, question, worst, self._request_id(attempt_id), endpoint)
 
     async def settle(self, reservation: Reservation, answer: Answer) -> int:
         """Pay for an answer and keep it, in one commit; returns the answer's id. Do this before parsing it.
@@ -145,7 +157,7 @@ class Ledger:
         An answer without usage costs what was reserved. Raises StoreError where the attempt ended before.
         """
         account = self._accounts[reservation.oracle]
-        seconds = account.clock.end(reservation.attempt_id, time.monotonic())
+        seconds = self._clock(reservation).end(reservation.attempt_id, time.monotonic())
         price = account.tariff.price
         if price.gpu_hour is not None:
             # no request keeps the server busy beyond its time-out; what is more is our own time
@@ -153,7 +165,7 @@ class Ledger:
         else:
             cost = reservation.worst if answer.usage is None else charge(price, answer.usage)
         question = reservation.question
-        stored = StoredAnswer(question.key, account.endpoint, answer, question.prompt_hash)
+        stored = StoredAnswer(question.key, reservation.endpoint, answer, question.prompt_hash)
         end = End(reservation.attempt_id, AttemptState.SETTLED, "", cost, answer.usage, stored)
         answer_id = await self._commits.join(self._ends, end)
         self._paid(reserved=-reservation.worst, spent=cost)
@@ -163,19 +175,19 @@ class Ledger:
 
     async def release(self, reservation: Reservation, reason: str) -> None:
         """Give the reservation back: the attempt certainly cost nothing. StoreError where it ended before."""
-        self._accounts[reservation.oracle].clock.forget(reservation.attempt_id)
+        self._clock(reservation).forget(reservation.attempt_id)
         await self._commits.join(self._ends, End(reservation.attempt_id, AttemptState.RELEASED, reason))
         self._paid(reserved=-reservation.worst)
 
     async def ambiguous(self, reservation: Reservation, reason: str) -> None:
         """Count the reservation as spent: the attempt may have cost money. StoreError where it ended before."""
-        self._accounts[reservation.oracle].clock.end(reservation.attempt_id, time.monotonic())
+        self._clock(reservation).end(reservation.attempt_id, time.monotonic())
         await self._commits.join(self._ends, End(reservation.attempt_id, AttemptState.AMBIGUOUS, reason))
         self._paid(reserved=-reservation.worst, spent=reservation.worst, ambiguous=1)
 
     def abandon(self, reservation: Reservation, reason: str) -> None:
         """The same for who cannot wait, as he is being cancelled: it is on disk at the latest when this is closed."""
-        self._accounts[reservation.oracle].clock.end(reservation.attempt_id, time.monotonic())
+        self._clock(reservation).end(reservation.attempt_id, time.monotonic())
         attempt_id = reservation.attempt_id
         with suppress(RuntimeError):  # closed meanwhile: the next run will call it ambiguous
             self._commits.submit(lambda tx: self._store.mark_ambiguous(attempt_id, reason, tx=tx))
@@ -219,12 +231,20 @@ class Ledger:
     def _account(self, oracle: Named | str) -> _Account:
         return self._accounts[_name(oracle)]
 
+    def _clock(self, reservation: Reservation) -> GpuClock:
+        return self._accounts[reservation.oracle].clocks[reservation.endpoint]
+
+
+def endpoints_of(oracle: OracleSettings) -> tuple[str, ...]:
+    """The name of each endpoint of an oracle, in the order of the job file; see `endpoint_of`."""
+    return tuple(endpoint_of(one) for one in oracle.each())
+
 
 def endpoint_of(oracle: OracleSettings) -> str:
     """Who answers, as it is kept beside answers: the address without secrets, the tape's file name, a command, or the
     model that a vLLM of one's own is started with, whether it serves it or answers files.
 
-    The model is part of each question's key already.
+    The model is part of each question's key already. Of an oracle with one address.
     """
     if oracle.own is not None:
         return f"serve:{oracle.own.model}"  # its port is another one in every run
@@ -232,7 +252,7 @@ def endpoint_of(oracle: OracleSettings) -> str:
         return "run-batch"
     if oracle.tape is not None:
         return f"tape:{Path(oracle.tape).name}"
-    shown, query = without_secrets(oracle.base_url) or "", urlsplit(oracle.base_url or "").query
+    shown, query = without_secrets(oracle.address) or "", urlsplit(oracle.address).query
     # two deployments that differ in the query alone are two endpoints; its values may be secrets
     return shown if not query else f"{shown}#{hashlib.sha256(query.encode()).hexdigest()[:12]}"
 

@@ -49,13 +49,13 @@ class BatchApi:
 
         self.name, self.folder = settings.name, folder
         self.most_lines, self.most_bytes = settings.batch.lines, settings.batch.megabytes * 1_000_000
-        self._endpoint = without_secrets(settings.base_url) or ""
+        self._endpoint = without_secrets(settings.address) or ""
         self.secret = settings.key()
         self.poll_s = settings.batch.poll_s
         self._timeout_s = max(settings.timeout_s, LEAST_TIMEOUT_S)
         timeout = openai.Timeout(self._timeout_s, connect=10.0)
         self._client = openai.AsyncOpenAI(
-            base_url=settings.base_url,
+            base_url=settings.address,
             api_key=self.secret or "none",
             max_retries=0,  # a second `create` would be a second batch
             timeout=timeout,

@@ -32,13 +32,11 @@ class ChatOracle(Speaker):
         logprobs: bool = True,
         called: str | None = None,
     ) -> None:
-        if settings.base_url is None:
-            raise ValueError(f"oracle {settings.name} has no base_url")
         super().__init__()
         self.name, self.model, self.mode, self.logprobs = settings.name, settings.model, mode, logprobs
-        self.endpoint = called or without_secrets(settings.base_url) or ""
+        self.endpoint = called or without_secrets(settings.address) or ""
         self._settings = settings
-        self._wire = Wire(settings.base_url, self.endpoint, settings.key(), settings.timeout_s)
+        self._wire = Wire(settings.address, self.endpoint, settings.key(), settings.timeout_s)
 
     def body(self, question: Question) -> dict[str, Any]:
         """The request as JSON."""

@@ -15,13 +15,18 @@ TIMEOUT_S = 10.0
 
 
 async def served_counts(settings: OracleSettings, questions: Sequence[Question]) -> list[int] | None:
-    """Tokens of each prompt as the endpoint counts them; None where it is down, or does not count.
+    """Tokens of each prompt as the endpoint counts them (of several, the first that does); None where none does.
 
     The path is the server's own, beside the `/v1` of the protocol that it shares with others.
     """
-    if settings.base_url is None or not questions:
-        return None
-    root = settings.base_url.rstrip("/").removesuffix("/v1")
+    for one in settings.each() if settings.addresses and questions else ():
+        if (found := await _counted(one, questions)) is not None:
+            return found
+    return None
+
+
+async def _counted(settings: OracleSettings, questions: Sequence[Question]) -> list[int] | None:
+    root = settings.address.rstrip("/").removesuffix("/v1")
     wire = Wire(root, without_secrets(root) or "", settings.key(), TIMEOUT_S)
     turns = asyncio.Semaphore(AT_ONCE)
 

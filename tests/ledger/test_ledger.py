@@ -68,7 +68,7 @@ async def test_a_reservation_is_on_disk_before_anybody_may_send(store: Store, le
 async def test_settling_charges_the_usage_and_keeps_the_answer(store: Store, ledger: Ledger) -> None:
     answer_id = await ledger.settle(await ledger.reserve(LOCAL, question()), answer())
     assert store.job("job").spent == 44
-    assert store.answer_for("key", ledger.endpoint("local")) == (answer_id, answer())
+    assert store.answer_for("key", *ledger.endpoints("local")) == (answer_id, answer())
     assert store.spending("job").usage == Usage(100, 5, 40)
 
 
@@ -214,7 +214,7 @@ async def test_who_is_cancelled_while_settling_has_paid_all_the_same(store: Stor
             await settling
     ledger.close()
     assert states(store) == [AttemptState.SETTLED]
-    assert store.answer_for("key", ledger.endpoint("local")) is not None
+    assert store.answer_for("key", *ledger.endpoints("local")) is not None
 
 
 async def test_closing_commits_what_is_queued_and_refuses_more(store: Store) -> None:

@@ -19,6 +19,7 @@ import tenacity
 import agent
 from agent import asking
 from agent.asking import Asker
+from agent.balance import Balance, Endpoint
 from agent.errors import EndpointError
 from agent.job import OracleSettings, Price, TaskSettings
 from agent.ledger import Ledger, PromptTokens, Tariff
@@ -149,7 +150,7 @@ async def _ask(run: Run, share: Sequence[Question]) -> str:
     with Store.open(run.store) as store:
         async with Ledger(store, "race", [settings], owner=f"run {run.number}", bounds=bounds) as ledger:
             oracle = ChatOracle(settings, mode="choice")
-            asker = Asker(oracle, ledger, store, max_concurrency=pace.climb.ceiling, pace=pace)
+            asker = Asker(oracle, ledger, store, balance=Balance([Endpoint(oracle, pace)]))
             try:
                 await asker.ask(share)
             except EndpointError:
