@@ -20,7 +20,7 @@ from agent.tasks.loading import load_named
 if TYPE_CHECKING:
     from agent.student.encoder import Encoder
 
-__all__ = ["Absent", "HeadStudent", "Vectors", "build_student", "load_counter", "load_encoder"]
+__all__ = ["Absent", "HeadStudent", "Vectors", "build_student", "counter", "load_counter", "load_encoder"]
 
 
 def build_student(job: Job, task: Task, vectors: Vectors, temperatures: Sequence[float] = (1.0,)) -> Student:

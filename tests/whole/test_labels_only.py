@@ -25,7 +25,7 @@ from tests.servers.scripted import ScriptedServer
 from tests.whole.jobs import labelwright, settings, truth, write_job, write_rows
 
 Serve = Callable[..., ScriptedServer]
-HEAVY = {"torch", "transformers", "sklearn", "datasets", "openai"}
+HEAVY = {"torch", "transformers", "sklearn", "openai"}
 CODE = """\
 import sys
 from agent import cli
