@@ -74,7 +74,7 @@ def test_an_oracle_has_the_jobs_mode_unless_it_names_its_own(tmp_path: Path) -> 
 def test_the_examples_of_the_documentation_are_jobs(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
     examples = [yaml.safe_load(part.split("```")[0]) for part in page.split("```yaml")[1:]]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         assert job(tmp_path, **example).oracle[0].in_batches
 
