@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 SECRET_OPTION = re.compile(r"^-.*(key|token|secret|password)", re.IGNORECASE)
 SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
 SECRET_FIELD = re.compile(r"(?:^|_)(?:api_?key|secret|password|authorization|access_token|bearer)$", re.IGNORECASE)
+FOREIGN_CODE = "`{}` runs whatever code came with a model, and is refused; leave it out"
 OWN_ARGS = ("--model", "--served-model-name", "--host", "--port")  # of a server that Labelwright starts
 
 
@@ -290,6 +291,8 @@ class ServeSettings(OwnVllm):
         for word in args:
             if word.partition("=")[0] in OWN_ARGS:
                 raise ValueError(f"{word.partition('=')[0]} is set by Labelwright; leave it out")
+            if word.partition("=")[0].replace("_", "-") == "--trust-remote-code":
+                raise ValueError(FOREIGN_CODE.format("--trust-remote-code"))
         return args
 
 
@@ -306,7 +309,7 @@ def _engine_args(value: object) -> object:
         if name == "model":
             raise ValueError("`model` stands beside `args`; leave it out here")
         if name == "trust_remote_code" and given is not False:
-            raise ValueError("`trust_remote_code` runs whatever code came with a model, and is refused; leave it out")
+            raise ValueError(FOREIGN_CODE.format("trust_remote_code"))
     if secret := next((n for n in _fields_of(value) if n == "hf_token" or SECRET_FIELD.search(n)), None):
         raise ValueError(f"`{secret}` looks like a key: export it (HF_TOKEN), so that it is never stored")
     return _plain_json(value)

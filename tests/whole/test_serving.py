@@ -320,6 +320,7 @@ def test_the_link_of_an_environments_interpreter_is_not_followed(stage: ServingS
     [
         ({"serve": {"args": ["--port", 8000]}}, "--port is set by Labelwright; leave it out"),
         ({"serve": {"args": ["--model=other"]}}, "--model is set by Labelwright; leave it out"),
+        ({"serve": {"args": ["--trust-remote-code"]}}, "runs whatever code came with a model, and is refused"),
         ({"oracle__base_url": "http://127.0.0.1:1/v1"}, "needs exactly one of `base_url`"),
         ({"oracle__mode": "batch"}, "`serve` answers at once: it has no `mode: batch`"),
         ({"serve": {"modle": "x"}}, "did you mean `model`"),
