@@ -232,7 +232,8 @@ class Ledger:
         return self._accounts[_name(oracle)]
 
     def _clock(self, reservation: Reservation) -> GpuClock:
-        return self._accounts[reservation.oracle].clocks[reservation.endpoint]
+        clocks = self._accounts[reservation.oracle].clocks
+        return clocks[reservation.endpoint or next(iter(clocks))]
 
 
 def endpoints_of(oracle: OracleSettings) -> tuple[str, ...]:

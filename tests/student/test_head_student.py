@@ -218,7 +218,7 @@ def test_a_student_of_ones_own_is_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("forest", "unknown kind 'forest'; known: head, or package.module:Name"),
+        ("forest", "unknown kind 'forest'; known: head, none, or package.module:Name"),
         ("no.such.module:Name", "no module 'no.such.module'"),
         ("tests.student.test_head_student:Nobody", "has no 'Nobody'"),
         ("tests.student.test_head_student:Halfway", "is no Student: it lacks predict, save, load"),
