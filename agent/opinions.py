@@ -106,7 +106,7 @@ class _Table:
         self._truth = places(truth, task.names)
         self._weights = np.ones(len(self._texts))
         reviewed = np.flatnonzero(self._truth >= 0)
-        chances = [_chance(routes.get(self._texts[k])) for k in reviewed.tolist()]
+        chances = [chance_of_review(routes.get(self._texts[k])) for k in reviewed.tolist()]
         self._weights[reviewed] = in_effect(np.array(chances, np.float64))
         self._reviewed = len(reviewed)
 
@@ -192,8 +192,8 @@ def _once(labels: Iterable[Label]) -> list[Label]:
     return sorted(newest.values(), key=lambda x: x.id or 0)
 
 
-def _chance(route: RouteRow | None) -> float:
-    """With which a text was shown to a person, as the report has it: 1 where that is not known."""
+def chance_of_review(route: RouteRow | None) -> float:
+    """With which a text was shown to a person; 1 where that is not known."""
     given = None if route is None else route.probability
     return given if given is not None and 0 < given <= 1 else 1.0
 

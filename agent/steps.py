@@ -131,14 +131,14 @@ def triage(
     rng = bench.rng(TRIAGE, number, choice)
     decisions = triaging.route_all(sure, judge.bar.value or 0.0, stronger is not None, audit, rng)
     unsure = [k for k, d in enumerate(decisions) if d.route is Route.STRONGER]
-    onward = np.array(unsure, np.int64)[stronger.now(sure[unsure])].tolist() if stronger else []
+    onward = dict.fromkeys(np.array(unsure, np.int64)[stronger.now(sure[unsure])].tolist() if stronger else [])
     places = judge.places(labels, decisions)
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = [
             RouteRow(x.text_id, i, d.route, judge.reason(d, x), x.confidence, d.blind, _chance(d), place)
             for k, (d, x, i, place) in enumerate(zip(decisions, labels, ids, places, strict=True))
-            if k not in set(onward)
+            if k not in onward
         ]
         rows += [_unlabelled(i, why) for i, why in failed.items()]
         for of_round, own in _by_round(bench, rows).items():

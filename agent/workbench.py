@@ -481,8 +481,7 @@ class Workbench:
 
     def opinions(self) -> Opinions:
         """What counts where several labelled one text."""
-        oracles = [f"{oracle.name}/{oracle.model}" for oracle in self.job.oracle]
-        return opinions(self.store, self.job.name, self.task, oracles)
+        return opinions(self.store, self.job.name, self.task, [oracle.by for oracle in self.job.oracle])
 
     def seed_labels(self) -> list[tuple[Text, Label]]:
         """The seed as labels: trusted, free, and no machine's."""

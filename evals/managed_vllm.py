@@ -23,7 +23,7 @@ from typing import Any
 
 from agent.store import Store
 from evals import _corpora
-from evals._formats import asked, write_job
+from evals._formats import write_job
 from evals.outcome import Outcome
 
 TEXTS = 40
@@ -101,10 +101,10 @@ class Stage:
         return run.returncode, said, time.monotonic() - began
 
 
-def clean(outcome: Outcome, what: str, stage: Stage, *, then: int = 0) -> None:
+def clean(outcome: Outcome, what: str, stage: Stage, *, lives_on: bool = False) -> None:
     left = stage.left()
-    outcome.add(f"{what}: processes left", len(left), "; ".join(left), target=f"{then}" if not then else "some",
-                holds=bool(left) == bool(then))  # fmt: skip
+    outcome.add(f"{what}: processes left", len(left), "; ".join(left), target="some" if lives_on else "0",
+                holds=bool(left) == lives_on)  # fmt: skip
 
 
 def finished(outcome: Outcome, what: str, stage: Stage, run: tuple[int, str, float]) -> None:
@@ -129,7 +129,6 @@ def main() -> int:
         print(why)
         return 2
     serve = {"python": words[0], "model": words[1], "ready_s": 1500} | (ON_CPU if "--cpu" in sys.argv else {})
-    asked("uci_sentiment")
     outcome = Outcome("managed_vllm", command=f"managed_vllm {' '.join(sys.argv[1:])}")
     with tempfile.TemporaryDirectory() as place:
         alone = Stage(Path(place) / "alone", serve)
@@ -146,7 +145,7 @@ def main() -> int:
         code, _ = killed.stopped_while_asking(signal.SIGKILL)
         outcome.add("kill -9 while asking: exit code", code, f"{killed.settled} answers paid", target="-9",
                     holds=code == -9)  # fmt: skip
-        clean(outcome, "kill -9 while asking", killed, then=1)
+        clean(outcome, "kill -9 while asking", killed, lives_on=True)
         again = killed.whole()
         taken = "taking over the vLLM" in again[1]
         outcome.add("after kill -9, run again: the server is taken over", taken, "", target="yes", holds=taken)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.doubt import Consensus
-from agent.opinions import Opinions
+from agent.opinions import Opinions, chance_of_review
 from agent.records import Label, Source, TextId, Value
 from agent.report.comparison import confusion
 from agent.report.findings import Calibration, Confusion, Estimate, Noise, Several, Taken
@@ -52,9 +52,8 @@ def judged_by_people(
     for i, label in labels.items():
         person = current.get(i)
         if person is not None and person.source is Source.PERSON:
-            chance = routes[i].probability if i in routes else None
             right = task.agreement(person.value, label.value) == 1.0
-            found.append(Judged(label, person.value, right, chance if chance and 0 < chance <= 1 else 1.0))
+            found.append(Judged(label, person.value, right, chance_of_review(routes.get(i))))
     return found
 
 
