@@ -13,6 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, inspect, make_url, text
 
+OF_A_LABEL = "id, text_id, value, source, given_by, probabilities, confidence, lost_mass, answer_id, cost, created_at"
+"""What every version of the store keeps of a label, in one order: a store that is made old has no other columns."""
+
 
 @dataclass(frozen=True)
 class Books:
@@ -66,7 +69,7 @@ def _read(url: str, job: str) -> Books | None:
             purse = sql.execute(text("SELECT spent, reserved, cap FROM jobs WHERE name = :job"), {"job": job}).first()
             attempts = sql.execute(text("SELECT * FROM attempts WHERE job = :job"), {"job": job}).mappings().all()
             answers = sql.execute(text("SELECT id, attempt_id, raw FROM answers")).all()
-            labels = sql.execute(text("SELECT * FROM labels WHERE job = :job"), {"job": job}).all()
+            labels = sql.execute(text(f"SELECT {OF_A_LABEL} FROM labels WHERE job = :job"), {"job": job}).all()
     finally:
         engine.dispose()
     if purse is None:

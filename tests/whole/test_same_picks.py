@@ -34,7 +34,6 @@ def written(folder: Path) -> Path:
 def picks(path: Path, threads: int) -> list[tuple[str, int, str, float]]:
     """What a run picked, in a process of its own with so many threads for all linear algebra."""
     many = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    many["MKL_CBWR"] = "COMPATIBLE"  # on some processors MKL adds up in another order on another number of threads
     command = [sys.executable, "-m", "agent.cli", "run", str(path)]
     done = subprocess.run(command, env=os.environ | many, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
