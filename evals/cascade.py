@@ -35,8 +35,8 @@ TIMES = 20
 TOO_SURE = 1.5
 """Its log odds are that many times a text's distance from where it errs."""
 DOLLARS_A_MINUTE, SECONDS_A_TEXT = 1.0, 15.0
-JOBS = (100_000, 1_000_000, 10_000_000)
-"""Texts of a job; people's verdicts cost the same for all of them."""
+JOBS, LARGE = (100_000, 1_000_000, 10_000_000), 1_000_000
+"""Texts of a job, people's verdicts cost the same for all of them; and from which size on the target is to hold."""
 TARGET, SHARE = 0.05, 0.40
 """Of accepted labels that may be wrong; of the dearer oracle's cost that the cascade may cost."""
 Doubles = npt.NDArray[np.float64]
@@ -157,15 +157,15 @@ def report(outcome: Outcome, name: str, draws: int) -> bool:
     oracles = cheap + onward * costly
     outcome.add(f"{name}: what both oracles cost", oracles / costly, "of the dearer oracle alone")
     people = PEOPLE * SECONDS_A_TEXT / 60 * DOLLARS_A_MINUTE
-    paid = False
+    paid = True
     for texts in JOBS:
         whole, instead = oracles * texts / 1e3 + people, costly * texts / 1e3
         share = whole / instead
-        paid = share <= SHARE
-        last = texts == JOBS[-1]
+        paid &= share <= SHARE or texts < LARGE
+        large = texts >= LARGE
         outcome.add(f"{name}: the same and {PEOPLE} texts shown to people, job of {texts:,} texts", share,
                     f"of the dearer oracle alone ({instead:.0f} dollars); people {people:.0f} of {whole:.0f} dollars",
-                    target=f"<= {SHARE}" if last else "", holds=paid if last else None)  # fmt: skip
+                    target=f"<= {SHARE}" if large else "", holds=share <= SHARE if large else None)  # fmt: skip
     spare = SHARE * costly - oracles
     least = people / spare * 1e3 if spare > 0 else float("inf")
     outcome.add(f"{name}: it pays from", least, f"texts on ({SHARE:.0%} of the dearer oracle's cost, people counted)")
