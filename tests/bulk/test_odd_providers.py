@@ -325,13 +325,11 @@ def _once(shop: OddProvider) -> bool:
 async def test_ctrl_c_ends_the_wait_for_a_look(store: Store, tmp_path: Path) -> None:
     began = time.monotonic()
     with OddProvider(whole) as shop:
-        shop.ways[LIST] = drips
-
-        settings = at(shop.url)
+        settings, loop = at(shop.url), asyncio.get_running_loop()
         try:
             async with Ledger(store, "job", [settings]) as ledger:
                 asker = asker_of(store, settings, ledger, folder=tmp_path)
-                asyncio.get_running_loop().call_later(0.2, asker.halt)
+                shop.ways[LIST] = lambda s, d: loop.call_soon_threadsafe(asker.halt) or drips(s, d)
                 assert await asker.ask(questions(3)) == {}
                 await asker.close()
         finally:
