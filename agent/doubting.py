@@ -40,7 +40,7 @@ def signs_of(
     columns = {
         "confidence": np.nan_to_num(odds(confidences)),
         "student": _of_student(bench, labels, asked),
-        "neighbours": _of_neighbours(bench, labels, asked),
+        "neighbours": neighbours_of(bench, labels, asked),
         "lost": np.log1p(-np.clip([x.lost_mass for x in labels], 0, 0.999)),
         "order": -np.array([x.text_id in turned for x in labels], np.float64),
         "length": _of_length(asked),
@@ -78,8 +78,9 @@ def _foretold(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]) 
     return np.where(agrees, sure, -sure)
 
 
-def _of_neighbours(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]) -> Doubles:
-    """Whether texts like these, with labels of anyone, have the same label; the new ones speak for each other."""
+def neighbours_of(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]) -> Doubles:
+    """(n,) whether texts like these, with labels of anyone, have the same label; the new ones speak for each other,
+    and none for itself."""
     if not isinstance(bench.student, HeadStudent):
         return np.zeros(len(labels))  # a student of one's own need not know any vectors
     new = {x.text_id for x in labels}

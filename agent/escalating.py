@@ -78,7 +78,7 @@ def stronger(
     """
     if place + 1 >= len(bench.job.oracle):
         return None
-    known = _Known(bench, place, labels)
+    known = Known(bench, place, labels)
     name, judge, step = bench.job.oracle[place + 1].name, known.judge(place), known.step(place)
     if last or bench.job.people.escalate == "always":
         return Stronger(name, judge, step, 0.0, ample=True, payable=payable, always=not last)
@@ -143,7 +143,7 @@ def worst_case(bench: Workbench, settings: OracleSettings) -> MicroDollars:
     return bench.tariff(settings).worst(question)
 
 
-class _Known:
+class Known:
     """What a job knows of its oracles, read once. `place` is whose turn it was, `at_hand` what labels it just gave,
     which are not in the store yet."""
 
@@ -152,7 +152,7 @@ class _Known:
         self._judges: dict[int, Judgement] = {}
 
     @cached_property
-    def _labels(self) -> list[list[Label]]:
+    def labels(self) -> list[list[Label]]:
         """By oracle, its labels, a text's newest, the oldest first."""
         found: dict[str, dict[str, Label]] = {o.by: {} for o in self._bench.job.oracle}
         for label in [*self._bench.store.labels(self._bench.job.name, source=Source.ORACLE), *self._at_hand]:
@@ -172,7 +172,7 @@ class _Known:
         Before there are a few, the worst case of a typical question, times what labels of the one before it cost of
         theirs.
         """
-        own = self._labels[place]
+        own = self.labels[place]
         if len(own) >= ENOUGH_ANSWERS:
             return float(np.mean([x.cost for x in own]))
         worst = float(worst_case(self._bench, self._bench.job.oracle[place]))
@@ -185,15 +185,18 @@ class _Known:
         """The oracle after that at `place`. Until people are heard it is taken to be right as often as a label has to
         be that is accepted: that is what it is in the job for."""
         right = worth.expected(self._verdicts(place + 1), self.judge(place + 1).bar.value or 0.0)
-        at_hand = worth.between(self.judge(place).bar.value or 0.0, len(self._bench.task.names))
-        return worth.Step(right, at_hand, self.price(place + 1))
+        return worth.Step(right, self.at_hand(place), self.price(place + 1))
+
+    def at_hand(self, place: int) -> float:
+        """The chance that a label by an oracle is right of which nothing tells."""
+        return worth.between(self.judge(place).bar.value or 0.0, len(self._bench.task.names))
 
     def _verdicts(self, place: int) -> list[worth.Verdicts]:
         """What people said of an oracle's labels, of those that were accepted and of the others."""
         bench = self._bench
         routes, current = bench.store.routes(bench.job.name), bench.store.current(bench.job.name)
         kinds: dict[bool, list[Label]] = {True: [], False: []}
-        for label in self._labels[place]:
+        for label in self.labels[place]:
             route = routes.get(label.text_id)
             kinds[route is not None and route.is_accepted].append(label)
         found = []
@@ -207,12 +210,15 @@ class _Known:
     def new_text(self) -> worth.NewText:
         """What one more text brings, by the labels that the first oracle gave last: once there is a student, by those
         that it could have foretold."""
-        told = [x for x in self._labels[0] if (x.signs or {}).get("student")]
-        newest, after = (told or self._labels[0])[-NEWEST:], self.step(0)
+        told = [x for x in self.labels[0] if (x.signs or {}).get("student")]
+        newest = (told or self.labels[0])[-NEWEST:]
         sure = self.judge(0).sure(newest)
-        known, is_sent = np.where(np.isnan(sure), after.at_hand, sure), self._is_unsure(0, newest)
+        known = np.where(np.isnan(sure), self.at_hand(0), sure)
         foretold = [(x.signs or {}).get("student", 0.0) > 0 for x in newest]
-        gain = worth.gain_of_label(known, foretold, len(self._bench.task.names)) + self._teaches()
+        gain = worth.gain_of_label(known, foretold, len(self._bench.task.names)) + self.teaches
+        if len(self._bench.job.oracle) == 1:
+            return worth.NewText(gain, self.price(0))
+        after, is_sent = self.step(0), self._is_unsure(0, newest)
         gain_sent = float(after.gains(sure[is_sent]).mean()) if is_sent.any() else 0.0
         return worth.NewText(gain, self.price(0), self._sent(0), gain_sent, after.price)
 
@@ -223,10 +229,11 @@ class _Known:
 
     def _sent(self, place: int) -> float:
         """Share of its newest labels that is; all, where it has given none."""
-        is_unsure = self._is_unsure(place, self._labels[place][-NEWEST:])
+        is_unsure = self._is_unsure(place, self.labels[place][-NEWEST:])
         return float(is_unsure.mean()) if len(is_unsure) else 1.0
 
-    def _teaches(self) -> float:
+    @cached_property
+    def teaches(self) -> float:
         """Right labels that one more label is expected to bring among the texts that are left, by the learning curve:
         what the student learns from it."""
         bench = self._bench

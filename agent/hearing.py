@@ -15,7 +15,7 @@ import numpy as np
 from agent.asking import Asked
 from agent.doubt import CONTENT_FREE, Prior
 from agent.doubt.calibration import Doubles, table
-from agent.endpoints import Seat, reset
+from agent.endpoints import Seat, questions_of, reset
 from agent.errors import RedactionFailed
 from agent.oracle import Put, Reading, looks_hostile, merged
 from agent.records import Answer, Belief, MicroDollars, Question, Text, TextId, Value
@@ -74,6 +74,29 @@ async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[Text
         found |= talk.heard()
     if seat.settings.prior == "batch":
         seat.prior = Prior.of(_table(bench, found.values()), "batch") or seat.prior
+    return found if seat.prior is None else _without(bench, seat.prior, found)
+
+
+async def hear_otherwise(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[TextId, Heard]:
+    """Put texts once more to an oracle that has answered about them: with the labels in an order that the job has
+    none of its questions in, so that the answer is a new one. Inside the budget; a text that is missing from the
+    result was not asked.
+    """
+    reset(seat)
+    await _look_for_preference(bench, seat)
+    form = seat.settings.format
+    more = seat.settings.model_copy(update={"format": form.model_copy(update={"orders": form.orders + 1})})
+    other = replace(
+        seat, settings=more, questions=questions_of(bench, more, seat.questions.sampling.mode)
+    )  # `orders` begins with those of the job, whatever their number
+    found: dict[TextId, Heard] = {}
+    most = MOST_IN_BATCHES if seat.settings.in_batches else MOST_AT_ONCE
+    for start in range(0, len(texts), most):
+        part = texts[start : start + most]
+        puts = {i: replace(put, order=form.orders) for i, put in other.puts(bench, part).items()}
+        talk = _Talk(bench, other, part, puts)
+        await talk.first()
+        found |= talk.heard()
     return found if seat.prior is None else _without(bench, seat.prior, found)
 
 

@@ -588,6 +588,9 @@ class SelectionSettings(Section):
     strategy `knowledge` covers."""
     unbiased: bool = False
     """Weigh what the student learns from so that it stands for the whole pool (LURE), where chance chose."""
+    relabel: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Most of a round's questions, as a share, that may ask again about labels which look wrong: those are asked that
+    are expected to bring more right labels a dollar than a new text. For one class a text."""
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -684,6 +687,16 @@ class Job(Section):
                 raise ValueError("\n".join(problems))
             for name, section in studentless.settled(self).items():
                 object.__setattr__(self, name, section)
+        return self
+
+    @model_validator(mode="after")
+    def _one_class_a_text(self) -> Job:
+        """What finds labels that look wrong knows one class a text."""
+        if self.selection.relabel and self.task.kind != "classification":
+            raise ValueError(
+                "`selection.relabel`: it is for tasks with one class a text (`kind: classification`), not for "
+                f"{self.task.kind}; leave it out"
+            )
         return self
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from agent import delivery, escalating, gold, picking, steps
+from agent import delivery, escalating, gold, picking, relabelling, steps
 from agent.endpoints import Seat, connect
 from agent.escalating import Stronger
 from agent.job import Job
@@ -88,7 +88,7 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
                 affordable = await table.affordable()
                 if bench.halted:
                     continue
-                picks = picking.select(bench, number, affordable)
+                picks = picking.select(bench, number, affordable, _again(bench, table, number, affordable))
             if picks:
                 await _round(bench, table, number, picks)
             steps.refit(bench)
@@ -102,10 +102,41 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
 
 
 async def _round(bench: Workbench, table: Table, number: int, picks: list[PickRow]) -> None:
-    """Ask about the picks, from the first oracle to the last, and say what became of them."""
+    """Ask about the picks, from the first oracle to the last, and say what became of them; before that, about the
+    labels that the round asks again."""
+    await _ask_again(bench, table)
     await _cascade(bench, table, number, picks)
     tally = steps.routed(bench, number)
     bench.watch.triaged(tally["accepted"], tally["people"], tally["failed"], bench.store.queue_size(bench.job.name))
+
+
+def _again(bench: Workbench, table: Table, number: int, affordable: int) -> int:
+    """Choose the labels that a round asks again. Returns how many new texts it has to do without for them."""
+    if not bench.job.selection.relabel:
+        return 0
+    return relabelling.choose(bench, number, picking.batch(bench, affordable), table.pays)
+
+
+async def _ask_again(bench: Workbench, table: Table) -> None:
+    """Ask about the labels that were chosen for it, and say what came of that. What the money does not pay for, or
+    was not asked as a person stopped the run, stays as it was."""
+    if not bench.job.selection.relabel:
+        return
+    texts = changed = 0
+    before = bench.store.spending(bench.job.name).spent
+    for (place, _), own in relabelling.grouped(relabelling.waiting(bench)).items():
+        if bench.halted or not table.pays(place):
+            continue
+        seat = await table.seat(place)
+        heard = await steps.ask_again(bench, seat, own)
+        if seat.asker.state.exhausted:
+            table.broke.add(place)
+        found = relabelling.settle(bench, own, *steps.take(bench, seat, heard))
+        texts, changed = texts + found.texts, changed + found.changed
+    if texts:
+        paid = wording.dollars(bench.store.spending(bench.job.name).spent - before)
+        labels = f"{texts:,} label{' was' if texts == 1 else 's were'}"
+        bench.watch.note(f"{labels} asked about again, for {paid}: {changed:,} changed")
 
 
 async def _cascade(

@@ -34,16 +34,17 @@ LONG = 1000
 """Characters of the made-up text that shows what a character of a question costs."""
 
 
-def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
+def select(bench: Workbench, number: int, affordable: int, fewer: int = 0) -> list[PickRow]:
     """Choose the batch of round `number`, and keep the choice. Empty where nothing is left to choose.
 
     Args:
         affordable: how many questions the rest of the budget is expected to pay for.
+        fewer: by how many questions the batch is smaller, since they ask about labels again; one text is always new.
     """
     strategy = bench.strategy
     candidates, share = _candidates(bench)
     left = _labels_left(bench, affordable)
-    chosen = _chosen(bench, number, strategy, candidates, left)
+    chosen = _chosen(bench, number, strategy, candidates, left, fewer=fewer)
     texts = list(bench.pool.texts(np.array([c.row for c in chosen], np.int64)))
     picks = [_scaled(c.pick(t.id), share, bench.task.names) for c, t in zip(chosen, texts, strict=True)]
     bench.pick(number, picks, {t.id: t.text for t in texts})
@@ -51,7 +52,9 @@ def select(bench: Workbench, number: int, affordable: int) -> list[PickRow]:
     return [p for p in bench.picks().values() if p.round == number]
 
 
-def _chosen(bench: Workbench, number: int, strategy: Strategy, candidates: Rows, left: int) -> list[Chosen]:
+def _chosen(
+    bench: Workbench, number: int, strategy: Strategy, candidates: Rows, left: int, *, fewer: int
+) -> list[Chosen]:
     """The first batch by what is typical and by the classes' names; every other by the strategy."""
     settings = bench.job.selection
     rng = bench.rng(SELECT, number)
@@ -63,13 +66,24 @@ def _chosen(bench: Workbench, number: int, strategy: Strategy, candidates: Rows,
         chance = 1.0 if settings.strategy == "random" else settings.random_share
         names = None if chance == 1.0 else bench.class_vectors
         return cold_start(candidates, _vectors(bench), min(first, left), chance, rng, class_vectors=names)
-    size = settings.batch
+    size = _size(bench, candidates, left)
+    size = max(min(1, size), size - fewer)
+    return compose(state_of(bench, candidates, number), strategy, size, settings.random_share, rng)
+
+
+def batch(bench: Workbench, affordable: int) -> int:
+    """How many questions the next batch has, after the first one."""
+    return _size(bench, _candidates(bench)[0], _labels_left(bench, affordable))
+
+
+def _size(bench: Workbench, candidates: Rows, left: int) -> int:
+    size = bench.job.selection.batch
     if size == "auto" and not bench.job.has_student:
         size = UNTAUGHT
     elif size == "auto":
         slow = bench.job.oracle[0].in_batches
         size = auto_batch(left, len(candidates), asked=len(bench.picks()), rounds=SLOW_ROUNDS if slow else ROUNDS)
-    return compose(state_of(bench, candidates, number), strategy, min(size, left), settings.random_share, rng)
+    return min(int(size), left)
 
 
 def _candidates(bench: Workbench) -> tuple[Rows, float]:

@@ -22,7 +22,7 @@ from agent.comparing import Classroom, Parts, beside_chance
 from agent.doubting import as_row, signs_of
 from agent.endpoints import Seat
 from agent.escalating import Stronger
-from agent.hearing import SUSPECT, Heard, costs_of, hear
+from agent.hearing import SUSPECT, Heard, costs_of, hear, hear_otherwise
 from agent.hints import learn, taught
 from agent.judging import judgement
 from agent.measuring import Lesson, Quality, held_out, quality
@@ -38,6 +38,7 @@ from agent.records import (
     Value,
 )
 from agent.refreshing import go_on, milestone
+from agent.relabelling import Again, texts_of
 from agent.selection import (
     Look,
     Weights,
@@ -74,6 +75,12 @@ def unfinished(bench: Workbench, number: int) -> bool:
 async def ask(bench: Workbench, seat: Seat, picks: Sequence[PickRow]) -> dict[TextId, Heard]:
     """Put the picked texts to an oracle, inside the budget. Texts missing from the result were not asked."""
     return await hear(bench, seat, [Text(p.text_id, p.text, p.row) for p in picks])
+
+
+async def ask_again(bench: Workbench, seat: Seat, again: Sequence[Again]) -> dict[TextId, Heard]:
+    """Put texts to an oracle whose labels are asked again, inside the budget: a group of `relabelling.grouped`."""
+    texts = texts_of(bench, again)
+    return await (hear_otherwise if again[0].other_way else hear)(bench, seat, texts)
 
 
 def take(bench: Workbench, seat: Seat, heard: Mapping[TextId, Heard]) -> tuple[list[Label], dict[TextId, str]]:
@@ -141,23 +148,13 @@ def triage(
             if k not in onward
         ]
         rows += [_unlabelled(i, why) for i, why in failed.items()]
-        for of_round, own in _by_round(bench, rows).items():
-            bench.store.add_routes(bench.job.name, of_round, own, tx=tx)
+        bench.route(rows, tx=tx)
     return [labels[k] for k in onward]
 
 
 def _chance(decision: triaging.Decision) -> float | None:
     """With which a person sees a label; one that is put off waits in people's queue meanwhile."""
     return 1.0 if decision.route is Route.STRONGER else decision.probability
-
-
-def _by_round(bench: Workbench, rows: Sequence[RouteRow]) -> dict[int, list[RouteRow]]:
-    """Decisions by the round that picked their texts: what was put off is decided about in a later one."""
-    picks = bench.picks()
-    found: dict[int, list[RouteRow]] = {}
-    for row in rows:
-        found.setdefault(picks[row.text_id].round, []).append(row)
-    return found
 
 
 def _unlabelled(text_id: TextId, why: str) -> RouteRow:

@@ -24,7 +24,7 @@ USELESS = {
     "student": {
         "max_tokens", "batch_tokens", "cache", "class_names", "unlabelled", "label_noise", "refresh",
     },
-    "selection": {"knowledge", "unbiased", "options"},
+    "selection": {"knowledge", "unbiased", "relabel", "options"},
     "stop": {"target_accuracy", "gain_per_dollar"},
 }  # fmt: skip
 """What may be written down as it is by default, and nothing else."""

@@ -34,7 +34,7 @@ from agent.records import (
     TextId,
     Value,
 )
-from agent.store import PickRow, Store
+from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task, build
 from agent.tasks.loading import look_in
 from agent.watch import Silent, Watch
@@ -57,7 +57,7 @@ NO_SLICE = (
 )
 
 # one number a kind of random choice, so that no two choices share a stream
-SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED, PILOT = range(9)
+SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED, PILOT, RELABEL = range(10)
 
 
 class Workbench:
@@ -452,6 +452,15 @@ class Workbench:
         """Keep the choice of round `number`. Only the run that owns the job picks: what was read before is whole."""
         self.store.add_picks(self.job.name, number, picks, texts)
         self._picked = None
+
+    def route(self, rows: Sequence[RouteRow], *, tx: Any = None) -> None:
+        """Keep decisions, each in the round that picked its text: what was put off, or is asked again, is decided
+        about in a later one."""
+        found: dict[int, list[RouteRow]] = {}
+        for row in rows:
+            found.setdefault(self.picks()[row.text_id].round, []).append(row)
+        for of_round, own in found.items():
+            self.store.add_routes(self.job.name, of_round, own, tx=tx)
 
     def _place(self, picks: Sequence[PickRow]) -> None:
         """Find picked texts in the pool: its file may have grown, shrunk or been sorted since they were picked."""

@@ -15,6 +15,9 @@ from agent.doubt.calibration import Bools, Doubles, Truths
 
 PRIOR = 10
 """Verdicts that an expectation counts for before any person is heard."""
+MENDED = 0.1
+"""The share of an oracle's wrong labels that its other answer is expected to mend before any was asked for: a model
+errs in the same way whatever the order of the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,56 @@ class NewText:
         to send it on."""
         together = ratio(self.gain + self.sent * self.gain_sent, self.price + self.sent * self.price_sent)
         return max(ratio(self.gain, self.price), together)
+
+
+def mended(wrong: Doubles, gained: Doubles) -> float:
+    """The share of wrong labels that another answer of the same oracle mends: little is expected, and what came of
+    the labels that were asked again counts beside it, as the mean of a Beta distribution does.
+
+    Args:
+        wrong: (n,) chance that each label was wrong before it was asked again.
+        gained: (n,) by how much the chance rose that the label which counts is right.
+    """
+    return min(1.0, max(0.0, float((PRIOR * MENDED + gained.sum()) / (PRIOR + wrong.sum()))))
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWay:
+    """The same oracle, asked in another way.
+
+    Attributes:
+        mends: share of its wrong labels that this puts right, see `mended`.
+        at_hand: the chance that a label at hand is right of which nothing tells.
+        price: micro-dollars that asking it about one text is expected to cost.
+    """
+
+    mends: float
+    at_hand: float
+    price: float
+
+    def gains(self, sure: Doubles) -> Doubles:
+        """(n,) right labels that asking brings; `sure` are the chances of the labels at hand."""
+        known = np.where(np.isnan(sure), self.at_hand, sure)
+        return np.asarray(self.mends * (1 - known), np.float64)
+
+
+def asked_again(a_dollar: Doubles, questions: Doubles, most: float, new_text: float, *, ample: bool) -> list[int]:
+    """Which labels are asked again, the most gain a dollar first: of those that `asked_now` would take, as many as
+    fit into `most` questions of a new text's price.
+
+    Args:
+        a_dollar: (n,) right labels a micro-dollar; of equal ones the first counts first.
+        questions: (n,) what asking costs, in questions about new texts.
+        new_text: right labels a micro-dollar that a new text brings.
+        ample: the money pays for all that may still be asked.
+    """
+    left, found = most, []
+    worth_it = asked_now(a_dollar, new_text, ample=ample)
+    for i in np.argsort(-a_dollar, kind="stable").tolist():
+        if worth_it[i] and questions[i] <= left + 1e-9:
+            found.append(i)
+            left -= float(questions[i])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

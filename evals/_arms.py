@@ -183,7 +183,7 @@ class Variant:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides which curve is drawn."""
-        found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json())
+        found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json(exclude={"relabel"}))  # no arm asks again
         found |= {"unlabelled": self.unlabelled, "class_names": self.class_names, "label_noise": self.label_noise}
         if self.adapted:
             found["adapted"] = True

@@ -1,6 +1,7 @@
 """State: tables, migrations, and every query as a named method of `Store`. Objects are disposable, this is not."""
 
 from agent.store.answers import ABANDONED, STOPPED
+from agent.store.queue import AGAIN
 from agent.store.rows import (
     AttemptRow,
     AttemptState,
@@ -30,6 +31,7 @@ from agent.store.store import Store
 
 __all__ = [
     "ABANDONED",
+    "AGAIN",
     "STOPPED",
     "AttemptRow",
     "AttemptState",

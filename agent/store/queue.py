@@ -16,6 +16,10 @@ from agent.store.engine import Database, InCodePoints
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
 
+AGAIN = "asked again"
+"""How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
+second answer has not come."""
+
 
 class Queue(Database):
     """Queries about routes, and the people's queue that they make."""
@@ -55,6 +59,13 @@ class Queue(Database):
         query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
         with self._read(None) as tx:
             return {row.text_id: _route(row) for row in tx.execute(query)}
+
+    def asked_again(self, job: str) -> list[TextId]:
+        """Texts that were to be asked about again, the first one first."""
+        first = func.min(t.routes.c.id)
+        query = select(t.routes.c.text_id).where(t.routes.c.job == job, t.routes.c.reason == AGAIN)
+        with self._read(None) as tx:
+            return list(tx.execute(query.group_by(t.routes.c.text_id).order_by(first)).scalars())
 
     def queue(self, job: str, *, include_skipped: bool = False, limit: int | None = None) -> list[QueueRow]:
         """What waits for a person: texts that were last routed to one, or are put off until a stronger oracle is
