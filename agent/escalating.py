@@ -207,13 +207,17 @@ class Known:
             found.append(worth.Verdicts(len(own), len(judged), right))
         return found
 
-    def new_text(self) -> worth.NewText:
+    def new_text(self, *, by_signs: bool = False) -> worth.NewText:
         """What one more text brings, by the labels that the first oracle gave last: once there is a student, by those
-        that it could have foretold."""
+        that it could have foretold.
+
+        Args:
+            by_signs: the chance that a label is right is the error model's word, whatever decides what is accepted.
+        """
         told = [x for x in self.labels[0] if (x.signs or {}).get("student")]
         newest = (told or self.labels[0])[-NEWEST:]
         sure = self.judge(0).sure(newest)
-        known = np.where(np.isnan(sure), self.at_hand(0), sure)
+        known = self.judge(0).by_all_signs(newest) if by_signs else np.where(np.isnan(sure), self.at_hand(0), sure)
         foretold = [(x.signs or {}).get("student", 0.0) > 0 for x in newest]
         gain = worth.gain_of_label(known, foretold, len(self._bench.task.names)) + self.teaches
         if len(self._bench.job.oracle) == 1:

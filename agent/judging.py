@@ -59,10 +59,14 @@ class Judgement:
         """The same of n answers with their (n, S) signs."""
         return self.model.right(signs) if self.by_signs else self.calibration.apply(answers)
 
+    def by_all_signs(self, labels: Sequence[Label]) -> Doubles:
+        """(n,) the same by the error model, whatever decides what is accepted."""
+        return self.model.right(_signs(labels))
+
     def places(self, labels: Sequence[Label], decisions: Sequence[triaging.Decision]) -> list[float | None]:
         """Where each label stands in people's queue: by its chance to be wrong, by all its signs. None leaves it to
         the store: without any sign, and where a person must not see what the machine said."""
-        wrong = 1 - self.model.right(_signs(labels))
+        wrong = 1 - self.by_all_signs(labels)
         return [
             float(w) if any((x.signs or {}).values()) and not d.blind else None
             for x, d, w in zip(labels, decisions, wrong, strict=True)

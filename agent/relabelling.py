@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from agent import worth
-from agent.doubt import SIGNS, drawn_to, of_student, shares_right
+from agent.doubt import SIGNS, confidently_other, of_student
 from agent.doubt.calibration import Bools, Doubles, Indices, odds, places
 from agent.doubt.suspicion import SURELY
 from agent.doubting import as_array, neighbours_of
@@ -116,7 +116,7 @@ def _worth_it(bench: Workbench, number: int, known: Known, most: float, pays: Ca
     found = [
         (k, again)
         for k, label in enumerate(doubts.labels)
-        if doubts.against[k]
+        if doubts.suspect[k]
         and label.text_id in once
         and (again := _asked_of(bench, label)) is not None
         and payable[again.place]
@@ -134,7 +134,7 @@ def _worth_it(bench: Workbench, number: int, known: Known, most: float, pays: Ca
     asked = [again for _, again in found]
     a_dollar = np.array([worth.ratio(g, known.price(a.place)) for g, a in zip(gains.tolist(), asked, strict=True)])
     questions = np.array([_questions(known, a) for a in asked])
-    new_text, ample = known.new_text().a_dollar, known.ahead().cost() <= left(bench)
+    new_text, ample = known.new_text(by_signs=True).a_dollar, known.ahead().cost() <= left(bench)
     return [asked[i] for i in worth.asked_again(a_dollar, questions, most, new_text, ample=ample)]
 
 
@@ -218,20 +218,9 @@ class Doubts:
             found[own] = model.offset + signs[own] @ np.asarray(model.weights)
         return found
 
-    @cached_property
-    def _offsets(self) -> Doubles:
-        """(C,) what confident learning adds to the log odds of a class's labels."""
-        assert self._foretold is not None
-        shares = shares_right(self._said, self._foretold)
-        return drawn_to(self._odds(self.labels, self._signs), self._said, shares)
-
     def _chances(self, labels: Sequence[Label], signs: Doubles) -> Doubles:
-        """(m,) the chance that each label is right. Once people were heard, their verdicts say how many are; before
-        that, confident learning does."""
-        unheard = {o.by for k, o in enumerate(self._bench.job.oracle) if not self._known.judge(k).model.labels}
-        said = places((x.value for x in labels), self._bench.task.names)
-        more = np.where([x.by in unheard for x in labels], self._offsets[said], 0.0)
-        return np.asarray(expit(self._odds(labels, signs) + more), np.float64)
+        """(m,) the chance that each label is right."""
+        return np.asarray(expit(self._odds(labels, signs)), np.float64)
 
     @cached_property
     def right(self) -> Doubles:
@@ -239,15 +228,17 @@ class Doubts:
         return self._chances(self.labels, self._signs)
 
     @cached_property
-    def against(self) -> Bools:
-        """(n,) whether the student and texts like it speak against a label: without that nothing is suspect."""
-        found = np.zeros(len(self.labels))
+    def suspect(self) -> Bools:
+        """(n,) which labels look wrong: confident learning takes them for another class, or the student and texts
+        like them together speak against them. The others are not asked again, however much that might gain."""
+        assert self._foretold is not None
+        weights = np.zeros((len(self.labels), 2))
         for place, oracle in enumerate(self._bench.job.oracle):
+            model = self._known.judge(place).model
             own = [k for k, x in enumerate(self.labels) if x.by == oracle.by]
-            weights = self._known.judge(place).model.weights
-            both = [STUDENT, NEIGHBOURS]
-            found[own] = self._signs[np.ix_(own, both)] @ np.array([weights[k] for k in both])
-        return np.asarray(found < 0, np.bool_)
+            weights[own] = [model.weights[STUDENT], model.weights[NEIGHBOURS]]
+        against = (weights * self._signs[:, [STUDENT, NEIGHBOURS]]).sum(axis=1) < 0
+        return np.asarray(against | confidently_other(self._said, self._foretold), np.bool_)
 
     def other_way(self, place: int) -> worth.OtherWay:
         """Asking the oracle at `place` itself in another way, by what came of that so far."""

@@ -182,8 +182,8 @@ class Variant:
     adapted: bool = False
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides which curve is drawn."""
-        found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json(exclude={"relabel"}))  # no arm asks again
+        """Everything that decides which curve is drawn; no arm asks again about labels."""
+        found: dict[str, Any] = json.loads(SelectionSettings().model_dump_json(exclude={"relabel"}))
         found |= {"unlabelled": self.unlabelled, "class_names": self.class_names, "label_noise": self.label_noise}
         if self.adapted:
             found["adapted"] = True

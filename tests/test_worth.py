@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent import worth
 from agent.worth import PRIOR, Ahead, NewText, Step, Verdicts, asked_now, between, expected, gain_of_label
 
 shares = st.floats(0, 1)
@@ -117,3 +118,45 @@ def test_all_that_is_ahead_costs_what_text_by_text_adds_up_to(
 @given(shares, st.integers(0, 100))
 def test_a_label_of_which_nothing_tells_lies_between_chance_and_the_bar(bar: float, classes: int) -> None:
     assert 0 <= between(bar, classes) <= bar
+
+
+# Asking again -------------------------------------------------------------------------------------------------------
+
+
+def slowly_asked_again(
+    a_dollar: list[float], questions: list[float], most: float, new_text: float, ample: bool
+) -> list[int]:
+    """One by one: the best that is left, where it is worth it and still fits."""
+    left, found, rest = most, [], list(range(len(a_dollar)))
+    while rest:
+        best = max(rest, key=lambda i: (a_dollar[i], -i))
+        rest.remove(best)
+        if a_dollar[best] > (0.0 if ample else new_text) and questions[best] <= left + 1e-9:
+            found.append(best)
+            left -= questions[best]
+    return found
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0]), st.sampled_from([0.5, 1.0, 4.0])), max_size=12),
+    st.floats(0, 10),
+    st.sampled_from([0.0, 0.15, 0.5, 2.0]),
+    st.booleans(),
+)
+def test_what_is_asked_again_gains_most_a_dollar_and_fits(
+    labels: list[tuple[float, float]], most: float, new_text: float, ample: bool
+) -> None:
+    a_dollar, questions = [g for g, _ in labels], [q for _, q in labels]
+    found = worth.asked_again(np.array(a_dollar), np.array(questions), most, new_text, ample=ample)
+    assert found == slowly_asked_again(a_dollar, questions, most, new_text, ample)
+    assert sum(questions[i] for i in found) <= most + 1e-6
+
+
+def test_a_second_answer_of_the_same_oracle_is_worth_what_such_answers_brought() -> None:
+    nothing = np.zeros(0)
+    assert worth.mended(nothing, nothing) == worth.MENDED
+    many = np.full(200, 0.5)
+    assert worth.mended(many, many * 0.6) == pytest.approx((1 + 60) / (10 + 100))
+    assert worth.mended(many, many * -0.6) == 0.0, "answers that made it worse are not asked for"
+    step = worth.OtherWay(0.2, at_hand=0.5, price=4.0)
+    assert step.gains(np.array([0.0, 0.5, 1.0, np.nan])) == pytest.approx([0.2, 0.1, 0.0, 0.1])

@@ -4,7 +4,7 @@ Pure functions of numbers; knows no text, no oracle and no store.
 """
 
 from agent.doubt.calibration import Calibration, Given, lead
-from agent.doubt.confident import drawn_to, shares_right
+from agent.doubt.confident import confidently_other
 from agent.doubt.noise import RULES, Consensus, Rules, Voice, believed, consensus, in_effect, smeared
 from agent.doubt.prior import CONTENT_FREE, Prior
 from agent.doubt.suspicion import SIGNS, ErrorModel, of_neighbours, of_student
@@ -21,12 +21,11 @@ __all__ = [
     "Rules",
     "Voice",
     "believed",
+    "confidently_other",
     "consensus",
-    "drawn_to",
     "in_effect",
     "lead",
     "of_neighbours",
     "of_student",
-    "shares_right",
     "smeared",
 ]

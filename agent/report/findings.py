@@ -208,6 +208,16 @@ class Several:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """Labels that looked wrong and were asked again (`selection.relabel`): how many, of how many texts another label
+    counts now, and what the second answers cost."""
+
+    texts: int
+    changed: int
+    cost: MicroDollars
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """Answers whose confidence lies in [lo, hi): how many, their mean confidence, and the share that was right."""
 
@@ -275,7 +285,7 @@ class Findings:
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands. `redacted`
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
     job hides nothing, or it cannot be told here. `unasked` texts of the pool have no answer yet. `several` is None
-    where no text was answered more than once.
+    where no text was answered more than once, `again` where no label was asked again.
     """
 
     job: str
@@ -298,6 +308,7 @@ class Findings:
     tallies: tuple[Tally, ...] = ()
     confusion: Confusion | None = None
     several: Several | None = None
+    again: AskedAgain | None = None
     calibration: Calibration | None = None
     frontier: Frontier | None = None
     reviews: Reviews = Reviews()

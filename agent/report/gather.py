@@ -111,6 +111,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
         several=truth.several(task, said),
+        again=truth.asked_again(store.asked_again(job), given, have.current),
         frontier=evidence.frontier,
         reviews=_reviews(store, row),
         waiting_count=store.queue_size(job, include_skipped=True),

@@ -6,16 +6,16 @@ chance, so that doubtful texts, which people see more often, do not make the ora
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent.doubt import Consensus
 from agent.opinions import Opinions, chance_of_review
-from agent.records import Label, Source, TextId, Value
+from agent.records import Label, MicroDollars, Source, TextId, Value
 from agent.report.comparison import confusion
-from agent.report.findings import Calibration, Confusion, Estimate, Noise, Several, Taken
+from agent.report.findings import AskedAgain, Calibration, Confusion, Estimate, Noise, Several, Taken
 from agent.report.reliability import reliability
 from agent.store import RouteRow
 from agent.tasks import Task
@@ -88,6 +88,27 @@ def several(task: Task, found: Opinions) -> Several | None:
         return None
     oracles = tuple(_noise(task, found.consensus, place, name) for place, name in enumerate(found.oracles))
     return Several(found.asked, found.agreed, found.changed, found.reviewed, oracles)
+
+
+def asked_again(
+    texts: Collection[TextId], given: Sequence[Label], counts: Mapping[TextId, Label]
+) -> AskedAgain | None:
+    """What came of labels that were asked again; None where there are none.
+
+    Args:
+        texts: whose labels were to be asked again; those without a second answer are not counted.
+        given: every label of an oracle, oldest first.
+        counts: the label that counts.
+    """
+    said: dict[TextId, list[Label]] = {i: [] for i in texts}
+    for label in given:
+        if label.text_id in said:
+            said[label.text_id].append(label)
+    twice = {i: own for i, own in said.items() if len(own) > 1}
+    if not twice:
+        return None
+    changed = sum(counts[i].value != own[0].value for i, own in twice.items() if i in counts)
+    return AskedAgain(len(twice), changed, MicroDollars(sum(own[1].cost for own in twice.values())))
 
 
 def _noise(task: Task, found: Consensus, place: int, name: str) -> Noise:

@@ -16,6 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
+import yaml
+
 from tests.servers.charges import read_log
 from tests.storm import books
 from tests.storm.aging import age
@@ -273,3 +275,36 @@ class Life:
     def _say(self, problem: str) -> None:
         with self.tally.lock:
             self.tally.problems.append(f"job {self.number} ({self.folder}): {problem}")
+
+
+class Cascade(Life):
+    """A job with two oracles that asks again about labels which look wrong: killed at each step of that, once."""
+
+    def _faults(self) -> list[str]:
+        return ["--errors", "0.3", "--latency-ms", "2"]
+
+    def _write_job(self, address: str) -> None:
+        super()._write_job(address)
+        path = self.folder / "job.yaml"
+        job = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # one server is both: without descriptions a question is another one, and so is its answer
+        first = job["oracle"] | {"name": "first", "base_url": address}
+        job["oracle"] = [first, first | {"name": "second", "format": {"descriptions": False}}]
+        job["selection"] |= {"relabel": 0.5}
+        job["people"] |= {"threshold": 0.5}
+        job["stop"] |= {"max_labels": 64}
+        job["budget"] |= {"dollars": 1}
+        path.write_text(yaml.safe_dump(job, sort_keys=False), encoding="utf-8")
+
+    def _shots(self) -> Iterator[Shot]:
+        yield Shot("again-chosen")
+        yield Shot("again-asked")
+        yield Shot("after-body", self._rng.randint(3, 9))
+        yield Shot("again-settled")
+        yield Shot("answers-before-labels", 2)
+        yield Shot("labels-before-routes", 2)
+        yield Shot("before-settle", self._rng.randint(3, 9))
+
+    @property
+    def _distils(self) -> bool:
+        return False

@@ -178,10 +178,17 @@ DISTIL: dict[str, Callable[[Fuse], None]] = {
 
 POINTS = MONEY | ROUND | EARLY | LATE | DISTIL
 
+AGAIN: dict[str, Callable[[Fuse], None]] = {
+    "again-chosen": _after("agent.relabelling:choose"),
+    "again-asked": _before("agent.relabelling:settle"),
+    "again-settled": _after("agent.relabelling:settle"),
+}
+"""Reached where a job asks again about labels."""
+
 
 def arm(point: str, nth: int) -> None:
     """Have this process die when it reaches `point` for the n-th time. Raises Disarmed, KeyError."""
-    POINTS[point](Fuse(nth))
+    (POINTS | AGAIN)[point](Fuse(nth))
 
 
 def witness(path: str) -> None:

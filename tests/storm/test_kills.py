@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.store import AGAIN, Store
 from tests.postgres import PostgresServer
 from tests.servers.scripted import ScriptedServer
 from tests.storm import books, points
 from tests.storm.kills import storm
-from tests.storm.lives import ENVIRONMENT, LAUNCHER
+from tests.storm.lives import ENVIRONMENT, LAUNCHER, Cascade, Stable, Tally
 from tests.storm.points import Disarmed, Fuse
 from tests.whole.jobs import truth, write_job
 
@@ -44,6 +45,21 @@ def test_kills_on_postgresql_lose_nothing_either(tmp_path: Path, postgres: Postg
 
 
 @pytest.mark.slow
+def test_kills_of_a_job_with_two_oracles_that_asks_again_lose_nothing(tmp_path: Path) -> None:
+    tally = Tally(wanted=100)
+    with Stable() as stable:
+        Cascade(tmp_path, 3, 5, stable, tally).live()
+    print("\n".join(tally.lines()))
+    assert tally.problems == []
+    assert {"again-chosen", "again-asked", "again-settled"} <= set(tally.kills)
+    assert tally.kills.total() >= 6
+    with Store.open(f"sqlite:///{tmp_path / 'job3' / 'out' / 'labelwright.db'}") as store:
+        again, routes = store.asked_again("small"), store.routes("small")
+        assert again
+        assert all(routes[i].reason != AGAIN for i in again), "each was answered in the end"
+
+
+@pytest.mark.slow
 def test_a_run_of_its_own_dies_where_it_is_told_to(tmp_path: Path, serve_gold: Callable[..., ScriptedServer]) -> None:
     server = serve_gold(dict(truth()))
     job = write_job(tmp_path, oracle__base_url=server.url, distil__enabled=False)
@@ -67,7 +83,8 @@ def test_a_name_that_is_gone_is_told_before_anything_runs() -> None:
 
 @pytest.mark.slow
 def test_every_point_finds_what_it_wraps() -> None:
-    arming = "from tests.storm import points as p; [p.arm(name, 10**9) for name in p.POINTS]; p.witness('/dev/null')"
+    every = "[p.arm(name, 10**9) for name in {**p.POINTS, **p.AGAIN}]"
+    arming = f"from tests.storm import points as p; {every}; p.witness('/dev/null')"
     command = [sys.executable, "-c", arming]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
