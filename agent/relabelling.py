@@ -73,7 +73,7 @@ def choose(bench: Workbench, number: int, size: int, pays: Callable[[int], bool]
     if not share or not number or not bench.trained:
         return 0
     known = Known(bench, 0, [])
-    again = waiting(bench)
+    again = [a for a in waiting(bench) if pays(a.place)]
     if not again:
         again = _worth_it(bench, number, known, share * size, pays)
         routes = bench.store.routes(bench.job.name)

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "openai", "starlette", "uvicorn", "datasets", "matplotlib", "sklearn", "pandas"}
+HEAVY = {
+    "torch", "transformers", "openai", "starlette", "uvicorn", "datasets", "matplotlib", "sklearn", "pandas", "cleanlab",
+}  # fmt: skip
 
 
 def loaded_by(code: str) -> tuple[set[str], float]:

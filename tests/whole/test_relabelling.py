@@ -172,8 +172,10 @@ def test_a_round_asks_again_for_no_more_than_its_share_and_picks_as_many_texts_f
         before += texts
         assert number > 0 or not fewer[-1], "nothing is known yet"
         assert fewer[-1] <= 0.5 * questions
-        assert fewer[-1] % DEAR == 0, "a question to the dear one counts as four"
-    assert sum(fewer) == DEAR * len(again(small)) > 4 * DEAR
+    paid = DEAR * len(
+        again(small)
+    )  # a question to the dear one counts by its price, as four new texts or a little more
+    assert 4 * DEAR < paid <= sum(fewer) <= 1.2 * paid + len(fewer)
 
 
 def test_the_only_oracle_is_asked_in_another_order_and_the_likeliest_label_counts(
@@ -200,7 +202,8 @@ def test_the_only_oracle_is_asked_in_another_order_and_the_likeliest_label_count
         mean = Counter[str]()
         for label in given[i]:
             mean.update(dict(label.probabilities or {}))
-        assert counted(small)[words[i]][0] == mean.most_common(1)[0][0]
+        likeliest = {name for name, p in mean.items() if p == pytest.approx(max(mean.values()))}
+        assert counted(small)[words[i]][0] in likeliest
         assert routes[i].route is Route.PERSON, "two answers that differ are no sure label"
     for i in {i for i, own in given.items() if len(own) > 1} - differing:
         assert routes[i].is_accepted, "what both answers say stays accepted"
