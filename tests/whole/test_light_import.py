@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-HEAVY = {
-    "torch", "transformers", "openai", "starlette", "uvicorn", "datasets", "matplotlib", "sklearn", "pandas", "cleanlab",
-}  # fmt: skip
+HEAVY = {"torch", "transformers", "openai", "starlette", "uvicorn", "datasets", "matplotlib", "sklearn", "pandas"}
+HEAVY |= {"cleanlab"}
 
 
 def loaded_by(code: str) -> tuple[set[str], float]:
