@@ -266,6 +266,68 @@ def review(
         serve(bench.store, job, bench.task, person, host, port, open_browser=browser)
 
 
+@app.command(epilog=example("labelwright audit job.yaml --size 400"))
+def audit(  # noqa: PLR0917 - what the command takes
+    path: JobFile,
+    size: Annotated[
+        int | None, typer.Option(help="Draw so many labels; with --below at most so many.", min=1)
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Draw as many as an interval takes, to either side: 0.02 is ±2 points.")
+    ] = None,
+    below: Annotated[
+        float | None,
+        typer.Option(help="Test whether fewer than this share are wrong (0.05), and stop as early as can be."),
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="The test's chance to be wrong; 0.05 if not given.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also while another audit waits for a person.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have people judge a random sample of the machines' labels blind: how many are right, and how sure that is.
+
+    Without --size, --margin or --below it says what the audits so far found.
+    """
+    from agent import auditing
+    from agent.report.certificate import lines
+
+    wish = auditing.Wish.of(size, margin, below, alpha, again=again)
+    with Workbench(Job.load(path)) as bench:
+        if wish is not None:
+            drawn = auditing.begin(bench, wish, again=again)
+            if as_json:
+                out(drawn.figures())
+                return
+            say(f"[bold]audit {drawn.id}[/bold]")
+            show([*auditing.told(drawn), ("next", f"labelwright review {path}, then: labelwright audit {path}")])
+            return
+        found = auditing.results(bench)
+    if as_json:
+        out([auditing.figures(c) for c in found])
+        return
+    if not found:
+        say(f"no audit was drawn yet: labelwright audit {escape(str(path))} --size 200")
+    for c in found:
+        say(f"[bold]audit {c.id}[/bold]")
+        for said in lines(c):
+            Console(highlight=False).print(Padding(escape(said), (0, 0, 0, 2)))
+        _parts(c)
+
+
+def _parts(found: Any) -> None:
+    """What an audit found by standing, oracle and class, a table each."""
+    from agent.report.certificate import part
+
+    for title, parts in (("labels", found.standings), ("oracle", found.oracles), ("class", found.classes)):
+        if not parts:
+            continue
+        table = Table(title, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="cyan")
+        for head in ("right", "interval", "items of labels"):
+            table.add_column(head, justify="right")
+        for row in map(part, parts):
+            table.add_row(*map(escape, row))
+        Console(highlight=False).print(Padding(table, (0, 0, 1, 2)))
+
+
 @queue_app.command("export", epilog=example("labelwright queue export job.yaml --output queue.csv"))
 def queue_export(
     path: JobFile, output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("queue.csv")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from agent import gold, steps
+from agent.certifying import certificates
 from agent.doubt import Calibration
 from agent.errors import DataError, StoreError, UserError
 from agent.frontier import frontier_of
@@ -22,6 +23,7 @@ from agent.measuring import Lesson, Quality, quality
 from agent.records import Source, Value
 from agent.refreshing import go_on
 from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gather, last_final, write
+from agent.report.certificate import certificate
 from agent.rest import Rest, rest_of, told
 from agent.workbench import FIT, MEASURE, Workbench
 
@@ -315,6 +317,7 @@ def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dic
         "cost_dollars": spending.spent / 1e6,
         "cap_dollars": spending.cap / 1e6,
         "data": bench.job.settings()["data"],
+        "audit": certificate(certificates(bench.store, bench.job.name, bench.task)),
         "guidelines": bench.job.guidelines,
         "settings": bench.job.settings(),
     }

@@ -17,6 +17,7 @@ from agent.doubt.calibration import Bools, Doubles
 from agent.endpoints import questions_of
 from agent.job import OracleSettings
 from agent.judging import Judgement, judgement
+from agent.opinions import only_audited
 from agent.records import Label, MicroDollars, Route, Source, Text
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.store import RoundRow
@@ -104,7 +105,7 @@ def put_off(bench: Workbench) -> list[list[Label]]:
     """By oracle, the labels that wait for the next one: of texts that nobody has settled."""
     store, name = bench.store, bench.job.name
     routes, found = store.routes(name), {o.name: list[Label]() for o in bench.job.oracle}
-    for q in store.queue(name, include_skipped=True):
+    for q in store.queue(name, include_skipped=True, audits=False):
         if q.suggestion is not None and routes[q.text_id].route is Route.STRONGER:
             found.get(q.suggestion.by.partition("/")[0], []).append(q.suggestion)
     return list(found.values())
@@ -199,9 +200,9 @@ class Known:
         for label in self.labels[place]:
             route = routes.get(label.text_id)
             kinds[route is not None and route.is_accepted].append(label)
-        found = []
-        for own in kinds.values():
-            said = [(x, current.get(x.text_id)) for x in own]
+        found, drawn = [], only_audited(bench.store.audited(bench.job.name), routes)
+        for own in kinds.values():  # an audit draws doubtful ones more often: they are not like others of their kind
+            said = [(x, current.get(x.text_id)) for x in own if x.text_id not in drawn]
             judged = [(x, y) for x, y in said if y is not None and y.source is Source.PERSON]
             right = sum(bench.task.agreement(y.value, x.value) == 1.0 for x, y in judged)
             found.append(worth.Verdicts(len(own), len(judged), right))

@@ -101,7 +101,8 @@ def _people(bench: Workbench) -> dict[TextId, Label]:
         return {}
     people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
     routes = bench.store.routes(bench.job.name)
-    blind = {i: label for i, label in people.items() if i in routes and routes[i].blind}
+    drawn = bench.store.judged_blind(bench.job.name)
+    blind = {i: label for i, label in people.items() if i in drawn or (i in routes and routes[i].blind)}
     return blind if len(blind) >= ENOUGH_BLIND else people  # who saw the machine's label is drawn towards it
 
 

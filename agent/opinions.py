@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.doubt import Calibration, Consensus, Given, Voice, believed, consensus, in_effect, smeared
 from agent.doubt.calibration import Doubles, Indices, places, table
-from agent.records import Label, Source, TextId
+from agent.records import Label, Route, Source, TextId
 from agent.store import RouteRow, Store
 from agent.tasks import Task
 
@@ -69,7 +69,10 @@ def opinions(store: Store, job: str, task: Task, oracles: Sequence[str]) -> Opin
     contested = store.contested(job)
     if not contested:
         return Opinions()
-    return _Table(task, contested, store.routes(job), oracles).opinions()
+    routes = store.routes(job)
+    for text_id in only_audited(store.audited(job), routes):
+        del routes[text_id]  # its chance of being seen is not known here: it counts once
+    return _Table(task, contested, routes, oracles).opinions()
 
 
 def named(oracles: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -196,6 +199,12 @@ def chance_of_review(route: RouteRow | None) -> float:
     """With which a text was shown to a person; 1 where that is not known."""
     given = None if route is None else route.probability
     return given if given is not None and 0 < given <= 1 else 1.0
+
+
+def only_audited(audited: Iterable[TextId], routes: Mapping[TextId, RouteRow]) -> set[TextId]:
+    """Of texts that an audit drew, those that people see for no other reason: the chance with which triage shows a
+    text to people says nothing of them."""
+    return {i for i in audited if i in routes and routes[i].route is Route.ACCEPTED}
 
 
 def _merged(rows: Indices, said: Indices, told: Doubles) -> Voice:

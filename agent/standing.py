@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from agent.errors import StoreError
 from agent.records import Source
 from agent.report import terminal, wording
 from agent.store import BatchRow
@@ -16,15 +14,12 @@ from agent.workbench import Workbench
 
 def standing(bench: Workbench) -> dict[str, Any]:
     """Plain figures, each a sum by the database. Opens no pool and no model. StoreError where the job never ran."""
-    file = bench.job.store_url.removeprefix("sqlite:///")
-    if file != bench.job.store_url and not Path(file).is_file():
-        raise StoreError(f"store {file}: no such file: `labelwright run` makes it")
-    store, name = bench.existing_store, bench.job.name
+    store, name = bench.store_of_run, bench.job.name
     job = store.job(name)
     rounds = store.rounds(name)
     last = dict(rounds[-1].figures) if rounds else {}
     labels = store.count_labels(name)
-    failed = store.failed(name)
+    failed, audit = store.failed(name), store.audits_left(name)
     return {
         "job": name,
         "student": has_student(job.settings),
@@ -34,6 +29,8 @@ def standing(bench: Workbench) -> dict[str, Any]:
         "labels_by_people": labels.get(Source.PERSON, 0),
         "waiting_for_people": store.queue_size(name),
         "waiting_skipped": store.queue_size(name, include_skipped=True) - store.queue_size(name),
+        "audit_waiting": audit.waiting,
+        "audit_skipped": audit.skipped,
         "minutes_used": store.review_seconds(name) / 60,
         "minutes": bench.job.budget.minutes,
         "failed": failed.count,
@@ -105,6 +102,9 @@ def told(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("under way", said))
     skipped = f", {count(found['waiting_skipped'])} more were skipped" if found["waiting_skipped"] else ""
     lines.append(("for people", f"{_texts(found['waiting_for_people'])} waiting{skipped}"))
+    if found["audit_waiting"] or found["audit_skipped"]:
+        skipped = f", {count(found['audit_skipped'])} more were skipped" if found["audit_skipped"] else ""
+        lines.append(("audit", f"{_texts(found['audit_waiting'])} left to judge blind{skipped}"))
     if found["failed"]:
         cost = wording.dollars(1e6 * found["failed_dollars"])
         lines.append(("failed", f"{_texts(found['failed'])}, {cost}; they wait for a person"))

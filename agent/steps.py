@@ -26,6 +26,7 @@ from agent.hearing import SUSPECT, Heard, costs_of, hear, hear_otherwise
 from agent.hints import learn, taught
 from agent.judging import judgement
 from agent.measuring import Lesson, Quality, held_out, quality
+from agent.opinions import only_audited
 from agent.records import (
     Floats,
     Label,
@@ -170,7 +171,8 @@ def triage_again(bench: Workbench, number: int) -> int:
     if judge.model.labels:
         bench.watch.note(judge.told())
     bar = judge.bar.value
-    waiting = [q for q in bench.store.queue(bench.job.name) if not q.blind and q.suggestion is not None]
+    queue = bench.store.queue(bench.job.name, audits=False)
+    waiting = [q for q in queue if not q.blind and q.suggestion is not None]
     sure = judge.sure([q.suggestion for q in waiting if q.suggestion is not None])
     now = [q for q, c in zip(waiting, sure.tolist(), strict=True) if bar is not None and c >= bar]
     rng = bench.rng(TRIAGE, number, 2)
@@ -334,7 +336,9 @@ def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Qu
     found = quality(bench.task, given, said, "random slice", rng)
     if not all(chances):  # what no person could ever see may be worse than what one saw
         return found, None
-    shown = [k for k, i in enumerate(order) if lessons[i][1].source is Source.PERSON]
+    drawn = only_audited(bench.store.audited(bench.job.name), routes)  # by other chances, which are an audit's own
+    by_people = [lessons[i][1].source is Source.PERSON and lessons[i][0].id not in drawn for i in order]
+    shown = [k for k, is_shown in enumerate(by_people) if is_shown]
     look = looked(bench.task, [given[k] for k in shown], [said[k] for k in shown], [chances[k] for k in shown])
     return found, look
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from agent.errors import DataError, JobFileError, RedactionFailed
+from agent.errors import DataError, JobFileError, RedactionFailed, StoreError
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.opinions import Opinions, opinions
@@ -57,7 +57,7 @@ NO_SLICE = (
 )
 
 # one number a kind of random choice, so that no two choices share a stream
-SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED, PILOT, RELABEL = range(10)
+SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED, PILOT, RELABEL, AUDIT = range(11)
 
 
 class Workbench:
@@ -151,6 +151,14 @@ class Workbench:
         looks = not self._locks
         store.open_job(self.job.name, self.job.settings(), self.job.fingerprint(), self.cap, keep=looks)
         return store
+
+    @property
+    def store_of_run(self) -> Store:
+        """The store that a run made: it is not made by looking. Raises StoreError where there is none."""
+        file = self.job.store_url.removeprefix("sqlite:///")
+        if file != self.job.store_url and not Path(file).is_file():
+            raise StoreError(f"store {file}: no such file: `labelwright run` makes it")
+        return self.existing_store
 
     @property
     def cap(self) -> MicroDollars:

@@ -11,7 +11,7 @@ import pytest
 from agent.job import TaskSettings
 from agent.opinions import Opinions, named, opinions
 from agent.records import Label, MicroDollars, Pick, Route, Source, TextId
-from agent.store import RouteRow, Store
+from agent.store import AuditItem, RouteRow, Store
 from agent.tasks import Task, build
 
 CLASSES = ("card", "cash", "loan")
@@ -175,3 +175,34 @@ def test_a_class_that_the_job_has_no_more_is_no_answer(store: Store) -> None:
 
 def test_oracles_are_named_as_their_labels_name_them() -> None:
     assert named([{"name": "weak", "model": "small", "price": None}]) == [WEAK]
+
+
+def test_a_text_that_people_saw_only_because_an_audit_drew_it_counts_once(store: Store) -> None:
+    """Its route says a chance of a hundredth, with which nobody was asked: by that it would count for many."""
+
+    def job(*, audited: bool) -> Opinions:
+        name = f"audited {audited}"
+        store.open_job(name, {}, "print", MicroDollars(1000))
+        for k in range(30):
+            truth, text = CLASSES[k % 3], TextId(f"t{k}")
+            wrong = CLASSES[(k + 1) % 3]
+            store.add_picks(name, 0, [Pick(text, 0, "random", 0.5)], {text: "text"})
+            ids = store.add_labels(
+                name,
+                [
+                    Label(text, truth if k < 25 else wrong, Source.ORACLE, WEAK),
+                    Label(text, truth, Source.ORACLE, STRONG),
+                ],
+            )
+            chance = 0.01 if k < 5 and audited else 1.0
+            store.add_routes(name, 0, [RouteRow(text, ids[1], Route.ACCEPTED, "sure", probability=chance)])
+            store.add_labels(name, [Label(text, truth, Source.PERSON, "ann")])
+            if k < 5 and audited:
+                store.add_audit(name, {}, [AuditItem(text, ids[1], 0, 0.5, 0, 0.5, 0.9, True)])
+        return opinions(store, name, task(), [WEAK, STRONG])
+
+    drawn, plain = job(audited=True), job(audited=False)
+    assert drawn.consensus is not None
+    assert plain.consensus is not None
+    assert drawn.consensus.weights == pytest.approx(plain.consensus.weights)
+    assert drawn.consensus.accuracy(0) == pytest.approx(plain.consensus.accuracy(0))

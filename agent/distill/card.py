@@ -50,8 +50,9 @@ class Card:
         max_tokens: a longer text is cut.
         training: settings of the training and what came of it, name → value.
         figures: what was measured.
-        facts: of the job: job, data, labels, sources, by, prompt_hashes, cost_dollars, cap_dollars, guidelines,
-            settings, figures. All may be missing; others are kept for machines and not shown.
+        facts: of the job: job, data, labels, sources, by, prompt_hashes, cost_dollars, cap_dollars, audit
+            (what a blind sample of the labels said), guidelines, settings, figures. All may be missing; others are
+            kept for machines and not shown.
     """
 
     names: Sequence[str]
@@ -156,6 +157,8 @@ def _made_from(facts: Mapping[str, Any]) -> str:
         said.append(("its cap", f"${float(facts['cap_dollars']):.4f}"))
     told = [(name, value) for name, value in said if value not in (None, "")]
     parts = [_table(("what", "value"), told) if told else "Nothing was said of it."]
+    if facts.get("audit"):
+        parts.append(f"How right the labels are that machines gave: {quoted(facts['audit'])}.")
     if facts.get("guidelines"):
         parts.append("What the labels mean, as whoever gave them was told:\n\n" + _code(str(facts["guidelines"])))
     return "\n\n".join(parts)

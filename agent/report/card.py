@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.certifying import certificates
 from agent.records import Source
+from agent.report.certificate import certificate
 from agent.report.wording import count, dollars, plain
 from agent.report.writers import Row
 from agent.store import Store
@@ -36,7 +38,7 @@ COLUMNS = {
     "why": "what selection noted of its choice, as JSON: strategy, rank, group and so on; prices in micro-dollars",
     "route": "`accepted`, `person`, `seed`, or `waiting`: the label is a suggestion that a person has not confirmed; "
     "`unsure`: a guess of the student’s",
-    "review_probability": "the chance with which a person was asked about it",
+    "review_probability": "the chance with which a person was asked about it; empty where only an audit asked one",
     "created_at": "when the label was given, UTC",
     "text_id": "the id of the text: equal for copies of one text",
     "duplicate_of": "the id of the first row with the same text, for rows with a label",
@@ -87,6 +89,7 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         "prompt hashes": ", ".join(_safe(h) for h in hashes) or "none",
         "files": ", ".join(FILES[f] for f in FILES if f in formats),
     }
+    audited = certificate(certificates(store, job, task))
     lines = [
         *_front(job, task, formats),
         f"# {_safe(job)}",
@@ -99,6 +102,7 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         UNCONFIRMED,
         CHOSEN if has_student(store.job(job).settings) else DRAWN,
         CELLS,
+        *(["", f"How right the labels are: {audited}."] if audited else []),
         "",
         "## Labels",
         "",

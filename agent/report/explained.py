@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.records import Label, MicroDollars, TextId
@@ -66,10 +66,12 @@ def explained(
     current: Mapping[TextId, Label],
     routes: Mapping[TextId, RouteRow],
     costs: Sequence[RoundCost],
+    audited: Collection[TextId] = (),
 ) -> Picked:
     """Why texts were picked, in the order of picking.
 
-    No example is a text that waits to be judged blind: its rank alone would tell how sure the machine was.
+    No example is a text that is judged blind, as those are that an audit drew (`audited`): its rank alone would tell
+    how sure the machine was.
     """
     if not picks:
         return Picked()
@@ -77,7 +79,7 @@ def explained(
     for pick in picks:
         by_slice.setdefault(pick.slice, []).append(pick)
     prices = [p for pick in picks if (p := expected_price(pick.why)) is not None]
-    hidden = {i for i, r in routes.items() if r.blind}
+    hidden = {i for i, r in routes.items() if r.blind} | set(audited)
     shown = [[p for p in rows if p.text_id not in hidden] for rows in by_slice.values()]
     return Picked(
         slices=tuple(_slice(name, rows, current, costs) for name, rows in by_slice.items()),

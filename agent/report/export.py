@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.errors import DataError
-from agent.opinions import named, opinions
+from agent.opinions import named, only_audited, opinions
 from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
@@ -124,6 +124,7 @@ class _Kept:
     posterior: Mapping[TextId, Mapping[str, float]]
     picks: Mapping[TextId, PickRow]
     routes: Mapping[TextId, RouteRow]
+    drawn: Set[TextId]  # people see them only because an audit drew them
     first: dict[TextId, str] = field(default_factory=dict)
 
     @classmethod
@@ -131,7 +132,8 @@ class _Kept:
         row = store.job(job)  # says so where there is none
         said = opinions(store, job, task, named(row.settings.get("oracle", ())))
         current = {**store.current(job), **said.counts}
-        return cls(task, current, said.posterior, {p.text_id: p for p in store.picks(job)}, store.routes(job))
+        picks, routes = {p.text_id: p for p in store.picks(job)}, store.routes(job)
+        return cls(task, current, said.posterior, picks, routes, only_audited(store.audited(job), routes))
 
     def rows(self, pool_rows: Iterable[PoolRow], all_rows: bool) -> Iterator[Row]:
         """One row for every row of the pool that has a label, or for all."""
@@ -165,7 +167,7 @@ class _Kept:
             "because": None if pick is None else _valid(in_words(pick.slice, pick.why, pick.probability)),
             "why": None if pick is None else _why(pick),
             "route": self._standing(row, label, route),
-            "review_probability": route and route.probability,
+            "review_probability": None if route is None or text_id in self.drawn else route.probability,
             "created_at": label and label.created_at,
             "text_id": text_id,
             "duplicate_of": first,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.certifying import Certificate
 from agent.records import MicroDollars
 from agent.report.explained import Picked
 from agent.report.outlook import Outlook
@@ -284,8 +285,9 @@ class Findings:
     `frontier` holds the oracles of a cascade against each other; None where there is one.
     `bought` counts labels that an oracle's answers gave, `labelled` the texts with a label that stands. `redacted`
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
-    job hides nothing, or it cannot be told here. `unasked` texts of the pool have no answer yet. `several` is None
-    where no text was answered more than once, `again` where no label was asked again.
+    job hides nothing, or it cannot be told here. `audits` are what blind samples of the labels said, oldest first.
+    `unasked` texts of the pool have no answer yet. `several` is None where no text was answered more than once,
+    `again` where no label was asked again.
     """
 
     job: str
@@ -318,6 +320,7 @@ class Findings:
     failed_cost: MicroDollars = NOTHING
     failed_reasons: tuple[tuple[str, int], ...] = ()
     failed: tuple[FailedText, ...] = ()
+    audits: tuple[Certificate, ...] = ()
     redacted: Mapping[str, int] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

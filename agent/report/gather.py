@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from agent.certifying import certificates
 from agent.opinions import named, opinions
 from agent.records import Label, MicroDollars, Source, Text, TextId, Value
 from agent.report import truth
@@ -72,6 +73,7 @@ class _Known:
     routes: Mapping[TextId, RouteRow]
     rounds: Sequence[RoundRow]
     answered: Mapping[TextId, Label]  # the newest label of an oracle, for every text that has one
+    audited: Set[TextId]  # texts that an audit ever drew
 
 
 def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None) -> Findings:
@@ -86,6 +88,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         routes=store.routes(job),
         rounds=store.rounds(job),
         answered={label.text_id: label for label in given},
+        audited=store.audited(job),
     )
     books = Books.open(store, job)
     money = books.money()
@@ -107,7 +110,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         gain_dollars=None if evidence.gain else next((r.at_dollars for r in reversed(rounds) if r.at_dollars), None),
         outlook=_outlook(have, books, evidence.pool_texts),
         unasked=_left(have, evidence.pool_texts, have.routes),
-        picked=explained(list(have.picks.values()), have.current, have.routes, books.costs),
+        picked=explained(list(have.picks.values()), have.current, have.routes, books.costs, have.audited),
         tallies=_tallies(task, have, evidence.gold),
         **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
         several=truth.several(task, said),
@@ -117,6 +120,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         waiting_count=store.queue_size(job, include_skipped=True),
         waiting=tuple(_waiting(task, q) for q in store.queue(job, include_skipped=True, limit=WAITING)),
         **books.failed(),
+        audits=certificates(store, job, task),
         redacted=evidence.redacted,
         settings=row.settings,
         versions=_versions(),
@@ -212,7 +216,7 @@ def _against_truth(
     sure = _gold_confidences(have.rounds)
     asked = {i: Label(i, value, Source.ORACLE, by="", confidence=known(sure.get(i))) for i, value in said.items()}
     by_gold = truth.judged_by_gold(task, asked | dict(have.answered), gold)
-    by_people = truth.judged_by_people(task, have.answered, have.current, have.routes)
+    by_people = truth.judged_by_people(task, have.answered, have.current, have.routes, have.audited)
     judged, measured_on = (by_gold, "gold") if by_gold else (by_people, "people")
     return {
         "models": _models(evidence.final, rounds, truth.accuracy(judged, measured_on), names),

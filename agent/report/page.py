@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from agent.errors import DataError
-from agent.report import charts, frontier_chart, wording
+from agent.report import certificate, charts, frontier_chart, wording
 from agent.report.findings import Estimate, Findings
 from agent.report.frontier import CASCADE
 from agent.report.sections import classes, confusions, meter, settings
@@ -89,6 +89,7 @@ def page(findings: Findings) -> str:
         "curve_note": _curve_note(findings),
         "metric": _metric(findings),
         "together": _together(data),
+        "audit_lines": [certificate.lines(a) for a in findings.audits],
         "measured_gold": any(m.accuracy and m.accuracy.measured_on == "gold" for m in findings.models),
     }
     return template.render(shown | classes(findings.tallies) | confusions(findings.confusion))
@@ -239,6 +240,7 @@ def _environment() -> Environment:
         "against": wording.against,
         "is_agreement": wording.is_agreement,
         "stopped": lambda reason: _sentence(wording.stopped(reason)),
+        "sentence": _sentence,
         "moment": _moment,
         "measure": _measure,
         "charged": lambda state: CHARGED.get(state, wording.plain(state, 30)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.doubt import Consensus
-from agent.opinions import Opinions, chance_of_review
+from agent.opinions import Opinions, chance_of_review, only_audited
 from agent.records import Label, MicroDollars, Source, TextId, Value
 from agent.report.comparison import confusion
 from agent.report.findings import AskedAgain, Calibration, Confusion, Estimate, Noise, Several, Taken
@@ -45,13 +45,21 @@ def judged_by_gold(task: Task, labels: Mapping[TextId, Label], gold: Mapping[Tex
 
 
 def judged_by_people(
-    task: Task, labels: Mapping[TextId, Label], current: Mapping[TextId, Label], routes: Mapping[TextId, RouteRow]
+    task: Task,
+    labels: Mapping[TextId, Label],
+    current: Mapping[TextId, Label],
+    routes: Mapping[TextId, RouteRow],
+    audited: Collection[TextId] = (),
 ) -> list[Judged]:
-    """Oracle labels of texts that a person labelled too."""
-    found = []
+    """Oracle labels of texts that a person labelled too.
+
+    Without those that people saw only because an audit drew them (`audited` are all that one drew): their chance is
+    not triage's, and what they tell has a certificate of its own.
+    """
+    found, left_out = [], only_audited(audited, routes)
     for i, label in labels.items():
         person = current.get(i)
-        if person is not None and person.source is Source.PERSON:
+        if person is not None and person.source is Source.PERSON and i not in left_out:
             right = task.agreement(person.value, label.value) == 1.0
             found.append(Judged(label, person.value, right, chance_of_review(routes.get(i))))
     return found

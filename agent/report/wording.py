@@ -23,7 +23,7 @@ AGAINST = {
 # Why a text waits for a person, where triage gives a bare word instead of a sentence.
 REASONS = {
     "unsure": "the oracle was not sure enough",
-    "audit": "audit: an accepted answer that a person checks blind",
+    "audit": "audit: an answer that a person checks blind",
     "no confidence": "the oracle gave no confidence",
     "suspect": "it may hold instructions to the oracle",
 }

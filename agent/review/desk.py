@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from agent.certifying import settle
 from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
@@ -98,6 +99,7 @@ class Desk:
                 return
             label = person_label(text_id, value, self.person)
             self.store.review(self.job.name, text_id, self.person, LABEL, label, _sane(seconds), tx=tx)
+            settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def read(self, answer: object, text: Text) -> Value:
         """What the page sent as a value of the task. Raises NotALabel."""
@@ -121,6 +123,7 @@ class Desk:
                 self._settled_by_other(text_id, None)
                 raise Stale("no longer waits for a person.")
             self.store.review(self.job.name, text_id, self.person, SKIP, seconds=_sane(seconds), tx=tx)
+            settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def undo(self, newest: int | None) -> dict[str, Any]:
         """Take back this person's newest act, which the page believes is `newest`.
@@ -135,6 +138,7 @@ class Desk:
             if not acts:
                 return {"said": "Nothing to undo.", "item": None, "was": None}
             self.store.undo_review(self.job.name, self.person, tx=tx)
+            settle(self.store, self.job.name, self.task, [acts[-1].text_id], tx=tx)
         row = self.store.waiting(self.job.name, acts[-1].text_id)
         value = self._given(acts[-1])
         words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.certifying import settle
 from agent.errors import DataError
 from agent.job import Job
 from agent.records import Source, Text, TextId, Value
@@ -121,6 +122,7 @@ def import_queue(store: Store, job: Job, task: Task, path: str | Path, person: s
         for text_id in new:
             label = person_label(text_id, values[text_id], person)
             store.review(job.name, text_id, person, LABEL, label, spent.get(text_id, 0.0), tx=tx)
+        settle(store, job.name, task, new, tx=tx)
     replaced = sum(text_id in mine for text_id in new)
     return ImportReport(len(new) - replaced, replaced, len(values) - len(new), empty)
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, func, insert, null, or_, select
 from sqlalchemy.engine import Row
 
 from agent.records import Route, Source, TextId
@@ -67,14 +67,17 @@ class Queue(Database):
         with self._read(None) as tx:
             return list(tx.execute(query.group_by(t.routes.c.text_id).order_by(first)).scalars())
 
-    def queue(self, job: str, *, include_skipped: bool = False, limit: int | None = None) -> list[QueueRow]:
-        """What waits for a person: texts that were last routed to one, or are put off until a stronger oracle is
-        asked, and have no current label of a person.
+    def queue(
+        self, job: str, *, include_skipped: bool = False, limit: int | None = None, audits: bool = True
+    ) -> list[QueueRow]:
+        """What waits for a person: texts that were last routed to one, are put off until a stronger oracle is asked,
+        or were drawn by an audit, and have no current label of a person.
 
         In order of: not skipped first, priority (higher first), text id. The suggestion is the label that counts
-        now, and None where the item is blind.
+        now, and None where the item is blind, as all are that an audit drew. Without `audits` it is what routes
+        alone make it, for whoever decides about routes: an audit must change none.
         """
-        query = _items(job)
+        query = _items(job, drawn_rows(job) if audits else None)
         if not include_skipped:
             query = query.where(~_skipped())
         if limit is not None:
@@ -85,18 +88,19 @@ class Queue(Database):
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
         """One item of the queue, skipped or not; None where the text does not wait."""
         with self._read(None) as tx:
-            row = tx.execute(_items(job).where(t.routes.c.text_id == text_id)).one_or_none()
+            row = tx.execute(_items(job, drawn_rows(job)).where(t.routes.c.text_id == text_id)).one_or_none()
             return None if row is None else _queued(row)
 
     def queue_size(self, job: str, *, include_skipped: bool = False) -> int:
         """How many texts `queue` would give."""
-        query = waiting_rows(job, func.count())
+        query = waiting_rows(job, func.count(), drawn=drawn_rows(job))
         if not include_skipped:
             query = query.where(~_skipped())
         with self._read(None) as tx:
             return int(tx.execute(query).scalar_one())
 
 
+AUDIT = "audit"  # why a text waits that an audit drew
 _ITS = "its_"  # before the names of the label's columns, some of which a route has too
 _LABEL = tuple(c.label(f"{_ITS}{c.name}") for c in t.labels.c)
 
@@ -107,10 +111,27 @@ def priority(route: RouteRow) -> float:
     if given is not None:
         return given
     if route.blind:
-        digest = hashlib.sha256(route.text_id.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:6], "big") / 2**48
+        return blind_priority(route.text_id)
     confidence = known(route.confidence)
     return 1.0 if confidence is None else 1.0 - confidence
+
+
+def blind_priority(text_id: TextId) -> float:
+    """The place in the queue of a text whose label must not show in it: by a hash of its id, 0 to 1."""
+    digest = hashlib.sha256(text_id.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def drawn_rows(job: str) -> FromClause:
+    """Texts that a person is to judge because an audit drew them, with their priority in the queue."""
+    item = t.audit_items.c
+    return (
+        select(item.text_id, func.max(item.priority).label("priority"))
+        .join(t.audits, t.audits.c.id == item.audit_id)
+        .where(item.job == job, t.audits.c.closed_at.is_(None))
+        .group_by(item.text_id)
+        .subquery("drawn")
+    )
 
 
 def _newest(job: str) -> FromClause:
@@ -118,27 +139,34 @@ def _newest(job: str) -> FromClause:
     return select(func.max(routes.c.id).label("id")).where(routes.c.job == job).group_by(routes.c.text_id).subquery()
 
 
-def waiting_rows(job: str, *what: Any) -> Select[Any]:
-    """A query about what waits for a person: routes, with the label that counts where there is one."""
+def waiting_rows(job: str, *what: Any, drawn: FromClause | None = None) -> Select[Any]:
+    """A query about what waits for a person: routes, with the label that counts where there is one. With `drawn`
+    (`drawn_rows`) also about texts that wait because an audit drew them, wherever they were routed to."""
     newest = _newest(job)
-    return (
+    query = (
         select(*what)
         .select_from(t.routes)
         .join(newest, newest.c.id == t.routes.c.id)
         .outerjoin(t.current_labels, _same_text(t.current_labels))
         .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
-        .where(t.routes.c.route.in_([Route.PERSON.value, Route.STRONGER.value]))
-        .where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
     )
+    waits: ColumnElement[bool] = t.routes.c.route.in_([Route.PERSON.value, Route.STRONGER.value])
+    if drawn is not None:
+        query = query.outerjoin(drawn, drawn.c.text_id == t.routes.c.text_id)
+        waits = or_(waits, drawn.c.text_id.is_not(None))
+    return query.where(waits).where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
 
 
-def _items(job: str) -> Select[Any]:
+def _items(job: str, drawn: FromClause | None) -> Select[Any]:
     skipped = _skipped().label("skipped")
+    by_audit = null() if drawn is None else drawn.c.priority
+    order = func.coalesce(by_audit, t.routes.c.priority)
+    columns = (t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, by_audit.label("by_audit"), *_LABEL)
     return (
-        waiting_rows(job, t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, *_LABEL)
+        waiting_rows(job, *columns, drawn=drawn)
         .join(t.texts, _same_text(t.texts))
         .outerjoin(t.picks, _same_text(t.picks))
-        .order_by(skipped, t.routes.c.priority.desc(), InCodePoints(t.routes.c.text_id))
+        .order_by(skipped, order.desc(), InCodePoints(t.routes.c.text_id))
     )
 
 
@@ -147,13 +175,18 @@ def _same_text(other: FromClause) -> ColumnElement[bool]:
 
 
 def _skipped() -> ColumnElement[bool]:
+    return skipped_of(t.routes)
+
+
+def skipped_of(other: Table) -> ColumnElement[bool]:
+    """Whether the text of a row of another table was skipped, and that was not taken back."""
     undo = t.reviews.alias()
     skip = t.reviews.c
     undone = select(undo.c.id).where(undo.c.undoes == skip.id).correlate(t.reviews).exists()
     return (
         select(skip.id)
-        .where(skip.job == t.routes.c.job, skip.text_id == t.routes.c.text_id, skip.action == "skip", ~undone)
-        .correlate(t.routes)
+        .where(skip.job == other.c.job, skip.text_id == other.c.text_id, skip.action == "skip", ~undone)
+        .correlate(other)
         .exists()
     )
 
@@ -172,15 +205,17 @@ def _route(row: Row[Any]) -> RouteRow:
 
 
 def _queued(row: Row[Any]) -> QueueRow:
+    is_drawn = row.by_audit is not None
+    blind = row.blind or is_drawn
     return QueueRow(
         text_id=row.text_id,
         text=row.text,
-        reason=row.reason,
-        blind=row.blind,
-        priority=row.priority,
+        reason=AUDIT if is_drawn else row.reason,
+        blind=blind,
+        priority=row.by_audit if is_drawn else row.priority,
         round=row.round,
         slice=row.slice or "",
         why=row.why or {},
-        suggestion=None if row.blind or row.its_id is None else to_label(row[-len(_LABEL) :]),
+        suggestion=None if blind or row.its_id is None else to_label(row[-len(_LABEL) :]),
         skipped=bool(row.skipped),
     )

@@ -55,7 +55,7 @@ class Reviews(Labels):
                 "action": action,
                 "label_id": self.add_labels(job, [label], tx=sql)[0] if label is not None else None,
                 "seconds": float(seconds),
-                "blind": bool(sql.execute(newest).scalar_one_or_none()),
+                "blind": bool(sql.execute(newest).scalar_one_or_none()) or _is_drawn(sql, job, text_id),
             }
             return append(sql, insert(t.reviews).values(**row, created_at=now()))
 
@@ -89,6 +89,13 @@ class Reviews(Labels):
         with self._read(None) as tx:
             return [_review(row) for row in tx.execute(query)]
 
+    def judged_blind(self, job: str) -> set[TextId]:
+        """Texts that a person labelled who did not see the machine's label, and did not take that back."""
+        r = t.reviews.c
+        query = select(r.text_id).where(r.job == job, r.action == LABEL, r.blind, ~_undone())
+        with self._read(None) as tx:
+            return set(tx.execute(query).scalars())
+
     @staticmethod
     def _check(text_id: TextId, action: str, label: Label | None) -> None:
         if action == UNDO:
@@ -97,6 +104,18 @@ class Reviews(Labels):
             raise ValueError(f"a review needs a label just where its action is {LABEL!r}, not for {action!r}")
         if label is not None and (label.text_id != text_id or label.source != Source.PERSON):
             raise ValueError(f"not a person's label of {text_id!r}: {label!r}")
+
+
+def _is_drawn(tx: Connection, job: str, text_id: TextId) -> bool:
+    """Whether an audit drew a text that people see blind because of it."""
+    item, audit = t.audit_items.c, t.audits.c
+    query = (
+        select(item.text_id)
+        .join(t.audits, audit.id == item.audit_id)
+        .where(item.job == job, item.text_id == text_id, audit.closed_at.is_(None))
+        .limit(1)
+    )
+    return tx.execute(query).one_or_none() is not None
 
 
 def _undone() -> Any:

@@ -250,6 +250,54 @@ class ReviewRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditItem:
+    """One label that an audit drew: its place in the order of drawing and in people's queue (`priority`, higher
+    first), its stratum, its chance to be drawn, the chance to be right that was foretold of it, and whether it was
+    accepted then or waited for a person."""
+
+    text_id: TextId
+    label_id: int
+    place: int
+    priority: float
+    stratum: int
+    probability: float
+    foretold: float
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One audit. `design` is what its figures need beside the items, see `agent.certifying.Design`. Once `closed_at`
+    is set nothing of it waits for a person any more: its test is decided."""
+
+    id: int
+    design: Mapping[str, Any]
+    created_at: datetime
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAnswer:
+    """One label that an audit drew, who gave it, and what a person said of its text: `judged` tells whether one did,
+    `skipped` whether one put it off and nobody judged it."""
+
+    item: AuditItem
+    drawn: Any
+    by: str
+    judged: bool
+    given: Any
+    skipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLeft:
+    """How many items of audits wait for a person, and how many more were skipped."""
+
+    waiting: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sum:
     """How many of something, and what they cost together."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.store.accounts import Accounts
 from agent.store.attempts import Attempts
+from agent.store.audits import Audits
 from agent.store.batches import Batches
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
@@ -17,7 +18,9 @@ from agent.store.spending import Spending
 from agent.store.tallies import Tallies
 
 
-class Store(Jobs, Picks, Frames, Dialects, Siblings, Attempts, Batches, Spending, Accounts, Tallies, Reviews, Queue):
+class Store(
+    Jobs, Picks, Frames, Dialects, Siblings, Attempts, Batches, Spending, Accounts, Tallies, Reviews, Queue, Audits
+):
     """Every query as a named method; the classes it is made of say what each is about.
 
     Every method is its own transaction unless it is given one:

@@ -1,7 +1,8 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for five things that are derived or are a counter: a job's purse and settings, an attempt's end,
-where a batch is, a round's figures, and `current_labels`, which only points at the label that counts.
+Append-only, but for six things that are derived or are a counter: a job's purse and settings, an attempt's end,
+where a batch is, a round's figures, `current_labels`, which only points at the label that counts, and when an audit's
+test was decided.
 """
 
 from __future__ import annotations
@@ -249,6 +250,33 @@ reviews = Table(
     Column("seconds", Float(53), nullable=False),
     Column("blind", Boolean, nullable=False),
     Column("created_at", Utc, nullable=False),
+    ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
+    Index(None, "job", "text_id"),
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", ForeignKey("jobs.name"), nullable=False, index=True),
+    Column("design", Json, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("closed_at", Utc),  # since when none of it waits any more: its test is decided
+)
+
+audit_items = Table(
+    "audit_items",
+    metadata,
+    Column("audit_id", ForeignKey("audits.id"), primary_key=True, autoincrement=False),
+    Column("job", String, nullable=False),
+    Column("text_id", AnyText, primary_key=True),
+    Column("label_id", ForeignKey("labels.id"), nullable=False),  # as it was drawn
+    Column("place", Integer, nullable=False),  # in the order of drawing
+    Column("priority", Float(53), nullable=False),  # in people's queue
+    Column("stratum", Integer, nullable=False),
+    Column("probability", Float(53), nullable=False),
+    Column("foretold", Float(53), nullable=False),
+    Column("accepted", Boolean, nullable=False),  # the label counted then, and did not wait for a person
     ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
     Index(None, "job", "text_id"),
 )

@@ -57,6 +57,13 @@ def test_the_card_says_where_the_labels_came_from_and_what_they_cost() -> None:
     assert "given by a machine" not in card(facts=FACTS | {"sources": {"person": 12}}).text()
 
 
+def test_what_an_audit_said_of_the_labels_is_on_the_card() -> None:
+    assert "How right the labels are" not in card().text()
+    said = "audit 1: accuracy 94.1\u202f%, 95\u202f% interval 92.6 to 95.4, from 400 blind items"
+    text = card(facts=FACTS | {"audit": said}).text()
+    assert "How right the labels are that machines gave: audit 1: accuracy 94.1 %, 95 % interval" in text
+
+
 def test_names_of_the_job_are_shown_and_do_nothing() -> None:
     text = card(names=("a|b", "<img src=x>", "`code`", "*\u202eevil")).text().split("---\n", 2)[2]
     assert "<script>" not in text

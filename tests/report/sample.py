@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.certifying import Certificate, More, Part, Share, Tested
 from agent.records import MicroDollars, Usage
 from agent.report.comparison import bonett_price, confusion, gain, mcnemar
 from agent.report.explained import Picked, PickedText, Slice
@@ -217,6 +218,7 @@ def news() -> Findings:
         confusion=confusion(truth, NEWS, "gold"),
         calibration=calibration(),
         reviews=Reviews(16, 2, 1, 743.0, 60.0),
+        audits=AUDITS,
         waiting_count=57,
         waiting=tuple(
             WaitingText(
@@ -291,6 +293,28 @@ WAITING = [
      "audit: one accepted answer in twenty is checked", "politics", 0.97, True),
     ("Souness delight at Euro progress.", "the oracle and the student disagree", "sport", 0.71, False),
 ]  # fmt: skip
+
+
+AUDITS = (
+    Certificate(
+        1, "2025-11-22T04:31:07+00:00", 9_600, 412, 10, items=400, judged=399, skipped=1, left=0, margin=0.02,
+        share=Share(0.941, 0.926, 0.954, 399, 9_600, 612.5, 0.41,
+                    "prediction-powered stratified Horvitz-Thompson", 0.95),
+        more=(More(0.01, 512),),
+        classes=tuple(Part(n, 0.9, 0.85, 0.94, 80, 1_900) for n in NEWS),
+        oracles=(Part("local/qwen2.5-1.5b-instruct", 0.941, 0.92, 0.957, 399, 9_600),),
+        standings=(Part("accepted", 0.97, 0.95, 0.98, 250, 8_800), Part("waiting", 0.7, 0.62, 0.77, 149, 800)),
+    ),
+    Certificate(
+        2, "2025-11-23T10:00:00+00:00", 9_600, 811, 0, items=2_000, judged=140, skipped=0, left=0,
+        test=Tested(0.05, 0.05, "accept", 133, 2, 0, 20.4, 0.01, 20.0),
+    ),
+    Certificate(
+        3, "2025-11-24T10:00:00+00:00", 9_500, 951, 0, items=2_000, judged=31, skipped=2, left=1_967,
+        test=Tested(0.05, 0.05, "open", 33, 1, 2, 0.31, 1.7, 20.0),
+    ),
+    Certificate(4, "2025-11-25T10:00:00+00:00", 9_500, 951, 0, items=100, judged=0, skipped=0, left=100),
+)  # fmt: skip
 
 
 def banking() -> Findings:

@@ -11,7 +11,7 @@ from agent.errors import StoreError
 from agent.records import Answer, MicroDollars, Text, TextId, Usage
 from agent.report import Evidence, gather, last_final, page, write
 from agent.report.findings import Cell, Findings, Tally
-from agent.store import Store, StoredAnswer, Wanted
+from agent.store import AuditItem, Store, StoredAnswer, Wanted
 from tests.report import a_job
 
 
@@ -72,6 +72,27 @@ def test_failures_come_with_their_cost_the_dearest_first(found: Findings) -> Non
 def test_every_attempt_that_gave_no_label_is_told_by_its_reason(found: Findings) -> None:
     told = [(r.state, r.reason, r.count, r.cost) for r in found.money.reasons]
     assert told == [("ambiguous", "timed out", 1, 200), ("invalid", "unknown label 'savings'", 1, 70)]
+
+
+def test_what_people_saw_only_because_an_audit_drew_it_does_not_tell_of_the_oracle(done: Store) -> None:
+    before = gather(done, a_job.JOB, a_job.task())
+    label = next(x for x in done.labels(a_job.JOB) if x.text_id == "t0")
+    assert label.id is not None
+    design = {"population": 7, "people": 4, "seeds": 0, "sizes": [7], "expected": [0.8]}
+    item = AuditItem(TextId("t0"), label.id, 0, 0.5, 0, 1 / 7, 0.95, True)
+    done.add_audit(a_job.JOB, design, [item])
+    waits = gather(done, a_job.JOB, a_job.task())
+    (blind,) = (w for w in waits.waiting if w.id == "t0")
+    assert (blind.suggestion, blind.confidence, blind.blind) == (None, None, True)
+    assert "t0" not in {e.id for e in waits.picked.examples}
+    a_job.answer(done, "t0", "cash")
+    after = gather(done, a_job.JOB, a_job.task())
+    assert after.models[0] == before.models[0]
+    assert after.confusion == before.confusion
+    (audit,) = after.audits
+    assert audit.share is not None
+    assert (audit.share.value, audit.judged) == (0.0, 1)
+    assert "Accuracy 0.0" in page(after)
 
 
 def test_the_oracle_is_held_against_people_where_there_is_no_gold(found: Findings) -> None:

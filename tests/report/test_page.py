@@ -112,13 +112,30 @@ def test_agreement_with_the_oracle_is_never_called_accuracy_against_gold() -> No
     assert "against gold" not in said
 
 
+def test_an_audit_is_told_with_its_certificate_and_what_it_found_by_class_and_oracle() -> None:
+    said = Seen(page(sample.news())).text
+    for part in (
+        "Accuracy 94.1 %, 95 % interval 92.6 to 95.4, from 399 blind items, estimator prediction-powered",
+        "of the 9,600 labels that machines had given on 22 November 2025; people’s 412 and the seed’s 10 labels",
+        "An interval of ±1 point takes 512 more items, 911 in all.",
+        "Error is under 5 %: shown (alpha 0.05) after 133 blind items, 2 of them wrong",
+        "not shown yet after 33 blind items, 1 of them wrong",
+        "evidence that it is under 0.310, that it is over 1.7 of 20",
+        "31 of 2,000 items are judged, 1,967 wait for a person",
+        "Nothing is known yet: none of 100 items is judged",
+        "97.0 %", "local/qwen2.5-1.5b-instruct",
+    ):  # fmt: skip
+        assert part in said
+    assert "labelwright audit job.yaml" in Seen(page(sample.nothing())).text
+
+
 def test_an_empty_job_says_why_each_section_is_empty_and_what_to_do() -> None:
     said = Seen(page(sample.nothing())).text
     for why in (
         "No label has been bought yet", "No stop reason fired", "not measured", "Not compared with chance yet",
         "No learning curve", "No cost by round", "No oracle has been asked", "No labels yet",
         "Nothing to compare the oracle with", "No reliability diagram", "Nothing waits for a person",
-        "No text failed", "No round has finished", "No settings on record",
+        "No audit was drawn", "No text failed", "No round has finished", "No settings on record",
     ):  # fmt: skip
         assert why in said
     assert "data.gold" in said
@@ -170,7 +187,7 @@ def test_no_text_at_all_breaks_the_page(text: str) -> None:
     )
     html = page(findings)
     tags = [tag for tag, _ in Seen(html).tags]
-    assert tags.count("section") == 10
+    assert tags.count("section") == 11
     assert html.rstrip().endswith("</html>")
     html.encode("utf-8")
 

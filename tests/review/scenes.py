@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from agent.job import Job, TaskSettings
 from agent.records import Label, MicroDollars, Pick, Route, Source, Text, TextId, Value
-from agent.store import RouteRow, Store
+from agent.store import AuditItem, RouteRow, Store
 from agent.tasks import Task, build
 
 SECTIONS = {
@@ -114,6 +114,20 @@ def news(folder: Path, size: int = 5, **settings: Any) -> Scene:
     probabilities = {"business": 0.2, "entertainment": 0.1, "politics": 0.1, "sport": 0.55, "tech": 0.05}
     items = [Waiting(f"Article number {n}: the match was sold.", "sport", "", probabilities) for n in range(size)]
     return scene(folder, items, **settings)
+
+
+def draw(made: Scene, *texts: str, accepted: bool = True) -> int:
+    """An audit of these texts, which are accepted first where nothing else is said; returns its number."""
+    store, job = made.store, made.job.name
+    given = {x.text_id: x for x in store.labels(job, source=Source.ORACLE)}
+    items = []
+    for place, text in enumerate(map(TextId, texts)):
+        label = given[text]
+        assert label.id is not None
+        if accepted:
+            store.add_routes(job, 3, [RouteRow(text, label.id, Route.ACCEPTED, "sure", label.confidence)])
+        items.append(AuditItem(text, label.id, place, 0.5, 0, 0.5, label.confidence or 0.5, accepted))
+    return store.add_audit(job, {"population": 2 * len(items), "sizes": [2 * len(items)]}, items)
 
 
 def timed(folder: Path, minutes: float, size: int = 4) -> Scene:

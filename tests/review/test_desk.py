@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.records import MicroDollars, Source, TextId
 from agent.review.desk import Desk, NotALabel, Stale
-from tests.review.scenes import Scene, Waiting, news, scene, spans, timed
+from tests.review.scenes import Scene, Waiting, draw, news, scene, spans, timed
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
 
@@ -106,6 +106,17 @@ def test_undo_gives_the_item_and_what_was_said_of_it(tmp_path: Path) -> None:
     ada.label(TextId("t000"), "tech", 1)
     done = ada.undo(ada.figures()["newest"])
     assert (done["was"], done["item"]["id"], done["said"]) == ("tech", "t000", "Undone: tech.")
+
+
+def test_undo_brings_back_what_an_audit_drew_as_it_was_blind(tmp_path: Path) -> None:
+    made = news(tmp_path, 2)
+    draw(made, "t001")
+    before, ada = made.state(), desk(made)
+    ada.label(TextId("t001"), "tech", 1)
+    assert made.waiting() == ["t000"]
+    done = ada.undo(ada.figures()["newest"])
+    assert (done["item"]["blind"], done["item"]["suggestion"]) == (True, None)
+    assert made.state() == before
 
 
 def test_undo_of_nothing_says_so(tmp_path: Path) -> None:

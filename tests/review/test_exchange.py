@@ -15,7 +15,7 @@ from agent.records import MicroDollars, Source, TextId
 from agent.review.cells import guarded, unguarded
 from agent.review.desk import Desk
 from agent.review.exchange import ImportReport, export_queue, import_queue, read_filled
-from tests.review.scenes import Scene, Waiting, news, scene, spans
+from tests.review.scenes import Scene, Waiting, draw, news, scene, spans
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
 
@@ -59,6 +59,19 @@ def test_a_blind_row_shows_neither_suggestion_nor_confidence_nor_reason(tmp_path
     table = (tmp_path / "queue.csv").read_text(encoding="utf-8-sig")
     assert "politics" not in table
     assert "0.91" not in table
+
+
+def test_what_an_audit_drew_is_in_the_table_blind_and_is_read_back(made: Scene, tmp_path: Path) -> None:
+    draw(made, "t001")
+    path = tmp_path / "queue.csv"
+    assert export_queue(*made.parts, path) == 3
+    row = next(row for row in rows_of(path) if row["id"] == "t001")
+    assert (row["suggestion"], row["confidence"]) == ("", "")
+    assert "sport" not in row["reason"]
+    import_queue(*made.parts, fill(path, {"t001": "tech"}), "ada")
+    assert made.given() == {"t001": "tech"}
+    assert made.store.reviews("news")[-1].blind
+    assert made.waiting() == ["t000", "t002"]
 
 
 def test_a_table_that_cannot_be_written_is_said_and_leaves_nothing_behind(made: Scene, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from agent.errors import JobFileError, StoreError
 from agent.review.app import BODY_LIMIT_BYTES, create_app
 from agent.review.guard import HEADERS, Door
-from tests.review.scenes import SECTIONS, Scene, Waiting, job_of, news, scene, spans
+from tests.review.scenes import SECTIONS, Scene, Waiting, draw, job_of, news, scene, spans
 
 HOME = "http://127.0.0.1:8765"
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
@@ -155,6 +155,27 @@ def test_not_one_byte_of_a_blind_item_depends_on_what_the_machine_said(tmp_path:
             why={"margin": confidence, "guess": name},
         )
         sent.append(everything_sent(scene(tmp_path / name, [item])))
+    assert sent[0] == sent[1]
+    assert "local/small" not in sent[0]
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_nor_of_an_item_that_an_audit_drew(tmp_path: Path, accepted: bool) -> None:
+    sent = []
+    for name, confidence in (("business", 0.91), ("politics", 0.33)):
+        (tmp_path / name).mkdir()
+        item = Waiting(
+            "A text.",
+            name,
+            probabilities={name: confidence, "tech": 1 - confidence},
+            confidence=confidence,
+            reason=f"unsure: {name} at {confidence}",
+            slice="random" if name == "business" else "unsure",
+            why={"margin": confidence, "guess": name},
+        )
+        made = scene(tmp_path / name, [item])
+        draw(made, "t000", accepted=accepted)
+        sent.append(everything_sent(made))
     assert sent[0] == sent[1]
     assert "local/small" not in sent[0]
 

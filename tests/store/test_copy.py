@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 
 from agent.errors import JobLocked, StoreError
 from agent.records import Label, MicroDollars, Route, Source, TextId
-from agent.store import FrameRow, RouteRow, Store, copy, tables
+from agent.store import AuditItem, FrameRow, RouteRow, Store, copy, tables
 from agent.store.copy import copy_store
 from agent.store.locks import JobLock
 from tests.postgres import PostgresServer
@@ -45,6 +45,7 @@ def fill(store: Store) -> None:
     store.keep_frames("job", {TextId(ODD): FrameRow((ODD, "b"), ((TextId("a"), ODD),))})
     store.keep_dialect(ODD, ODD, {"without": [ODD]})
     store.keep_together(ODD, [ODD, "b"])
+    store.add_audit("job", {"sizes": [4]}, [AuditItem(TextId(ODD), given[2], 0, 1.0, 0, 0.25, 1 / 3, False)])
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {
