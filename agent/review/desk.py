@@ -71,12 +71,12 @@ class Desk:
     def figures(self) -> dict[str, Any]:
         """How much is left (without what was skipped), skipped and done by this person, and their newest act."""
         left = self.store.queue_size(self.job.name)
-        mine = self._acts()
+        last = self._last()
         return {
             "left": left,
             "skipped": self.store.queue_size(self.job.name, include_skipped=True) - left,
-            "done": sum(act.action == LABEL for act in mine),
-            "newest": mine[-1].id if mine else None,
+            "done": self.store.labelled(self.job.name, self.person),
+            "newest": last.id if last else None,
             "minutes": self.minutes(),
         }
 
@@ -116,8 +116,8 @@ class Desk:
     def skip(self, text_id: TextId, seconds: float) -> None:
         """Put a text off. Twice in a row is the same as once. Raises Stale where it does not wait (any more)."""
         with self.store.transaction(self.job.name) as tx:
-            acts = self._acts()
-            if acts and (acts[-1].action, acts[-1].text_id) == (SKIP, text_id):
+            last = self._last()
+            if last and (last.action, last.text_id) == (SKIP, text_id):
                 return
             if self.store.waiting(self.job.name, text_id) is None:
                 self._settled_by_other(text_id, None)
@@ -132,15 +132,15 @@ class Desk:
         given). Raises Stale where the newest act is another one than the page knows.
         """
         with self.store.transaction(self.job.name) as tx:
-            acts = self._acts()
-            if (acts[-1].id if acts else None) != newest:
+            last = self._last()
+            if (last.id if last else None) != newest:
                 raise Stale("Something was done in another window meanwhile. Press u again to undo that.")
-            if not acts:
+            if last is None:
                 return {"said": "Nothing to undo.", "item": None, "was": None}
             self.store.undo_review(self.job.name, self.person, tx=tx)
-            settle(self.store, self.job.name, self.task, [acts[-1].text_id], tx=tx)
-        row = self.store.waiting(self.job.name, acts[-1].text_id)
-        value = self._given(acts[-1])
+            settle(self.store, self.job.name, self.task, [last.text_id], tx=tx)
+        row = self.store.waiting(self.job.name, last.text_id)
+        value = self._given(last)
         words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."
         return {
             "said": words if row else f"{words} The text no longer waits for a person.",
@@ -153,20 +153,19 @@ class Desk:
         troubles = self.store.troubles(self.job.name, wrong) if wrong else {}
         return [card(row, self.task, troubles.get(row.text_id), self.look(row.text)) for row in rows]
 
-    def _acts(self) -> list[ReviewRow]:
-        """What this person did and did not take back, oldest first."""
-        rows = self.store.reviews(self.job.name, person=self.person)
-        return [r for r in rows if r.action in (LABEL, SKIP) and not r.undone]
+    def _last(self) -> ReviewRow | None:
+        """What this person did last and did not take back."""
+        return self.store.last_act(self.job.name, self.person)
 
     def _given(self, act: ReviewRow) -> Value | None:
         if act.label_id is None:
             return None
-        labels = self.store.labels(self.job.name, source=Source.PERSON)
-        return next(label.value for label in labels if label.id == act.label_id)
+        label = self.store.label(self.job.name, act.label_id)
+        return None if label is None else label.value
 
     def _settled_by_other(self, text_id: TextId, value: Value | None) -> None:
         """Return where the current label is this very one; else raise Stale that says whose it is."""
-        label = self.store.current(self.job.name).get(text_id)
+        label = self.store.label_of(self.job.name, text_id)
         if label is None or label.source is not Source.PERSON:
             raise Stale("no longer waits for a person.")
         if value is None or label.by != self.person or not same(label.value, value, self.task):

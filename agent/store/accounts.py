@@ -13,7 +13,8 @@ from sqlalchemy.engine import Row
 
 from agent.records import MicroDollars, Source, TextId, Usage
 from agent.store import tables as t
-from agent.store.engine import Database, InCodePoints, in_parts
+from agent.store.columns import InCodePoints
+from agent.store.engine import Database, in_parts
 from agent.store.queue import waiting_rows
 from agent.store.rows import AttemptState, OracleSpending, Reason, RoundCost, Sum, Trouble
 
@@ -216,7 +217,7 @@ def _last_words() -> Select[Any]:
 
 
 def _failed(job: str, *what: Any) -> Select[Any]:
-    return waiting_rows(job, *what).where(t.routes.c.reason.startswith(FAILED))
+    return waiting_rows(job, *what, audits=False).where(t.routes.c.reason.startswith(FAILED))
 
 
 def _wrong(tx: Connection, job: str, texts: list[TextId]) -> list[tuple[TextId, str, int]]:

@@ -12,8 +12,8 @@ from agent.records import Source, TextId
 from agent.store import tables as t
 from agent.store.columns import now
 from agent.store.engine import Database, append, in_parts
-from agent.store.queue import skipped_of
 from agent.store.rows import AuditAnswer, AuditItem, AuditLeft, AuditRow
+from agent.store.waiting import requeue, skipped_of
 
 ITEM = ("text_id", "label_id", "place", "priority", "stratum", "probability", "foretold", "accepted")
 
@@ -33,6 +33,7 @@ class Audits(Database):
             rows = [{"audit_id": made, "job": job} | {name: getattr(i, name) for name in ITEM} for i in items]
             for part in in_parts(rows):
                 sql.execute(insert(t.audit_items), part)
+            requeue(sql, job, [i.text_id for i in items])
             return made
 
     def audits(self, job: str, *, of: TextId | None = None, tx: Connection | None = None) -> list[AuditRow]:
@@ -98,6 +99,9 @@ class Audits(Database):
         with self._write(tx, job) as sql:
             what = update(t.audits).where(t.audits.c.job == job, t.audits.c.id == audit_id)
             sql.execute(what.values(closed_at=now() if closed else None))
+            item = t.audit_items.c
+            drawn = select(item.text_id).where(item.job == job, item.audit_id == audit_id)
+            requeue(sql, job, sql.execute(drawn).scalars())
 
 
 def _with_person(query: Select[Any], person: Any) -> Select[Any]:

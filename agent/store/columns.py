@@ -10,7 +10,10 @@ from sys import intern
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only for INTEGER
@@ -125,3 +128,23 @@ class Utc(TypeDecorator[datetime]):
 def now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
+
+
+class InCodePoints(ColumnElement[str]):
+    """A text column to order by: the order of Python and SQLite, also where PostgreSQL sorts like a dictionary."""
+
+    inherit_cache = True
+
+    def __init__(self, column: Column[Any]) -> None:
+        self.column = column
+        self.type = column.type
+
+
+@compiles(InCodePoints)
+def _plainly(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
+    return compiler.process(element.column, **how)
+
+
+@compiles(InCodePoints, "postgresql")
+def _collated(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
+    return f'{compiler.process(element.column, **how)} COLLATE "C"'

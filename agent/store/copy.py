@@ -11,8 +11,8 @@ from agent.errors import StoreError
 from agent.job import Job
 from agent.records import MicroDollars
 from agent.store import tables as t
-from agent.store.columns import AnyText, Json
-from agent.store.engine import InCodePoints, file_of
+from agent.store.columns import AnyText, InCodePoints, Json
+from agent.store.engine import file_of
 from agent.store.locks import JobLock
 from agent.store.store import Store
 

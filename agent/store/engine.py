@@ -19,11 +19,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Connection, Engine, Insert, create_engine, event, make_url, select
+from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ColumnElement
 
 from agent.errors import ExtraMissing, StoreError
 from agent.job import without_secrets
@@ -267,23 +264,3 @@ def in_parts(values: Iterable[T], size: int = 1000) -> Iterator[list[T]]:
     todo = list(values)
     for start in range(0, len(todo), size):
         yield todo[start : start + size]
-
-
-class InCodePoints(ColumnElement[str]):
-    """A text column to order by: the order of Python and SQLite, also where PostgreSQL sorts like a dictionary."""
-
-    inherit_cache = True
-
-    def __init__(self, column: Column[Any]) -> None:
-        self.column = column
-        self.type = column.type
-
-
-@compiles(InCodePoints)
-def _plainly(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
-    return compiler.process(element.column, **how)
-
-
-@compiles(InCodePoints, "postgresql")
-def _collated(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
-    return f'{compiler.process(element.column, **how)} COLLATE "C"'

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from agent.errors import StoreError
 from agent.records import MicroDollars
 from agent.store import tables as t
-from agent.store.columns import now
-from agent.store.engine import Database, InCodePoints
+from agent.store.columns import InCodePoints, now
+from agent.store.engine import Database
 from agent.store.rows import JobRow, RoundRow
 
 

@@ -12,6 +12,7 @@ from agent.records import Label, Source, TextId
 from agent.store import tables as t
 from agent.store.columns import known, now, pack_json
 from agent.store.engine import Database, in_parts
+from agent.store.waiting import requeue
 
 # (text, answer) to the (id, value as JSON) of every label derived from it
 Derived = dict[tuple[TextId, int | None], list[tuple[int, str]]]
@@ -44,6 +45,23 @@ class Labels(Database):
             query = query.where(t.labels.c.source == source.value)
         with self._read(None) as tx:
             return [to_label(row) for row in tx.execute(query)]
+
+    def label(self, job: str, label_id: int) -> Label | None:
+        """One label, whether or not it stands."""
+        with self._read(None) as tx:
+            row = tx.execute(select(t.labels).where(t.labels.c.job == job, t.labels.c.id == label_id)).one_or_none()
+            return None if row is None else to_label(row)
+
+    def label_of(self, job: str, text_id: TextId) -> Label | None:
+        """The label that counts for one text."""
+        query = (
+            select(t.labels)
+            .join(t.current_labels, t.current_labels.c.label_id == t.labels.c.id)
+            .where(t.current_labels.c.job == job, t.current_labels.c.text_id == text_id)
+        )
+        with self._read(None) as tx:
+            row = tx.execute(query).one_or_none()
+            return None if row is None else to_label(row)
 
     def current(self, job: str) -> dict[TextId, Label]:
         """The label that counts for every text that has one."""
@@ -137,7 +155,7 @@ def _values(job: str, label: Label) -> dict[str, Any]:
 
 
 def point(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
-    """Point at the labels that count now, for these texts."""
+    """Point at the labels that count now, for these texts; a person's takes a text off the queue."""
     l, w, p = t.labels.c, t.withdrawals.c, t.current_labels.c  # noqa: E741
     for part in in_parts(dict.fromkeys(text_ids)):
         standing = (
@@ -151,6 +169,7 @@ def point(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
         if best:
             pointers = [{"job": job, "text_id": text_id, "label_id": i} for text_id, i in best.items()]
             tx.execute(insert(t.current_labels), pointers)
+        requeue(tx, job, part)
 
 
 def to_label(values: Sequence[Any]) -> Label:

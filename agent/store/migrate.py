@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, func, inspec
 from agent.errors import StoreError
 from agent.store.engine import Database
 
-HEAD = "0007"  # the newest file in migrations/versions
+HEAD = "0008"  # the newest file in migrations/versions
 MIGRATING = int.from_bytes(b"lblwmigr", "big")  # the number of an advisory lock
 VERSION_TABLE = "labelwright_schema"  # not Alembic's usual name: another program's may be in the same database
 

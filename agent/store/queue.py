@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, func, insert, null, or_, select
+from sqlalchemy import Connection, FromClause, Select, func, insert, null, select
 from sqlalchemy.engine import Row
 
-from agent.records import Route, Source, TextId
+from agent.records import Route, TextId
 from agent.store import tables as t
-from agent.store.columns import known, now
-from agent.store.engine import Database, InCodePoints
+from agent.store.columns import InCodePoints, known, now
+from agent.store.engine import Database
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
+from agent.store.waiting import requeue, same_text
 
 AGAIN = "asked again"
 """How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
@@ -52,6 +53,7 @@ class Queue(Database):
         if rows:
             with self._write(tx, job) as sql:
                 sql.execute(insert(t.routes), rows)
+                requeue(sql, job, [r.text_id for r in routes])
 
     def routes(self, job: str) -> dict[TextId, RouteRow]:
         """The newest decision about every text that has one."""
@@ -77,9 +79,9 @@ class Queue(Database):
         now, and None where the item is blind, as all are that an audit drew. Without `audits` it is what routes
         alone make it, for whoever decides about routes: an audit must change none.
         """
-        query = _items(job, drawn_rows(job) if audits else None)
+        query = _items(job, audits=audits)
         if not include_skipped:
-            query = query.where(~_skipped())
+            query = query.where(t.waiting.c.skipped.is_(False))
         if limit is not None:
             query = query.limit(limit)
         with self._read(None) as tx:
@@ -88,14 +90,14 @@ class Queue(Database):
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
         """One item of the queue, skipped or not; None where the text does not wait."""
         with self._read(None) as tx:
-            row = tx.execute(_items(job, drawn_rows(job)).where(t.routes.c.text_id == text_id)).one_or_none()
+            row = tx.execute(_items(job).where(t.waiting.c.text_id == text_id)).one_or_none()
             return None if row is None else _queued(row)
 
     def queue_size(self, job: str, *, include_skipped: bool = False) -> int:
         """How many texts `queue` would give."""
-        query = waiting_rows(job, func.count(), drawn=drawn_rows(job))
+        query = select(func.count()).select_from(t.waiting).where(t.waiting.c.job == job)
         if not include_skipped:
-            query = query.where(~_skipped())
+            query = query.where(t.waiting.c.skipped.is_(False))
         with self._read(None) as tx:
             return int(tx.execute(query).scalar_one())
 
@@ -122,72 +124,34 @@ def blind_priority(text_id: TextId) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def drawn_rows(job: str) -> FromClause:
-    """Texts that a person is to judge because an audit drew them, with their priority in the queue."""
-    item = t.audit_items.c
-    return (
-        select(item.text_id, func.max(item.priority).label("priority"))
-        .join(t.audits, t.audits.c.id == item.audit_id)
-        .where(item.job == job, t.audits.c.closed_at.is_(None))
-        .group_by(item.text_id)
-        .subquery("drawn")
-    )
-
-
 def _newest(job: str) -> FromClause:
     routes = t.routes.alias()
     return select(func.max(routes.c.id).label("id")).where(routes.c.job == job).group_by(routes.c.text_id).subquery()
 
 
-def waiting_rows(job: str, *what: Any, drawn: FromClause | None = None) -> Select[Any]:
-    """A query about what waits for a person: routes, with the label that counts where there is one. With `drawn`
-    (`drawn_rows`) also about texts that wait because an audit drew them, wherever they were routed to."""
-    newest = _newest(job)
+def waiting_rows(job: str, *what: Any, audits: bool = True) -> Select[Any]:
+    """A query about what waits for a person: routes, with the label that counts where there is one. Without `audits`
+    about what waits by its route alone."""
     query = (
         select(*what)
-        .select_from(t.routes)
-        .join(newest, newest.c.id == t.routes.c.id)
-        .outerjoin(t.current_labels, _same_text(t.current_labels))
+        .select_from(t.waiting)
+        .join(t.routes, t.routes.c.id == t.waiting.c.route_id)
+        .outerjoin(t.current_labels, same_text(t.current_labels))
         .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
+        .where(t.waiting.c.job == job)
     )
-    waits: ColumnElement[bool] = t.routes.c.route.in_([Route.PERSON.value, Route.STRONGER.value])
-    if drawn is not None:
-        query = query.outerjoin(drawn, drawn.c.text_id == t.routes.c.text_id)
-        waits = or_(waits, drawn.c.text_id.is_not(None))
-    return query.where(waits).where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
+    return query if audits else query.where(t.waiting.c.routed.is_(True))
 
 
-def _items(job: str, drawn: FromClause | None) -> Select[Any]:
-    skipped = _skipped().label("skipped")
-    by_audit = null() if drawn is None else drawn.c.priority
-    order = func.coalesce(by_audit, t.routes.c.priority)
-    columns = (t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, skipped, by_audit.label("by_audit"), *_LABEL)
+def _items(job: str, *, audits: bool = True) -> Select[Any]:
+    w = t.waiting.c
+    by_audit = w.by_audit if audits else null().label("by_audit")
+    columns = (t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, w.skipped, by_audit, *_LABEL)
     return (
-        waiting_rows(job, *columns, drawn=drawn)
-        .join(t.texts, _same_text(t.texts))
-        .outerjoin(t.picks, _same_text(t.picks))
-        .order_by(skipped, order.desc(), InCodePoints(t.routes.c.text_id))
-    )
-
-
-def _same_text(other: FromClause) -> ColumnElement[bool]:
-    return and_(other.c.job == t.routes.c.job, other.c.text_id == t.routes.c.text_id)
-
-
-def _skipped() -> ColumnElement[bool]:
-    return skipped_of(t.routes)
-
-
-def skipped_of(other: Table) -> ColumnElement[bool]:
-    """Whether the text of a row of another table was skipped, and that was not taken back."""
-    undo = t.reviews.alias()
-    skip = t.reviews.c
-    undone = select(undo.c.id).where(undo.c.undoes == skip.id).correlate(t.reviews).exists()
-    return (
-        select(skip.id)
-        .where(skip.job == other.c.job, skip.text_id == other.c.text_id, skip.action == "skip", ~undone)
-        .correlate(other)
-        .exists()
+        waiting_rows(job, *columns, audits=audits)
+        .join(t.texts, same_text(t.texts))
+        .outerjoin(t.picks, same_text(t.picks))
+        .order_by(w.skipped, w.place if audits else t.routes.c.priority.desc(), InCodePoints(w.text_id))
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
@@ -14,6 +14,7 @@ from agent.store.columns import now
 from agent.store.engine import append
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
+from agent.store.waiting import requeue
 
 LABEL, SKIP, UNDO = "label", "skip", "undo"
 
@@ -57,7 +58,9 @@ class Reviews(Labels):
                 "seconds": float(seconds),
                 "blind": bool(sql.execute(newest).scalar_one_or_none()) or _is_drawn(sql, job, text_id),
             }
-            return append(sql, insert(t.reviews).values(**row, created_at=now()))
+            made = append(sql, insert(t.reviews).values(**row, created_at=now()))
+            requeue(sql, job, [text_id])
+            return made
 
     def undo_review(self, job: str, person: str, *, tx: Connection | None = None) -> TextId | None:
         """Take back the newest thing that this person did and has not taken back; returns its text.
@@ -65,20 +68,14 @@ class Reviews(Labels):
         Queue and labels are then as if it had not been done. None where there is nothing left to take back.
         """
         with self._write(tx, job) as sql:
-            r = t.reviews.c
-            query = (
-                select(t.reviews)
-                .where(r.job == job, r.person == person, r.action != UNDO, ~_undone())
-                .order_by(r.id.desc())
-                .limit(1)
-            )
-            last = sql.execute(query).one_or_none()
+            last = sql.execute(_last_act(job, person)).one_or_none()
             if last is None:
                 return None
             if last.label_id is not None:
                 self.withdraw(job, last.label_id, f"undone by {person}", tx=sql)
             row = {"job": job, "text_id": last.text_id, "person": person, "action": UNDO, "undoes": last.id}
             append(sql, insert(t.reviews).values(**row, seconds=0.0, blind=last.blind, created_at=now()))
+            requeue(sql, job, [last.text_id])
             return TextId(last.text_id)
 
     def reviews(self, job: str, *, person: str | None = None) -> list[ReviewRow]:
@@ -88,6 +85,24 @@ class Reviews(Labels):
             query = query.where(t.reviews.c.person == person)
         with self._read(None) as tx:
             return [_review(row) for row in tx.execute(query)]
+
+    def last_act(self, job: str, person: str) -> ReviewRow | None:
+        """The newest thing that a person did and did not take back: what `undo_review` would take back."""
+        with self._read(None) as tx:
+            row = tx.execute(_last_act(job, person)).one_or_none()
+            return None if row is None else _review(row)
+
+    def labelled(self, job: str, person: str) -> int:
+        """How many times a person labelled a text and did not take that back."""
+        given, undo, r = t.reviews.alias(), t.reviews.alias(), t.reviews.c
+        labels = select(func.count()).where(r.job == job, r.person == person, r.action == LABEL)
+        taken_back = (
+            select(func.count())
+            .select_from(undo.join(given, given.c.id == undo.c.undoes))
+            .where(undo.c.job == job, undo.c.person == person, undo.c.action == UNDO, given.c.action == LABEL)
+        )
+        with self._read(None) as tx:
+            return int(tx.execute(labels).scalar_one()) - int(tx.execute(taken_back).scalar_one())
 
     def judged_blind(self, job: str) -> set[TextId]:
         """Texts that a person labelled who did not see the machine's label, and did not take that back."""
@@ -121,6 +136,16 @@ def _is_drawn(tx: Connection, job: str, text_id: TextId) -> bool:
 def _undone() -> Any:
     undo = t.reviews.alias()
     return select(undo.c.id).where(undo.c.undoes == t.reviews.c.id).correlate(t.reviews).exists()
+
+
+def _last_act(job: str, person: str) -> Any:
+    r = t.reviews.c
+    return (
+        select(t.reviews, _undone().label("undone"))
+        .where(r.job == job, r.person == person, r.action != UNDO, ~_undone())
+        .order_by(r.id.desc())
+        .limit(1)
+    )
 
 
 def _review(row: Row[Any]) -> ReviewRow:

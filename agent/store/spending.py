@@ -10,7 +10,8 @@ from sqlalchemy.engine import Row
 from agent.errors import StoreError
 from agent.records import MicroDollars, Usage
 from agent.store import tables as t
-from agent.store.engine import Database, InCodePoints
+from agent.store.columns import InCodePoints
+from agent.store.engine import Database
 from agent.store.rows import AttemptState, OracleSpending
 from agent.store.rows import Spending as Sums
 

@@ -1,8 +1,8 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for six things that are derived or are a counter: a job's purse and settings, an attempt's end,
-where a batch is, a round's figures, `current_labels`, which only points at the label that counts, and when an audit's
-test was decided.
+Append-only, but for seven things that are derived or are a counter: a job's purse and settings, an attempt's end,
+where a batch is, a round's figures, when an audit's test was decided, and `current_labels` and `waiting`, which only
+point at the label that counts and at what waits for a person.
 """
 
 from __future__ import annotations
@@ -252,6 +252,20 @@ reviews = Table(
     Column("created_at", Utc, nullable=False),
     ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
     Index(None, "job", "text_id"),
+    Index(None, "job", "person", "action"),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("job", String, primary_key=True),
+    Column("text_id", AnyText, primary_key=True),
+    Column("route_id", ForeignKey("routes.id"), nullable=False),
+    Column("skipped", Boolean, nullable=False),
+    Column("place", Float(53), nullable=False),  # the lowest comes first: its priority, below nought
+    Column("routed", Boolean, nullable=False),  # it waits by its route, and not only since an audit drew it
+    Column("by_audit", Float(53)),  # its priority where an audit drew it
+    Index(None, "job", "skipped", "place", "text_id"),
 )
 
 audits = Table(

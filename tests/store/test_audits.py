@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
-from functools import partial
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 
-from agent.records import Route, Source, TextId
+from agent.records import MicroDollars, Route, Source, TextId
 from agent.store import AuditItem, AuditLeft, RouteRow, Store, migrate
 from tests.store.making import for_person, label, pick
 from tests.stores import NewStore
@@ -176,29 +170,22 @@ def test_the_queue_is_what_routes_draws_and_people_make_it(routed: Store, done: 
     assert routed.queue_size("job") == len(there)
 
 
-def test_a_store_without_audits_is_brought_up_to_date_with_all_that_it_holds(
-    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_from_before_audits_is_brought_up_to_date_with_all_that_it_holds(new_store: NewStore) -> None:
     url = new_store(empty=True)
-    with monkeypatch.context() as patch:
-        patch.setattr(migrate, "HEAD", "0006")
-        patch.setattr(command, "upgrade", partial(_upgrade_to, "0006", command.upgrade))
-        with closing(Store(url)) as old:
-            migrate.migrate(old)
-            old.open_job("job", {}, "print", 5)  # type: ignore[arg-type]
-            pick(old, TEXTS)
-            given_ids = old.add_labels("job", [label(x) for x in TEXTS])
-            old.add_routes("job", 1, [for_person("a")])
-            kept = old.current("job"), old.routes("job")
-            with old.transaction() as tx:
-                assert not inspect(tx).has_table("audits")
+    with Store.open(url) as old:
+        old.open_job("job", {}, "print", MicroDollars(5))
+        pick(old, TEXTS)
+        old.add_labels("job", [label(x) for x in TEXTS])
+        old.add_routes("job", 1, [for_person(x) for x in "abc"])
+        old.review("job", TextId("b"), "ann", "skip")
+        old.review("job", TextId("c"), "ann", "label", label("c", "lost", Source.PERSON, by="ann"))
+        kept = old.current("job"), old.routes("job"), old.queue("job", include_skipped=True)
+        with old.transaction() as tx:
+            for what in ("TABLE waiting", "TABLE audit_items", "TABLE audits", "INDEX ix_reviews_job_person_action"):
+                tx.exec_driver_sql(f"DROP {what}")
+            tx.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'")
     with Store.open(url) as opened:
-        assert (opened.current("job"), opened.routes("job")) == kept
+        assert (opened.current("job"), opened.routes("job"), opened.queue("job", include_skipped=True)) == kept
         assert waiting(opened) == ["a"]
-        assert given_ids
-        drawn(opened, "b")
-        assert opened.audited("job") == {"b"}
-
-
-def _upgrade_to(revision: str, upgrade: Callable[..., None], config: Config, _: str) -> None:
-    upgrade(config, revision)
+        drawn(opened, "d")
+        assert opened.audited("job") == {"d"}

@@ -188,6 +188,53 @@ def test_undo_is_exact_after_any_history(queued: Store, before: list[Any], undon
     assert state(queued) == seen
 
 
+TEXTS, PEOPLE, NOTHING = st.sampled_from("abcd"), st.sampled_from(["ann", "bob"]), st.just(None)
+decisions = st.lists(
+    st.one_of(
+        st.tuples(st.just("route"), TEXTS, st.sampled_from(list(Route)), st.sampled_from([0.2, 0.7])),
+        st.tuples(st.sampled_from(["oracle", "withdraw"]), TEXTS, NOTHING, NOTHING),
+        st.tuples(st.sampled_from(["label", "skip", "undo"]), TEXTS, PEOPLE, NOTHING),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=decisions)
+def test_what_waits_is_what_routes_labels_and_reviews_say(queued: Store, steps: list[Any]) -> None:
+    for action, text, who, confidence in steps:
+        if action == "route":
+            queued.add_routes("job", 2, [RouteRow(TextId(text), None, who, "chance", confidence)])
+        elif action == "oracle":
+            queued.add_labels("job", [label(text)])
+        elif action == "withdraw":
+            newest = queued.label_of("job", TextId(text))
+            if newest is not None and newest.id is not None:
+                queued.withdraw("job", newest.id, "by chance")
+        else:
+            act(queued, action, text, who)
+    routes, current = queued.routes("job"), queued.current("job")
+    done = [r for r in queued.reviews("job") if not r.undone]
+    put_off = {r.text_id for r in done if r.action == "skip"}
+    expected = [
+        i
+        for i, route in routes.items()
+        if route.route is not Route.ACCEPTED and (i not in current or current[i].source is not Source.PERSON)
+    ]
+    assert waiting(queued, include_skipped=True) == sorted(
+        expected, key=lambda i: (i in put_off, -(routes[i].priority or 0.0), i)
+    )
+    assert set(waiting(queued)) == set(expected) - put_off
+    assert queued.queue_size("job", include_skipped=True) == len(expected)
+    for by in ("ann", "bob"):
+        own = [r for r in done if r.person == by and r.action != "undo"]
+        assert queued.labelled("job", by) == sum(r.action == "label" for r in own)
+        last = queued.last_act("job", by)
+        assert (last.id if last else None) == (own[-1].id if own else None)
+    for text_id in "abcd":
+        assert queued.label_of("job", TextId(text_id)) == current.get(TextId(text_id))
+
+
 def act(store: Store, action: str, text: str, by: str) -> None:
     if action == "label":
         give(store, text, f"what {by} says", by)

@@ -1,0 +1,69 @@
+"""What waits for a person, kept as a table of its own, so that a page's next items are found among 100,000 at once.
+
+It is derived, as `current_labels` is: from a text's newest route, the label that counts, open audits, and whether a
+person put the text off. Whoever changes one of these for a text says so here, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, delete, func, insert, or_, select
+
+from agent.records import Route, Source, TextId
+from agent.store import tables as t
+from agent.store.engine import in_parts
+
+W = t.waiting.c
+
+
+def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
+    """Note anew which of these texts wait for a person, and where in the queue."""
+    for part in in_parts(dict.fromkeys(text_ids)):
+        tx.execute(delete(t.waiting).where(W.job == job, W.text_id.in_(part)))
+        tx.execute(insert(t.waiting).from_select([c.name for c in W], _queued(job, part)))
+
+
+def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
+    """The rows of `waiting` of some texts: those that were last routed to a person, are put off until a stronger
+    oracle is asked, or were drawn by an audit, and that no person has labelled."""
+    r, item = t.routes.c, t.audit_items.c
+    newest = (
+        select(func.max(r.id).label("id")).where(r.job == job, r.text_id.in_(texts)).group_by(r.text_id).subquery()
+    )
+    drawn = (
+        select(item.text_id, func.max(item.priority).label("priority"))
+        .join(t.audits, t.audits.c.id == item.audit_id)
+        .where(item.job == job, item.text_id.in_(texts), t.audits.c.closed_at.is_(None))
+        .group_by(item.text_id)
+        .subquery()
+    )
+    routed = r.route.in_([Route.PERSON.value, Route.STRONGER.value])
+    by_audit = drawn.c.priority
+    columns = (r.job, r.text_id, r.id, skipped_of(t.routes), -func.coalesce(by_audit, r.priority), routed, by_audit)
+    return (
+        select(*columns)
+        .join(newest, newest.c.id == r.id)
+        .outerjoin(drawn, drawn.c.text_id == r.text_id)
+        .outerjoin(t.current_labels, same_text(t.current_labels))
+        .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
+        .where(or_(routed, by_audit.is_not(None)))
+        .where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
+    )
+
+
+def same_text(other: FromClause) -> ColumnElement[bool]:
+    """Of the same text as a route."""
+    return and_(other.c.job == t.routes.c.job, other.c.text_id == t.routes.c.text_id)
+
+
+def skipped_of(other: Table) -> ColumnElement[bool]:
+    """Whether the text of a row of another table was put off by somebody, who did not take that back."""
+    undo, skip = t.reviews.alias(), t.reviews.c
+    undone = select(undo.c.id).where(undo.c.undoes == skip.id).correlate(t.reviews).exists()
+    return (
+        select(skip.id)
+        .where(skip.job == other.c.job, skip.text_id == other.c.text_id, skip.action == "skip", ~undone)
+        .correlate(other)
+        .exists()
+    )
