@@ -231,6 +231,27 @@ def status(path: JobFile, as_json: AsJson = False) -> None:
     show(told(found))
 
 
+@app.command(epilog=example("labelwright agreement job.yaml"))
+def agreement(path: JobFile, as_json: AsJson = False) -> None:
+    """How far people, oracles and student agree, how fast each person is, and what seeing a suggestion does."""
+    from dataclasses import asdict
+
+    from agent.report.agreement import told
+    from agent.report.sums import as_json as plainly
+    from agent.standing import agreement as agreed
+
+    with Workbench(Job.load(path)) as bench:
+        found = agreed(bench)
+    if as_json:
+        out(None if found is None else plainly(asdict(found)))
+    elif found is None:
+        say("no two people, oracles or students labelled the same text yet: nothing to compare")
+    else:
+        texts = "1 text" if found.texts == 1 else f"{found.texts:,} texts"
+        say(f"{texts} labelled by at least two")
+        show(told(found))
+
+
 @app.command(epilog=example("labelwright record job.yaml --output tape.jsonl.gz"))
 def record(
     path: JobFile,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent.agreeing import Agreement, agreeing
 from agent.records import Source
 from agent.report import terminal, wording
-from agent.store import BatchRow
+from agent.store import BatchRow, Store
 from agent.studentless import has_student
 from agent.workbench import Workbench
 
@@ -43,6 +44,14 @@ def standing(bench: Workbench) -> dict[str, Any]:
         "begun": job.created_at.isoformat(timespec="seconds"),
         "store": store.name,
     }
+
+
+def agreement(bench: Workbench) -> Agreement | None:
+    """How far those who labelled the same texts agree; None where no two did. StoreError where the job never ran."""
+    store, name = bench.store_of_run, bench.job.name
+    store.job(name)  # says so where there is none
+    return agreeing(store, name, bench.task, bench.job.seed)
+
 
 
 # what of a round's figures is short

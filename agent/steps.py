@@ -18,6 +18,7 @@ import numpy as np
 
 from agent import gold
 from agent import triage as triaging
+from agent.agreement import cohens_kappa
 from agent.comparing import Classroom, Parts, beside_chance
 from agent.doubting import as_row, signs_of
 from agent.endpoints import Seat
@@ -45,7 +46,6 @@ from agent.selection import (
     Weights,
     batch_lure,
     clip,
-    cohens_kappa,
     drawn,
 )
 from agent.store import PickRow, RouteRow

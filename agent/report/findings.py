@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.agreeing import Agreement
 from agent.certifying import Certificate
 from agent.records import MicroDollars
 from agent.report.explained import Picked
@@ -287,7 +288,7 @@ class Findings:
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
     job hides nothing, or it cannot be told here. `audits` are what blind samples of the labels said, oldest first.
     `unasked` texts of the pool have no answer yet. `several` is None where no text was answered more than once,
-    `again` where no label was asked again.
+    `again` where no label was asked again, `agreement` where no two labelled the same text.
     """
 
     job: str
@@ -311,6 +312,7 @@ class Findings:
     confusion: Confusion | None = None
     several: Several | None = None
     again: AskedAgain | None = None
+    agreement: Agreement | None = None
     calibration: Calibration | None = None
     frontier: Frontier | None = None
     reviews: Reviews = Reviews()

@@ -10,6 +10,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from agent.agreeing import agreeing
 from agent.certifying import certificates
 from agent.opinions import named, opinions
 from agent.records import Label, MicroDollars, Source, Text, TextId, Value
@@ -115,6 +116,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
         several=truth.several(task, said),
         again=truth.asked_again(store.asked_again(job), given, have.current),
+        agreement=agreeing(store, job, task, _whole(row.settings.get("seed")) or 0),
         frontier=evidence.frontier,
         reviews=_reviews(store, row),
         waiting_count=store.queue_size(job, include_skipped=True),

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from agent.errors import DataError
-from agent.report import certificate, charts, frontier_chart, wording
+from agent.report import agreement, certificate, charts, frontier_chart, wording
 from agent.report.findings import Estimate, Findings
 from agent.report.frontier import CASCADE
 from agent.report.sections import classes, confusions, meter, settings
@@ -92,7 +92,9 @@ def page(findings: Findings) -> str:
         "audit_lines": [certificate.lines(a) for a in findings.audits],
         "measured_gold": any(m.accuracy and m.accuracy.measured_on == "gold" for m in findings.models),
     }
-    return template.render(shown | classes(findings.tallies) | confusions(findings.confusion))
+    return template.render(
+        shown | classes(findings.tallies) | confusions(findings.confusion) | agreement.shown(findings.agreement)
+    )
 
 
 def write(findings: Findings, folder: Path) -> tuple[Path, Path]:

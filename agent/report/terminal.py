@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.redaction import WORDS
-from agent.report import certificate
+from agent.report import agreement, certificate
 from agent.report.comparison import gain_of
 from agent.report.findings import Estimate, Findings, Gain, Model
 from agent.report.frontier import PEOPLE, Frontier
@@ -74,6 +74,8 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
         lines.append(line("oracles", _oracles(findings.frontier)))
     if findings.audits:  # the newest; all are in the report
         lines.append(line("audit", certificate.headline(findings.audits[-1])))
+    if findings.agreement is not None:
+        lines.append(line("agreement", agreement.in_a_line(findings.agreement)))
     if not findings.has_student:
         return Group(table, Text(), *lines, *_without_student(findings))
     if findings.bought:
