@@ -5,7 +5,7 @@ READY := .venv/.ready
 BENCHMARKS := $(patsubst evals/%.py,%,$(wildcard evals/[a-z]*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test postgres storm check bench rivals clean
+.PHONY: help demo test postgres storm check bench rivals exchange clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -36,6 +36,10 @@ rivals:  ## an environment of their own for the libraries that evals.selection_s
 	$(PYTHON) -m venv .cache/rivals
 	.cache/rivals/bin/pip install -qq -c constraints.txt small-text==1.4.1 scikit-activeml==1.0.1 scikit-learn numpy scipy pandas
 	.cache/rivals/bin/pip install -qq --no-deps modAL-python==0.4.2.1
+
+exchange:  ## an environment of their own for Label Studio's and Argilla's packages, which tests hold our files against
+	$(PYTHON) -m venv .cache/exchange
+	.cache/exchange/bin/pip install -qq label-studio-sdk==2.1.2 argilla==2.8.0
 
 clean:  ## forget what was built and cached; .venv stays
 	rm -rf build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

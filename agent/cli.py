@@ -349,36 +349,47 @@ def _parts(found: Any) -> None:
         Console(highlight=False).print(Padding(table, (0, 0, 1, 2)))
 
 
-@queue_app.command("export", epilog=example("labelwright queue export job.yaml --output queue.csv"))
+@queue_app.command("export", epilog=example("labelwright queue export job.yaml --format label-studio"))
 def queue_export(
-    path: JobFile, output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("queue.csv")
+    path: JobFile,
+    output: Annotated[Path | None, typer.Option(help="The file to write, for argilla a folder.")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, label-studio or argilla.")] = "csv",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every labelled text with all that was said of it, instead of the queue.")
+    ] = False,
 ) -> None:
-    """Write what waits for a person as a CSV file with an empty `label` column."""
-    from agent.review.exchange import export_queue
+    """Write what waits for a person, to be labelled elsewhere. What is blind leaves without the machine's answer."""
+    from agent.review.exchange import OUTPUTS, export_queue, kind_named
 
-    job = Job.load(path)
+    job, kind = Job.load(path), kind_named(form)
+    output = output or Path(OUTPUTS[kind])
     with Workbench(job) as bench:
-        count = export_queue(bench.store, job, bench.task, output)
+        count = export_queue(bench.store, job, bench.task, output, kind, everything)
     if not count:
-        say(f"{escape(str(output))}: nothing waits for a person, so the table is empty")
+        nothing = "no text has a label" if everything else "nothing waits for a person"
+        say(f"{escape(str(output))}: {nothing}, so it is empty")
         return
     texts = "1 text" if count == 1 else f"{count:,} texts"
-    say(f"{escape(str(output))}: {texts}; fill in `label`, then: labelwright queue import "
+    todo = "fill in `label`" if kind == "csv" else "label them there, export as JSON"
+    say(f"{escape(str(output))}: {texts}; {todo}, then: labelwright queue import "
         f"{escape(str(path))} {escape(str(output))}")  # fmt: skip
 
 
 @queue_app.command("import", epilog=example("labelwright queue import job.yaml queue.csv --person ada"))
 def queue_import(
     path: JobFile,
-    file: Annotated[Path, typer.Argument(help="The CSV file, filled in.", show_default=False)],
-    person: Annotated[str, typer.Option(help="Who filled it in.")] = "reviewer",
+    file: Annotated[Path, typer.Argument(help="The file, filled in; of Argilla a folder too.", show_default=False)],
+    person: Annotated[str, typer.Option(help="Who gave the labels that the file names nobody for.")] = "reviewer",
+    form: Annotated[
+        str | None, typer.Option("--format", help="csv, label-studio or argilla; by what is in it where left out.")
+    ] = None,
 ) -> None:
-    """Read labels that a person filled in. Either all of them are taken or, where one is wrong, none."""
-    from agent.review.exchange import import_queue
+    """Read labels that people gave. Either all of them are taken or, where one is wrong, none."""
+    from agent.review.exchange import import_queue, kind_named
 
     job = Job.load(path)
     with Workbench(job) as bench:
-        done = import_queue(bench.store, job, bench.task, file, person)
+        done = import_queue(bench.store, job, bench.task, file, person, kind_named(form) if form else None)
     say(f"{escape(str(file))}: {escape(str(done))}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.agreeing import Agreement, agreeing
 from agent.records import Source
 from agent.report import terminal, wording
-from agent.store import BatchRow, Store
+from agent.store import BatchRow
 from agent.studentless import has_student
 from agent.workbench import Workbench
 
@@ -51,7 +51,6 @@ def agreement(bench: Workbench) -> Agreement | None:
     store, name = bench.store_of_run, bench.job.name
     store.job(name)  # says so where there is none
     return agreeing(store, name, bench.task, bench.job.seed)
-
 
 
 # what of a round's figures is short

@@ -1,239 +1,190 @@
-"""The queue as a CSV table, for people who would rather fill in a column than use the page.
+"""The queue, and every labelled text, as a file for another tool, and people's labels back (docs/exchange.md).
 
-Columns: id, text, suggestion, confidence, reason, label. Only `label` is to be filled in; `id` and `label` are all
-that is read back, and `seconds` where somebody added such a column: it counts towards the people's minutes. An empty
-label leaves the text in the queue. Where no label is a label too (multilabel), write [].
+What leaves and comes back is the same in each format (`items`); how it is written is a file a format: `table` (CSV),
+`label_studio`, `argilla`. An import takes all labels of a file or none.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from agent.certifying import settle
 from agent.errors import DataError
 from agent.job import Job
-from agent.records import Source, Text, TextId, Value
-from agent.review.card import failed, finite, why_here
-from agent.review.cells import guarded, unguarded
-from agent.review.desk import LABEL, LONGEST_S, person_label, same
-from agent.review.unseen import look_of
-from agent.store import QueueRow, Store, Trouble
+from agent.records import Label, Source, Text, TextId, Value
+from agent.review.argilla import Argilla
+from agent.review.desk import person_label, same
+from agent.review.items import CANCELLED, EMPTY, Filled, Format, labelled_items, waiting_items
+from agent.review.label_studio import LabelStudio
+from agent.review.records import read_all
+from agent.review.table import Table
+from agent.store import Store
 from agent.tasks import Task
 
-COLUMNS = ("id", "text", "suggestion", "confidence", "reason", "label")
-DELIMITERS = ",;\t"
+AT_ONCE = 250  # labels whose texts are held
+TOLD = 50  # problems that a message lists
+
+
+class Kind(StrEnum):
+    """The formats by name."""
+
+    CSV = "csv"
+    LABEL_STUDIO = "label-studio"
+    ARGILLA = "argilla"
+
+
+OUTPUTS = {Kind.CSV: "queue.csv", Kind.LABEL_STUDIO: "queue.json", Kind.ARGILLA: "queue-argilla"}
+
+
+def kind_named(name: str) -> Kind:
+    """A format by its name. Raises DataError for one that is not known."""
+    try:
+        return Kind(name.strip().casefold())
+    except ValueError:
+        raise DataError(f"unknown format {name!r}; known: {', '.join(Kind)}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did, in rows: `replaced` took the place of another label of the same person, `unchanged` was
-    this person's label already, `empty` had none."""
+    """What an import did, in labels: `replaced` took the place of another label of the same person, `unchanged` was
+    this person's label already. Of items `empty` had none, and `cancelled` ones a person did not want to label."""
 
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
     empty: int = 0
+    cancelled: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.added} added"]
-        parts += [f"{n} {word}" for n, word in ((self.replaced, "replaced"), (self.unchanged, "unchanged")) if n]
+        more = ((self.replaced, "replaced"), (self.unchanged, "unchanged"), (self.cancelled, "cancelled"))
+        parts = [f"{self.added} added", *(f"{n} {word}" for n, word in more if n)]
         return ", ".join([*parts, f"{self.empty} still empty"])
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """One row with a label: the line it begins on (1-based), its two cells, and the seconds it took, 0 if unknown."""
+def export_queue(  # noqa: PLR0917 - from where, what, where to
+    store: Store, job: Job, task: Task, path: str | Path, kind: Kind = Kind.CSV, everything: bool = False
+) -> int:
+    """Write what waits for a person, most urgent first, skipped texts last; returns how many texts.
 
-    line: int
-    text_id: TextId
-    cell: str
-    seconds: float = 0.0
-
-
-# Out -------------------------------------------------------------------------------------------------------------
-
-
-def export_queue(store: Store, job: Job, task: Task, path: str | Path) -> int:
-    """Write what waits for a person, most urgent first, skipped texts last; returns how many rows.
-
-    The file is whole or not there at all. Raises DataError where it cannot be written.
+    With `everything` every text that has a label instead, by id, with all that machines and people said. Texts come
+    from the store a few hundred at a time. The file is whole or not there at all. Raises DataError where it cannot be
+    written.
     """
-    rows = store.queue(job.name, include_skipped=True)
-    troubles = store.troubles(job.name, [row.text_id for row in rows if failed(row)])
-    look = look_of(job)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, quoting=csv.QUOTE_ALL)
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(row, task, troubles.get(row.text_id), look(row.text).said) for row in rows)
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        # the mark at the start tells Excel that this is UTF-8
-        part.write_bytes(b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "surrogatepass"))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written: {error.strerror}; name a file in a folder of yours") from None
-    return len(rows)
+    items = labelled_items(store, job) if everything else waiting_items(store, job)
+    return _format(kind, everything).write(items, job, task, Path(path))
 
 
-def _cells(row: QueueRow, task: Task, trouble: Trouble | None, unseen: str) -> list[str]:
-    machine = None if row.blind else row.suggestion
-    sure = None if machine is None else finite(machine.confidence)
-    return [
-        guarded(row.text_id),
-        guarded(row.text),
-        "" if machine is None else guarded(task.show(machine.value)),
-        "" if sure is None else f"{sure:.4f}",
-        guarded(" ".join(said for said in (why_here(row, trouble), unseen) if said)),
-        "",
-    ]
+def import_queue(  # noqa: PLR0917 - to where, what, where from, by whom
+    store: Store, job: Job, task: Task, path: str | Path, person: str, kind: Kind | None = None
+) -> ImportReport:
+    """Give the labels of a file, all or none.
 
+    The same file twice adds nothing. A later import replaces a person's earlier label of a text. `person` gave what
+    the file names nobody for. The format is told by what is in the file where `kind` does not say.
 
-# In --------------------------------------------------------------------------------------------------------------
-
-
-def import_queue(store: Store, job: Job, task: Task, path: str | Path, person: str) -> ImportReport:
-    """Give the labels that `person` filled in, all or none.
-
-    The same file twice adds nothing. A later import replaces that person's earlier label of a text. UTF-8 with or
-    without a byte order mark; commas, semicolons or tabs.
-
-    Raises DataError with every unreadable row, unknown id and unknown label, each with its line.
+    Raises DataError with every unreadable row, unknown id and unknown label, each with its line or record.
     """
     path = Path(path)
-    filled, empty = read_filled(path)
-    values = _values(store, job, task, path, filled)
-    spent = {row.text_id: row.seconds for row in filled}
+    tally: Counter[str] = Counter()
+    known = {r.person for r in store.reviews(job.name)}
+    filled = _format(kind or kind_of(path)).read(path, task, tally, known)
+    given = _read(filled, store, job, task, path, person)
     with store.transaction(job.name) as tx:
-        mine = {
-            text_id: label
-            for text_id, label in store.current(job.name).items()
-            if label.source is Source.PERSON and label.by == person
-        }
-        new = [i for i, value in values.items() if i not in mine or not same(mine[i].value, value, task)]
-        for text_id in new:
-            label = person_label(text_id, values[text_id], person)
-            store.review(job.name, text_id, person, LABEL, label, spent.get(text_id, 0.0), tx=tx)
-        settle(store, job.name, task, new, tx=tx)
-    replaced = sum(text_id in mine for text_id in new)
-    return ImportReport(len(new) - replaced, replaced, len(values) - len(new), empty)
+        mine: dict[tuple[TextId, str], Label] = {}
+        for label in store.standing(job.name, (x.text_id for x, _ in given), tx=tx):
+            if label.source is Source.PERSON:
+                mine[label.text_id, label.by] = label
+        new = [(x, s) for x, s in given if not _is_known(x, mine, task)]
+        replaced = sum((x.text_id, x.by) in mine for x, _ in new)
+        store.review_all(job.name, new, tx=tx)
+        settle(store, job.name, task, [x.text_id for x, _ in new], tx=tx)
+    unchanged = len(given) - len(new)
+    return ImportReport(len(new) - replaced, replaced, unchanged, tally[EMPTY], tally[CANCELLED])
 
 
-def _values(store: Store, job: Job, task: Task, path: Path, filled: Sequence[Filled]) -> dict[TextId, Value]:
-    texts = store.texts(job.name, [row.text_id for row in filled])
-    values: dict[TextId, Value] = {}
-    first: dict[TextId, int] = {}
-    problems = []
-    for row in filled:
-        if row.text_id not in texts:
-            problems.append(f"{path}:{row.line}: id {row.text_id[:80]!r} is no text of job {job.name}")
-            continue
-        try:
-            value = task.read(row.cell, Text(row.text_id, texts[row.text_id]))
-        except ValueError as error:
-            problems.append(f"{path}:{row.line}: {error}")
-            continue
-        if row.text_id in values and not same(values[row.text_id], value, task):
-            said = f"id {row.text_id[:80]!r} has another label on line {first[row.text_id]}"
-            problems.append(f"{path}:{row.line}: {said}")
-        values[row.text_id] = value
-        first.setdefault(row.text_id, row.line)
-    if problems:
-        raise DataError("\n".join([*problems, "nothing was imported: correct these rows and import the file again"]))
-    return values
-
-
-def read_filled(path: Path) -> tuple[list[Filled], int]:
-    """The rows of a table whose label is filled in, and how many are not. Raises DataError."""
-    text = _read(path)
-    delimiter, id_at, label_at, seconds_at = _columns(text, path)
-    filled: list[Filled] = []
-    empty = 0
-    for line, cells in _records(text, delimiter, path):
-        if len(cells) <= max(id_at, label_at, seconds_at or 0):
-            if any(cells):
-                raise DataError(f"{path}:{line}: only {len(cells)} cells; a row needs an id and a label, even empty")
-            continue
-        cell = unguarded(cells[label_at])
-        if cell.strip():
-            seconds = _seconds(cells[seconds_at], path, line) if seconds_at is not None else 0.0
-            filled.append(Filled(line, TextId(unguarded(cells[id_at])), cell, seconds))
-        else:
-            empty += 1
-    return filled, empty
-
-
-def _read(path: Path) -> str:
+def kind_of(path: Path) -> Kind:
+    """The format of a file, by what is in it. Raises DataError."""
+    if path.is_dir():
+        return Kind.ARGILLA
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            begins = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; `labelwright queue export` writes one") from None
-    try:
-        return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8; in Excel, save it as `CSV UTF-8 (Comma delimited)`") from None
+    if begins not in (b"[", b"{"):
+        return Kind.CSV
+    first = next(read_all(path), None)
+    if first is None or first.content.keys() & {"data", "annotations", "annotator", "annotation_id"}:
+        return Kind.LABEL_STUDIO
+    if "fields" in first.content:
+        return Kind.ARGILLA
+    keys = ", ".join(sorted(first.content))[:200] or "none"
+    raise DataError(
+        f"{path}:{first.place}: neither Label Studio's (`data`) nor Argilla's (`fields`): its keys are {keys}; "
+        "say which it is with --format"
+    )
 
 
-def _seconds(cell: str, path: Path, line: int) -> float:
-    """How long a person took; an empty cell is not known. Raises DataError."""
-    said = unguarded(cell).strip()
-    try:
-        found = float(said.replace(",", ".") or 0)
-    except ValueError:
-        found = math.nan
-    if not 0 <= found < math.inf:
-        raise DataError(f"{path}:{line}: seconds {said[:40]!r} is no time; give a number, or leave the cell empty")
-    return min(found, LONGEST_S)
+def _format(kind: Kind, everything: bool = False) -> Format:
+    if kind is Kind.CSV:
+        return Table(everything)
+    return LabelStudio() if kind is Kind.LABEL_STUDIO else Argilla()
 
 
-def _columns(text: str, path: Path) -> tuple[str, int, int, int | None]:
-    """The delimiter that the first row makes sense with, and where its id, label and seconds columns are."""
-    heads = {mark: _head(text, mark) for mark in DELIMITERS}
-    for mark, head in heads.items():
-        if head.count("id") == 1 and head.count("label") == 1:
-            seconds = head.index("seconds") if head.count("seconds") == 1 else None
-            return mark, head.index("id"), head.index("label"), seconds
-    found = ", ".join(sorted(heads.values(), key=len)[-1])[:200]
-    raise DataError(f"{path}:1: needs one column `id` and one column `label`; found: {found or 'nothing'}")
+def _is_known(label: Label, mine: dict[tuple[TextId, str], Label], task: Task) -> bool:
+    before = mine.get((label.text_id, label.by))
+    return before is not None and same(before.value, label.value, task)
 
 
-def _head(text: str, delimiter: str) -> list[str]:
-    try:
-        first = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-    except csv.Error:
-        return []
-    return [cell.strip().casefold() for cell in first]
+def _read(  # noqa: PLR0917 - what is read, and all that it is read with
+    filled: Iterator[Filled], store: Store, job: Job, task: Task, path: Path, person: str
+) -> list[tuple[Label, float]]:
+    """The labels of a file with the seconds each took, one of a person and text. Raises DataError with every problem.
+
+    What a label is may depend on its text, so texts are looked up, a few hundred at a time.
+    """
+    found: dict[tuple[TextId, str], tuple[Label, float]] = {}
+    first: dict[tuple[TextId, str], str] = {}
+    problems: list[str] = []
+    for part in _parts(filled):
+        texts = store.texts(job.name, [row.text_id for row in part])
+        for row in part:
+            if row.text_id not in texts:
+                problems.append(f"{path}:{row.place}: id {row.text_id[:80]!r} is no text of job {job.name}")
+                continue
+            try:
+                value = _value(row.answer, Text(row.text_id, texts[row.text_id]), task)
+            except ValueError as error:
+                problems.append(f"{path}:{row.place}: {error}")
+                continue
+            key = row.text_id, row.person or person
+            if key in found and not same(found[key][0].value, value, task):
+                said = f"id {row.text_id[:80]!r} has another label {_where(first[key])}"
+                problems.append(f"{path}:{row.place}: {said}")
+            label = person_label(row.text_id, value, key[1])
+            found[key] = (label if row.at is None else replace(label, created_at=row.at)), row.seconds
+            first.setdefault(key, row.place)
+    if problems:
+        rest = [f"and {len(problems) - TOLD} more"] if len(problems) > TOLD else []
+        again = "nothing was imported: correct these rows and import the file again"
+        raise DataError("\n".join([*problems[:TOLD], *rest, again]))
+    return list(found.values())
 
 
-def _records(text: str, delimiter: str, path: Path) -> list[tuple[int, list[str]]]:
-    """The line that each record begins on, and its cells; without the first record."""
-    found = []
-    line = 1
-    with _large_cells():
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        try:
-            for cells in reader:
-                found.append((line, cells))
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"{path}:{line}: not a CSV row: {error}") from None
-    return found[1:]
+def _value(answer: str | Sequence[str], text: Text, task: Task) -> Value:
+    return task.read(answer if isinstance(answer, str) else list(answer), text)
 
 
-@contextmanager
-def _large_cells() -> Iterator[None]:
-    """The csv module's limit of 128 KiB a cell is one number for the whole process."""
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+def _where(place: str) -> str:
+    return f"on line {place}" if place.isdigit() else f"in{place}"
+
+
+def _parts(filled: Iterable[Filled]) -> Iterator[list[Filled]]:
+    rest = iter(filled)
+    while part := list(islice(rest, AT_ONCE)):
+        yield part

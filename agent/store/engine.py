@@ -28,6 +28,8 @@ from agent.store import tables as t
 from agent.store.explain import BUSY_TIMEOUT_S, explain
 
 T = TypeVar("T")
+WITH_TEXT = 250
+"""Rows of a part that brings whole texts along: one may be a megabyte."""
 
 WAL_IS_SAFE = (3, 51, 3)
 WRITES = "labelwright_writes"

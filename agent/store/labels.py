@@ -87,6 +87,17 @@ class Labels(Database):
         with self._read(None) as tx:
             return [to_label(row) for row in tx.execute(query)]
 
+    def standing(self, job: str, ids: Iterable[TextId], *, tx: Connection | None = None) -> list[Label]:
+        """The labels that stand of these texts, oldest first."""
+        l = t.labels.c  # noqa: E741
+        gone = select(t.withdrawals.c.label_id)
+        found: list[Label] = []
+        with self._read(tx) as sql:
+            for part in in_parts(dict.fromkeys(ids)):
+                query = select(t.labels).where(l.job == job, l.text_id.in_(part), l.id.not_in(gone))
+                found += [to_label(row) for row in sql.execute(query)]
+        return sorted(found, key=lambda label: label.id or 0)
+
     def withdraw(self, job: str, label_id: int, reason: str, *, tx: Connection | None = None) -> None:
         """Take a label back. It stays in `labels`; what counted before counts again. Twice is the same as once.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, FromClause, Select, func, insert, null, select
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from agent.records import Route, TextId
 from agent.store import tables as t
 from agent.store.columns import InCodePoints, known, now
-from agent.store.engine import Database
+from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
 from agent.store.waiting import requeue, same_text
@@ -87,6 +87,29 @@ class Queue(Database):
         with self._read(None) as tx:
             return [_queued(row) for row in tx.execute(query)]
 
+    def queue_in_parts(self, job: str) -> Iterator[list[QueueRow]]:
+        """The whole queue, skipped texts last, a few hundred at a time. Each part is as it is when it is read, and
+        nothing is locked between two: what was labelled meanwhile no longer comes."""
+        with self._read(None) as tx:
+            w = t.waiting.c
+            only = select(w.text_id).where(w.job == job).order_by(w.skipped, w.place, InCodePoints(w.text_id))
+            ids = list(tx.execute(only).scalars())
+        for part in in_parts(ids, WITH_TEXT):
+            place = {text_id: k for k, text_id in enumerate(part)}
+            with self._read(None) as tx:
+                rows = [_queued(row) for row in tx.execute(_items(job).where(w.text_id.in_(part)))]
+            yield sorted(rows, key=lambda row: place[row.text_id])
+
+    def newest_routes(self, job: str, ids: Sequence[TextId]) -> dict[TextId, RouteRow]:
+        """`routes` of some texts."""
+        found: dict[TextId, RouteRow] = {}
+        with self._read(None) as tx:
+            for part in in_parts(ids):
+                newest = _newest(job, part)
+                query = select(t.routes).join(newest, newest.c.id == t.routes.c.id)
+                found.update((row.text_id, _route(row)) for row in tx.execute(query))
+        return found
+
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
         """One item of the queue, skipped or not; None where the text does not wait."""
         with self._read(None) as tx:
@@ -124,9 +147,12 @@ def blind_priority(text_id: TextId) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _newest(job: str) -> FromClause:
+def _newest(job: str, ids: Sequence[TextId] | None = None) -> FromClause:
     routes = t.routes.alias()
-    return select(func.max(routes.c.id).label("id")).where(routes.c.job == job).group_by(routes.c.text_id).subquery()
+    query = select(func.max(routes.c.id).label("id")).where(routes.c.job == job)
+    if ids is not None:
+        query = query.where(routes.c.text_id.in_(ids))
+    return query.group_by(routes.c.text_id).subquery()
 
 
 def waiting_rows(job: str, *what: Any, audits: bool = True) -> Select[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -11,7 +12,7 @@ from agent.errors import StoreError
 from agent.records import Label, Source, TextId
 from agent.store import tables as t
 from agent.store.columns import now
-from agent.store.engine import append
+from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
 from agent.store.waiting import requeue
@@ -40,15 +41,9 @@ class Reviews(Labels):
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
-            here = select(t.texts.c.text_id).where(t.texts.c.job == job, t.texts.c.text_id == text_id)
-            if sql.execute(here).one_or_none() is None:
+            blind = _blind(sql, job, [text_id])
+            if text_id not in blind:
                 raise StoreError(f"store {self.name}: job {job!r} has no text {text_id!r}")
-            newest = (
-                select(t.routes.c.blind)
-                .where(t.routes.c.job == job, t.routes.c.text_id == text_id)
-                .order_by(t.routes.c.id.desc())
-                .limit(1)
-            )
             row = {
                 "job": job,
                 "text_id": text_id,
@@ -56,11 +51,41 @@ class Reviews(Labels):
                 "action": action,
                 "label_id": self.add_labels(job, [label], tx=sql)[0] if label is not None else None,
                 "seconds": float(seconds),
-                "blind": bool(sql.execute(newest).scalar_one_or_none()) or _is_drawn(sql, job, text_id),
+                "blind": blind[text_id],
             }
             made = append(sql, insert(t.reviews).values(**row, created_at=now()))
             requeue(sql, job, [text_id])
             return made
+
+    def review_all(self, job: str, given: Sequence[tuple[Label, float]], *, tx: Connection | None = None) -> None:
+        """Keep labels of people with the seconds each took, as `review` would one by one, in few statements.
+
+        Raises StoreError where a text is not kept in the store.
+        """
+        with self._write(tx, job) as sql:
+            for part in in_parts(given):
+                for label, _ in part:
+                    self._check(label.text_id, LABEL, label)
+                blind = _blind(sql, job, [label.text_id for label, _ in part])
+                lost = next((label.text_id for label, _ in part if label.text_id not in blind), None)
+                if lost is not None:
+                    raise StoreError(f"store {self.name}: job {job!r} has no text {lost!r}")
+                ids = self.add_labels(job, [label for label, _ in part], tx=sql)
+                at = now()
+                rows = [
+                    {
+                        "job": job,
+                        "text_id": label.text_id,
+                        "person": label.by,
+                        "action": LABEL,
+                        "label_id": label_id,
+                        "seconds": float(seconds),
+                        "blind": blind[label.text_id],
+                        "created_at": at,
+                    }
+                    for (label, seconds), label_id in zip(part, ids, strict=True)
+                ]
+                sql.execute(insert(t.reviews), rows)
 
     def undo_review(self, job: str, person: str, *, tx: Connection | None = None) -> TextId | None:
         """Take back the newest thing that this person did and has not taken back; returns its text.
@@ -121,16 +146,19 @@ class Reviews(Labels):
             raise ValueError(f"not a person's label of {text_id!r}: {label!r}")
 
 
-def _is_drawn(tx: Connection, job: str, text_id: TextId) -> bool:
-    """Whether an audit drew a text that people see blind because of it."""
+def _blind(tx: Connection, job: str, ids: Sequence[TextId]) -> dict[TextId, bool]:
+    """Whether each text that is kept is shown blind now: by its route, or since an audit drew it."""
+    here = select(t.texts.c.text_id).where(t.texts.c.job == job, t.texts.c.text_id.in_(ids))
+    found = dict.fromkeys(tx.execute(here).scalars(), False)
+    newest = select(t.routes.c.text_id, t.routes.c.blind).where(t.routes.c.job == job, t.routes.c.text_id.in_(ids))
+    found.update((row.text_id, bool(row.blind)) for row in tx.execute(newest.order_by(t.routes.c.id)))
     item, audit = t.audit_items.c, t.audits.c
-    query = (
+    drawn = (
         select(item.text_id)
         .join(t.audits, audit.id == item.audit_id)
-        .where(item.job == job, item.text_id == text_id, audit.closed_at.is_(None))
-        .limit(1)
+        .where(item.job == job, item.text_id.in_(ids), audit.closed_at.is_(None))
     )
-    return tx.execute(query).one_or_none() is not None
+    return found | dict.fromkeys(tx.execute(drawn).scalars(), True)
 
 
 def _undone() -> Any:

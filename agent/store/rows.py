@@ -234,6 +234,22 @@ class QueueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """One text with all its labels that stand, oldest first. `seconds` is how long people took, by the label's id;
+    `route` is the newest decision, None without any; a text that was not picked has no round. `blind`: people are not
+    to see what machines said, by that decision or since an audit drew the text."""
+
+    text_id: TextId
+    text: str
+    labels: tuple[Label, ...]
+    seconds: Mapping[int, float]
+    route: RouteRow | None
+    round: int | None
+    slice: str
+    blind: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewRow:
     """One thing a person did: label, skip, or undo (of the review `undoes`). `undone` reads: this was taken back."""
 

@@ -8,10 +8,10 @@ from agent.store.audits import Audits
 from agent.store.batches import Batches
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
+from agent.store.histories import Histories
 from agent.store.jobs import Jobs
 from agent.store.migrate import migrate
 from agent.store.picks import Picks
-from agent.store.queue import Queue
 from agent.store.reviews import Reviews
 from agent.store.siblings import Siblings
 from agent.store.spending import Spending
@@ -19,7 +19,19 @@ from agent.store.tallies import Tallies
 
 
 class Store(
-    Jobs, Picks, Frames, Dialects, Siblings, Attempts, Batches, Spending, Accounts, Tallies, Reviews, Queue, Audits
+    Jobs,
+    Picks,
+    Frames,
+    Dialects,
+    Siblings,
+    Attempts,
+    Batches,
+    Spending,
+    Accounts,
+    Tallies,
+    Reviews,
+    Histories,
+    Audits,
 ):
     """Every query as a named method; the classes it is made of say what each is about.
 

@@ -14,7 +14,7 @@ from agent.errors import DataError
 from agent.records import MicroDollars, Source, TextId
 from agent.review.cells import guarded, unguarded
 from agent.review.desk import Desk
-from agent.review.exchange import ImportReport, export_queue, import_queue, read_filled
+from agent.review.exchange import ImportReport, export_queue, import_queue
 from tests.review.scenes import Scene, Waiting, draw, news, scene, spans
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
@@ -252,9 +252,9 @@ def test_a_file_that_is_no_such_table_is_said(made: Scene, tmp_path: Path, conte
     assert made.given() == {}
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_said(made: Scene, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone.csv: cannot be read: No such file"):
-        read_filled(tmp_path / "gone.csv")
+        import_queue(*made.parts, tmp_path / "gone.csv", "ada")
 
 
 def test_several_labels_and_none_at_all_are_read(tmp_path: Path) -> None:
