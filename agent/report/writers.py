@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import json
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -175,6 +177,16 @@ class DatasetFolder:
         with suppress(OSError):
             self._writer.close()
         shutil.rmtree(self._part, ignore_errors=True)
+
+
+def load_ahead() -> None:
+    """Load `datasets`, which takes over a second, while somebody waits for something else."""
+
+    def load() -> None:
+        with suppress(Exception):  # who needs it loads it again, and is told why it cannot be
+            importlib.import_module("datasets")
+
+    threading.Thread(target=load, name="load datasets", daemon=True).start()
 
 
 WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
