@@ -61,10 +61,11 @@ class Climb:
         self._refusals += refusals
         self._full = self._full or in_flight >= self.limit
         total = self._answers + self._refusals
-        if total >= max(2 * self.limit, WINDOW) or self._refusals >= max(ENOUGH_REFUSED, total * MOSTLY):
+        enough = self.limit if self._doubling else 2 * self.limit  # while doubling, a glance will do
+        if total >= max(enough, WINDOW) or self._refusals >= max(ENOUGH_REFUSED, total * MOSTLY):
             before = self.limit
             self._judge(self._answers / max(1e-9, now - self._began), self._refusals / total, total)
-            self._skip, self._began = 0 if self.limit == before else self.limit, now
+            self._skip, self._began = 0 if self.limit == before else min(before, self.limit), now
             self._answers = self._refusals = 0
             self._full = False
 
