@@ -15,7 +15,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import requeue
+from agent.store.waiting import drawn_of, requeue
 
 LABEL, SKIP, UNDO = "label", "skip", "undo"
 
@@ -152,12 +152,7 @@ def _blind(tx: Connection, job: str, ids: Sequence[TextId]) -> dict[TextId, bool
     found = dict.fromkeys(tx.execute(here).scalars(), False)
     newest = select(t.routes.c.text_id, t.routes.c.blind).where(t.routes.c.job == job, t.routes.c.text_id.in_(ids))
     found.update((row.text_id, bool(row.blind)) for row in tx.execute(newest.order_by(t.routes.c.id)))
-    item, audit = t.audit_items.c, t.audits.c
-    drawn = (
-        select(item.text_id)
-        .join(t.audits, audit.id == item.audit_id)
-        .where(item.job == job, item.text_id.in_(ids), audit.closed_at.is_(None))
-    )
+    drawn = select(drawn_of(job, ids).c.text_id)
     return found | dict.fromkeys(tx.execute(drawn).scalars(), True)
 
 

@@ -6,7 +6,7 @@ person put the text off. Whoever changes one of these for a text says so here, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, delete, func, insert, or_, select
 
@@ -27,16 +27,9 @@ def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
 def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
     """The rows of `waiting` of some texts: those that were last routed to a person, are put off until a stronger
     oracle is asked, or were drawn by an audit, and that no person has labelled."""
-    r, item = t.routes.c, t.audit_items.c
+    r, drawn = t.routes.c, drawn_of(job, texts)
     newest = (
         select(func.max(r.id).label("id")).where(r.job == job, r.text_id.in_(texts)).group_by(r.text_id).subquery()
-    )
-    drawn = (
-        select(item.text_id, func.max(item.priority).label("priority"))
-        .join(t.audits, t.audits.c.id == item.audit_id)
-        .where(item.job == job, item.text_id.in_(texts), t.audits.c.closed_at.is_(None))
-        .group_by(item.text_id)
-        .subquery()
     )
     routed = r.route.in_([Route.PERSON.value, Route.STRONGER.value])
     by_audit = drawn.c.priority
@@ -49,6 +42,18 @@ def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
         .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
         .where(or_(routed, by_audit.is_not(None)))
         .where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
+    )
+
+
+def drawn_of(job: str, texts: Sequence[TextId]) -> FromClause:
+    """Which of these texts an audit drew that is not decided, with their priority in the queue."""
+    item = t.audit_items.c
+    return (
+        select(item.text_id, func.max(item.priority).label("priority"))
+        .join(t.audits, t.audits.c.id == item.audit_id)
+        .where(item.job == job, item.text_id.in_(texts), t.audits.c.closed_at.is_(None))
+        .group_by(item.text_id)
+        .subquery()
     )
 
 
