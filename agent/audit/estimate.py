@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
+
+from agent.tasks.intervals import jeffreys
 
 Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -132,15 +133,6 @@ def _spread(value: float, seen: Doubles, n: Doubles, share: Doubles, expected: D
     errors = n * (1 - seen) + part * 0.5 * own / wrong + DRAWN * own
     drawn = errors / (n + part * (0.5 + 0.5 * own / wrong) + DRAWN)
     return np.asarray(drawn * (1 - drawn), np.float64)
-
-
-def jeffreys(hits: float, size: float, level: float = 0.95) -> tuple[float, float]:
-    """Jeffreys's interval of a share: `hits` among `size`, which may be fractional (Brown, Cai and DasGupta 2001,
-    "Interval estimation for a binomial proportion")."""
-    tail, a, b = (1 - level) / 2, hits + 0.5, size - hits + 0.5
-    low = 0.0 if hits <= 0 else float(betaincinv(a, b, tail))
-    high = 1.0 if hits >= size else float(betaincinv(a, b, 1 - tail))
-    return low, high
 
 
 def more_for(margin: float, found: Estimated, population: int) -> int | None:

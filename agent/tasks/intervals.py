@@ -35,6 +35,15 @@ def wilson(k: float, n: float, level: float = 0.95) -> tuple[float, float]:
     return low, high
 
 
+def jeffreys(hits: float, size: float, level: float = 0.95) -> tuple[float, float]:
+    """Jeffreys's interval of a share: `hits` among `size`, which may be fractional (Brown, Cai and DasGupta 2001,
+    "Interval estimation for a binomial proportion")."""
+    tail, a, b = (1 - level) / 2, hits + 0.5, size - hits + 0.5
+    low = 0.0 if hits <= 0 else float(betaincinv(a, b, tail))
+    high = 1.0 if hits >= size else float(betaincinv(a, b, 1 - tail))
+    return low, high
+
+
 def clopper_pearson_upper(k: int, n: int, level: float = 0.95) -> float:
     """The exact one-sided upper bound of a share, `k` hits among `n` (Clopper and Pearson 1934, Biometrika 26).
 
