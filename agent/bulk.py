@@ -159,9 +159,9 @@ class BulkAsker(Asker):
         task, woken = asyncio.ensure_future(call), asyncio.ensure_future(self._woken.wait())
         try:
             await asyncio.wait({task, woken}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise _Halted
+            if self.state.halted:  # also where the call is over: an engine's that was loading ends when a run is stopped
+                raise _Halted
+            return task.result()
         finally:
             task.cancel()
             woken.cancel()

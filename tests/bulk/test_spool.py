@@ -268,6 +268,33 @@ async def test_an_order_that_cannot_be_written_costs_nothing(
     assert (store.job("job").spent, store.job("job").reserved) == (0, 0)
 
 
+async def test_ctrl_c_at_the_moment_an_engine_is_up_orders_nothing(store: Store, engine: Here) -> None:
+    class Stopped(Here):
+        """Waiting for it ends because the run is stopped, and not because it is loaded."""
+
+        async def up(self) -> None:
+            await super().up()
+            for asker in known:
+                asker.halt()
+
+    known: list[BulkAsker] = []
+    stopped = Stopped(_made(engine.spool.parent / "other"))
+
+    def each(asker: BulkAsker) -> None:
+        stopped.work()
+        if stopped.asked:
+            known.append(asker)
+
+    assert await asked(store, stopped, 45, each) == texts(30)
+    assert attempts(store) == {AttemptState.SETTLED: 30, AttemptState.RELEASED: 10}
+    assert store.job("job").reserved == 0
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 async def test_an_order_can_be_withdrawn_while_it_waits(store: Store, engine: Here) -> None:
     def halts(asker: BulkAsker) -> None:
         if engine.orders(ORDER):
