@@ -159,7 +159,7 @@ class BulkAsker(Asker):
         task, woken = asyncio.ensure_future(call), asyncio.ensure_future(self._woken.wait())
         try:
             await asyncio.wait({task, woken}, return_when=asyncio.FIRST_COMPLETED)
-            if self.state.halted:  # also where the call is over: an engine's that was loading ends when a run is stopped
+            if self.state.halted:  # also where the call is over: the wait for an engine ends when a run is stopped
                 raise _Halted
             return task.result()
         finally:
