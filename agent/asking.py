@@ -26,6 +26,7 @@ FAILED_IN_A_ROW = 25  # texts of batches that came back without an answer, befor
 UNANSWERED = 20  # attempts in a row that got no answer, before the endpoint is given up
 OVERCHARGED = 100  # part of the cap that answers may cost beyond their worst cases, before the run stops
 PATIENCE_S = 300.0  # with an endpoint that says only that it is busy
+SETTLING = 4  # for so many questions that may be in flight there is one more whose answer is being put on disk
 BYTES_A_TOKEN = 4  # about, until answers tell
 REMEDY = "start the server or mend `base_url`"
 
@@ -159,7 +160,7 @@ class Asker:
             found.update(mine)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.balance.ceiling, len(alike))):
+            for _ in range(min(self.balance.ceiling + self.balance.ceiling // SETTLING, len(alike))):
                 group.create_task(self._work(waiting, tries, check, keep))
         if self._fatal is not None:
             raise self._fatal
@@ -223,6 +224,10 @@ class Asker:
 
     async def _one(self, question: Question, tries: Tries, check: Check) -> Asked | None:
         """One question, with as many attempts as the job allows; None where a person stopped it between two."""
+        try:
+            return await self._attempt(question, tries, check)
+        except (OracleError, AnswerInvalid, _Elsewhere) as error:
+            failed: Exception | None = error
         retrying = tenacity.AsyncRetrying(
             stop=lambda _: tries.hopeless or tries.failed >= self._attempts,
             wait=_wait,
@@ -233,6 +238,9 @@ class Asker:
         try:
             async for attempt in retrying:
                 with attempt:
+                    if failed is not None:  # the first attempt, made already: most questions need no other
+                        first, failed = failed, None
+                        raise first
                     return await self._attempt(question, tries, check)
         except OracleError as error:
             self._give_up_on_endpoint(error)
@@ -266,15 +274,16 @@ class Asker:
             if reservation is None:
                 return None
             answer = await self._send(question, reservation, tries, turn)
-            try:
-                answer_id = await self._ledger.settle(reservation, answer)
-            finally:
-                self._free()
+            settled = self._ledger.settle(reservation, answer)
             if (beyond := self._overcharged()) is not None:
                 self._end(beyond)
             self._learn(answer, tokens, question, turn)
         finally:
-            self.balance.leave(turn)
+            self.balance.leave(turn)  # the endpoint does not wait for our disk: somebody else asks meanwhile
+        try:
+            answer_id = await settled
+        finally:
+            self._free()
         self._unanswered = 0
         problem = problem_of(question, answer, check)
         if problem is None:

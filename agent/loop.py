@@ -15,7 +15,7 @@ from agent.endpoints import Seat, connect
 from agent.escalating import Stronger
 from agent.job import Job
 from agent.records import Label, MicroDollars, Text, TextId
-from agent.report import load_ahead, wording
+from agent.report import wording
 from agent.selection import Forecast, Look, Stop, StopReason, StopState, should_stop
 from agent.serving import serving
 from agent.store import PickRow, RoundRow, Spending
@@ -55,8 +55,6 @@ def run(job: Job, watch: Watch | None = None) -> Outcome:
     """
     with Workbench(job, watch) as bench:
         bench.own()
-        if not job.has_student:  # with one, other threads load what that needs, and two that load the same may clash
-            load_ahead()
         with halting(bench), serving(bench):
             reason, message = asyncio.run(_rounds(bench))
         bench.watch.stopped(message)

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-FIRST, FIRST_SHARE = 8, 8  # at first so many at a time, or an eighth of the ceiling: who raises that knows the server
+FIRST, FIRST_SHARE = 8, 4  # at first so many at a time, or a quarter of the ceiling: who raises that knows the server
 STEP = 4  # a step up is a quarter of what there is
 CUT = 0.7
 WORTH_IT = 1 / 3  # a step must change the answers a second by this share of what it changes the limit
@@ -28,20 +28,23 @@ LONGEST_PAUSE_S = 120.0
 class Climb:
     """How many at a time: pure bookkeeping over what came back. Times are seconds of one monotonic clock.
 
-    Doubles at first, then steps up and down by a quarter in turn. A step up that brought no more answers a second is
-    taken back, and so is a step down that cost some: what stays is the fewest that bring the most. Refusals cut the
-    limit; where the cut did not make them fewer they are the endpoint's habit, and the cut is taken back.
+    Doubles at first, by one for every answer, as TCP's slow start does. Then steps up and down by a quarter in turn.
+    A step up that brought no more answers a second is taken back, and so is a step down that cost some: what stays is
+    the fewest that bring the most. Refusals cut the limit; where the cut did not make them fewer they are the
+    endpoint's habit, and the cut is taken back.
     """
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
         self.limit = min(max(FIRST, ceiling // FIRST_SHARE), ceiling)
         self._doubling, self._up = True, True
+        self._doubted = False  # whether the last window, while doubling, brought too little
         self._hold = 0
         self._before: tuple[int, float] | None = None  # the limit and answers a second before the last step
         self._cut: tuple[int, float] | None = None  # the limit and share of refusals before the last cut
         self._usual = 0.0  # share of refusals that no cut has helped against
         self._skip, self._began = 1, 0.0
+        self._start = self.limit  # when the window began
         self._answers = self._refusals = 0
         self._full = False
 
@@ -59,15 +62,17 @@ class Climb:
             return
         self._answers += answers
         self._refusals += refusals
-        self._full = self._full or in_flight >= self.limit
+        self._full = self._full or in_flight >= self._start
+        if self._doubling and self._full and not self._doubted:
+            self.limit = min(self.ceiling, 2 * self._start, self.limit + answers)
         total = self._answers + self._refusals
-        enough = self.limit if self._doubling else 2 * self.limit  # while doubling, a glance will do
+        enough = self._start if self._doubling else 2 * self.limit  # while doubling, a glance will do
         if total >= max(enough, WINDOW) or self._refusals >= max(ENOUGH_REFUSED, total * MOSTLY):
             before = self.limit
             self._judge(self._answers / max(1e-9, now - self._began), self._refusals / total, total)
             self._skip, self._began = 0 if self.limit == before else min(before, self.limit), now
             self._answers = self._refusals = 0
-            self._full = False
+            self._full, self._start = False, self.limit
 
     def _judge(self, rate: float, share: float, total: int) -> None:
         """What one window tells: answers a second, the share of refusals, and of how many."""
@@ -76,27 +81,33 @@ class Climb:
             self.limit, self._usual = cut[0], (share + cut[1]) / 2
             return
         if share > self._usual + 2 * (self._usual * (1 - self._usual) / total) ** 0.5 + CROWDED:
-            self._cut, self._before = (self.limit, share), None
+            self._cut, self._before = (self._start, share), None
             self._doubling, self._up, self._hold = False, True, HOLD
-            self.limit = max(1, int(self.limit * CUT))
+            self.limit = max(1, int(self._start * CUT))
             return
         self._usual += (share - self._usual) / 8
         before, self._before = self._before, None
-        if before is not None and rate / before[1] - 1 < WORTH_IT * (self.limit / before[0] - 1):
+        if before is not None and rate / before[1] - 1 < WORTH_IT * (self._start / before[0] - 1):
+            if self._doubling and not self._doubted:  # a short stop on our side looks the same: once more
+                self.limit, self._before, self._doubted = self._start, before, True
+                return
             self.limit, self._doubling, self._up = before[0], False, not self._up
             self._hold = HOLD if self._up else 0
         elif self._hold > 0:
             self._hold -= 1
         elif self._full and rate > 0:  # where it was not full, another limit would change nothing
-            self._before = (self.limit, rate)
+            self._before, self._doubted = (self._start, rate), False
             self.limit = self._next()
             if self.limit == self._before[0]:
                 self._before, self._up = None, not self._up
+                self._hold = HOLD if self._doubling else 0  # every step to the ceiling was worth it
+                self._doubling = False
 
     def _next(self) -> int:
-        if not self._up:
-            return max(1, self.limit - max(1, self.limit // STEP))
-        return min(self.ceiling, self.limit + (self.limit if self._doubling else max(1, self.limit // STEP)))
+        if self._doubling:
+            return min(self.ceiling, 2 * self._start)
+        step = max(1, self.limit // STEP)
+        return min(self.ceiling, self.limit + step) if self._up else max(1, self.limit - step)
 
 
 class Allowance:

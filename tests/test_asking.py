@@ -149,11 +149,11 @@ def test_one_text_that_fails_does_not_stop_the_others(store: Store) -> None:
 
 
 def test_the_cap_holds_and_is_used_to_the_last_question_that_surely_fits(store: Store) -> None:
-    worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(0))
+    worst = Ledger(store, "job", [SETTINGS]).worst("fake", question(10))
     cost = 11 * 1_000_000
     store.open_job("job", {}, "print", MicroDollars(worst + 20 * cost))
     found, asker = ask(
-        store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(100)], max_concurrency=16
+        store, FakeOracle(lambda *_: answer(10)), [question(i) for i in range(10, 100)], max_concurrency=16
     )
     spending = store.spending("job")
     assert asker.state.exhausted

@@ -50,7 +50,7 @@ def test_a_ceiling_below_the_first_step_is_kept() -> None:
 
 
 def test_who_raises_the_ceiling_is_taken_at_their_word_from_the_start() -> None:
-    assert [Climb(ceiling).limit for ceiling in (3, 64, 256)] == [3, 8, 32]
+    assert [Climb(ceiling).limit for ceiling in (3, 64, 256)] == [3, 16, 64]
 
 
 def refusing(climb: Climb, refuses: Callable[[int, float], bool], seconds: float, seed: int = 0) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from agent.errors import DataError
 from agent.records import Floats, Rows
@@ -103,6 +102,8 @@ def best_temperature(logits: Floats, targets: Floats, weights: Floats, *, multil
 
     A prior around one keeps a handful of texts from saying much.
     """
+    from scipy.optimize import minimize_scalar
+
     linear = Linear(np.zeros((0, 0), np.float32), targets, weights, multilabel)
 
     def loss(log_temperature: float) -> float:

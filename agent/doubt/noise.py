@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from agent.doubt.calibration import Doubles, Indices
@@ -214,6 +213,8 @@ class _Work:
     def weigh(self, rows: Indices) -> None:
         """The oracles' likeliest weights on reviewed texts that several answered, each judged without its own
         review."""
+        from scipy.optimize import minimize  # a seventh of what the program takes to load
+
         said = np.zeros((len(rows), len(self.expected), len(self.shares)))
         place = np.full(len(self.truth), -1)
         place[rows] = np.arange(len(rows))

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,10 +151,11 @@ class Ledger:
         self._paid(reserved=worst)
         return Reservation(attempt_id, name, question, worst, self._request_id(attempt_id), endpoint)
 
-    async def settle(self, reservation: Reservation, answer: Answer) -> int:
-        """Pay for an answer and keep it, in one commit; returns the answer's id. Do this before parsing it.
+    def settle(self, reservation: Reservation, answer: Answer) -> Awaitable[int]:
+        """Pay for an answer and keep it, in one commit; wait for the answer's id before parsing it.
 
-        An answer without usage costs what was reserved. Raises StoreError where the attempt ended before.
+        What it costs beyond its worst case is in `overcharged` at once. An answer without usage costs what was
+        reserved. Raises StoreError, to who waits, where the attempt ended before.
         """
         account = self._accounts[reservation.oracle]
         seconds = self._clock(reservation).end(reservation.attempt_id, time.monotonic())
@@ -167,9 +168,12 @@ class Ledger:
         question = reservation.question
         stored = StoredAnswer(question.key, reservation.endpoint, answer, question.prompt_hash)
         end = End(reservation.attempt_id, AttemptState.SETTLED, "", cost, answer.usage, stored)
-        answer_id = await self._commits.join(self._ends, end)
-        self._paid(reserved=-reservation.worst, spent=cost)
         self.overcharged += max(0, cost - reservation.worst)
+        return self._settled(self._commits.join(self._ends, end), reservation.worst, cost)
+
+    async def _settled(self, end: Awaitable[int | None], worst: MicroDollars, cost: MicroDollars) -> int:
+        answer_id = await end
+        self._paid(reserved=-worst, spent=cost)
         assert answer_id is not None  # it came with an answer
         return answer_id
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -28,6 +30,7 @@ from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
 from agent.tasks import Task
 
 AnswerMode = Literal["choice", "json_schema", "plain"]
+SYSTEMS = 8  # first messages that are kept: one for each order of the labels, and the like
 
 
 def prompts_folder() -> Path:
@@ -138,6 +141,7 @@ class Questions:
         self.prompt_hash = template.hash
         self._examples = tuple(examples)
         self._fixed: dict[str, list[tuple[Value, tuple[Message, Message]]]] = {}
+        self._systems: deque[tuple[dict[str, Any], Message]] = deque(maxlen=SYSTEMS)
         self._checked = False
 
     def _variables(self, text: Text, put: Put = PLAIN, mark: str = "") -> dict[str, Any]:
@@ -162,8 +166,18 @@ class Questions:
         plain = self._form(self.phrasing.schema(text)) == "name"
         return self._turn(text, mark=mark), Message("assistant", self.phrasing.written(value, plain=plain))
 
-    def _turn(self, text: Text, put: Put = PLAIN, mark: str = "") -> Message:
-        return Message("user", self._template.render("user", self._variables(text, put, mark)))
+    def _turn(self, text: Text, mark: str) -> Message:
+        return Message("user", self._template.render("user", self._variables(text, PLAIN, mark)))
+
+    def _system(self, variables: Mapping[str, Any]) -> Message:
+        """What comes first, which says nothing of the text: most questions share it, and it is rendered once."""
+        rest = {name: value for name, value in variables.items() if name != "text"}
+        for known, message in self._systems:
+            if known == rest:
+                return message
+        message = Message("system", self._template.render("system", dict(variables)))
+        self._systems.append((deepcopy(rest), message))
+        return message
 
     def _shown_to_all(self, mark: str) -> list[tuple[Value, tuple[Message, Message]]]:
         """The examples that every question shares, their words marked as the text's are."""
@@ -217,12 +231,13 @@ class Questions:
             self._checked = True
         schema, mark = self.sampling.room(self.phrasing.schema(text, put)), self._mark(text, put)
         # what is fixed comes first, so that a server can keep its prefix; what this text alone brings comes last
-        system = Message("system", self._template.render("system", self._variables(text, put, mark)))
+        variables = self._variables(text, put, mark)
+        system, turn = self._system(variables), Message("user", self._template.render("user", variables))
         listed = self.phrasing.listed(put)
         # an example whose answer is not among those that may be given would teach the wrong thing
         shown = [turns for value, turns in self._shown_to_all(mark) if listed is None or value in listed]
         shown += [self._shown(t, value, mark) for t, value in put.examples if listed is None or value in listed]
-        messages = (system, *chain.from_iterable(shown), self._turn(text, put, mark))
+        messages = (system, *chain.from_iterable(shown), turn)
         return Question(
             key=question_key(messages, schema, self.sampling),
             text_id=text.id,

@@ -20,6 +20,7 @@ import numpy as np
 
 from agent.errors import DataError
 from agent.job import DataSettings
+from agent.pool.arrow import strings
 from agent.pool.batch import Batch
 from agent.pool.distinct import DIGEST, Digests, Index, collapse, digest
 from agent.pool.overlong import cut
@@ -105,7 +106,8 @@ def _write_rows(source: Source, data: DataSettings, count_tokens: CountTokens | 
             kept = _keep(batch, spool.total, data, count_tokens)
             spool.add(kept, spool.total + len(batch))
             if kept.rows:
-                writer.write_batch(pa.record_batch([kept.ids, kept.texts], schema=schema))
+                columns = [strings(kept.ids, large=False), strings(kept.texts, large=True)]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
     return spool
 
 

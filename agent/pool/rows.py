@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.pool.arrow import integers, numbers
 from agent.records import Rows
 
 if TYPE_CHECKING:
@@ -44,16 +45,14 @@ class ArrowRows:
 
         out = np.empty(len(rows), np.int64)
         for places, values in self._parts(column, rows):
-            out[places] = pc.utf8_length(values).to_numpy()
+            out[places] = numbers(pc.utf8_length(values))
         return out
 
     def _parts(self, column: str, rows: Rows) -> Any:
         """(places in `rows`, values there), a batch at a time."""
-        import pyarrow as pa
-
         inside = np.searchsorted(self._starts, rows, "right") - 1
         order = np.argsort(inside, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(inside[order])) + 1) if len(rows) else ():
             batch = int(inside[places[0]])
-            wanted = pa.array(rows[places] - self._starts[batch])
+            wanted = integers(rows[places] - self._starts[batch])
             yield places, self._batches[batch].column(column).take(wanted)

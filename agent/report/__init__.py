@@ -8,7 +8,6 @@ from agent.report.findings import Findings, Gain
 from agent.report.gather import Evidence, gather, last_final
 from agent.report.page import page, write
 from agent.report.terminal import final_table
-from agent.report.writers import load_ahead
 
 __all__ = [
     "FORMATS",
@@ -20,7 +19,6 @@ __all__ = [
     "final_table",
     "gather",
     "last_final",
-    "load_ahead",
     "page",
     "write",
 ]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.certifying import certificates
-from agent.records import Source
 from agent.report.certificate import certificate
 from agent.report.wording import count, dollars, plain
 from agent.report.writers import Row
@@ -80,9 +79,8 @@ class Count:
 def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str]) -> str:
     """The data card as Markdown. No clock: the same labels give the same card."""
     spending = store.spending(job)
-    asked = store.labels(job, source=Source.ORACLE)
-    hashes = sorted({label.prompt_hash for label in asked if label.prompt_hash})
-    oracles = sorted({label.by for label in asked})
+    asked = store.asked(job)
+    oracles, hashes = sorted({by for by, _ in asked}), sorted({hashed for _, hashed in asked if hashed})
     facts = {
         "kind of task": _safe(task.kind),
         "oracles": ", ".join(_safe(o) for o in oracles) or "none",

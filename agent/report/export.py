@@ -15,7 +15,7 @@ from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
 from agent.report.sums import as_json, known
-from agent.report.writers import WRITERS, Row, Writer, schema
+from agent.report.writers import WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
 from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task
@@ -68,8 +68,9 @@ def export(  # noqa: PLR0917 - where from, what, where to
         columns = schema(task.names, several=task.widget == "multiple")
         for name in dict.fromkeys(formats):
             writers.append(WRITERS[name](folder, columns))
-        for batch in _batches(kept.rows(pool_rows, all_rows)):
-            tally.add(batch)
+        for rows in _batches(kept.rows(pool_rows, all_rows)):
+            tally.add(rows)
+            batch = Batch(rows, columns)
             for writer in writers:
                 writer.write(batch)
         for writer in writers:

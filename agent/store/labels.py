@@ -46,6 +46,13 @@ class Labels(Database):
         with self._read(None) as tx:
             return [to_label(row) for row in tx.execute(query)]
 
+    def asked(self, job: str) -> list[tuple[str, str]]:
+        """Which oracles gave labels, and the hashes of the prompts that they were asked with, in order."""
+        l = t.labels.c  # noqa: E741
+        query = select(l.given_by, l.prompt_hash).where(l.job == job, l.source == Source.ORACLE.value).distinct()
+        with self._read(None) as tx:
+            return sorted((str(by), str(hashed)) for by, hashed in tx.execute(query))
+
     def label(self, job: str, label_id: int) -> Label | None:
         """One label, whether or not it stands."""
         with self._read(None) as tx:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, func, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+)
 
 from agent.errors import StoreError
 from agent.store.engine import Database
+from agent.store.tables import metadata
 
 HEAD = "0008"  # the newest file in migrations/versions
 MIGRATING = int.from_bytes(b"lblwmigr", "big")  # the number of an advisory lock
@@ -16,7 +28,12 @@ VERSION_TABLE = "labelwright_schema"  # not Alembic's usual name: another progra
 
 _one_at_a_time = threading.Lock()  # Alembic keeps what it works on in globals of the process
 
-_version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+_version = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 
 def migrate(database: Database) -> None:
@@ -33,9 +50,20 @@ def migrate(database: Database) -> None:
                 f"store {database.name}: holds tables of another program ({', '.join(sorted(foreign)[:3])}); "
                 "give an empty database or a new file"
             )
+        if found is None and tx.dialect.name == "sqlite":
+            make(tx)
+            return
         if found is None:
             _check_encoding(tx, database.name)
-        _upgrade(tx, found, database.name)
+        upgrade(tx, found, database.name)
+
+
+def make(tx: Connection) -> None:
+    """The tables of a new file, as all migrations would make them (a test compares the two): a job that begins need
+    not wait for them, nor for Alembic to load."""
+    metadata.create_all(tx)
+    _version.create(tx)
+    tx.execute(insert(_version).values(version_num=HEAD))
 
 
 def revision(tx: Connection) -> str | None:
@@ -61,7 +89,7 @@ def _check_encoding(tx: Connection, name: str) -> None:
             )
 
 
-def _upgrade(tx: Connection, found: str | None, name: str) -> None:
+def upgrade(tx: Connection, found: str | None, name: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

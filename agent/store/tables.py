@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.sql.elements import conv  # a name as it is: the first migration put the prefix before checks twice
 
 from agent.store.columns import AnyText, Id, Json, Utc
 
@@ -47,7 +48,7 @@ jobs = Table(
     Column("reserved", BigInteger, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("owner", String),  # the run that may reserve; null where none took the job over
-    CheckConstraint("spent >= 0 AND reserved >= 0", name="not_negative"),
+    CheckConstraint("spent >= 0 AND reserved >= 0", name=conv("ck_jobs_ck_jobs_not_negative")),
 )
 
 texts = Table(
@@ -129,8 +130,10 @@ attempts = Table(
     Column("created_at", Utc, nullable=False),
     Column("ended_at", Utc),
     Column("batch_id", Id, index=True),  # of `batches`, where it was sent in one
-    CheckConstraint("worst >= 0 AND charged >= 0", name="not_negative"),
-    CheckConstraint("state IN ('reserved', 'settled', 'released', 'ambiguous')", name="state"),
+    CheckConstraint("worst >= 0 AND charged >= 0", name=conv("ck_attempts_ck_attempts_not_negative")),
+    CheckConstraint(
+        "state IN ('reserved', 'settled', 'released', 'ambiguous')", name=conv("ck_attempts_ck_attempts_state")
+    ),
     Index(None, "job", "state"),
 )
 

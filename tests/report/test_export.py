@@ -6,15 +6,21 @@ import json
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agent.errors import DataError
 from agent.records import Label, Pick, Source, TextId
 from agent.report.export import FORMATS, PoolRow, export
+from agent.report.writers import Batch, schema
 from agent.store import Store
 from tests.report import a_job
 
@@ -252,3 +258,26 @@ def test_every_label_carries_why_its_text_was_picked(done: Store, tmp_path: Path
     rows = frame(tmp_path).set_index("id")
     assert json.loads(rows.loc["late"].why) == {**why, "near": [0.5, None]}
     assert (rows.loc["late"].score, rows.loc["row-0"].score, rows.loc["row-0"].why) == (0.25, 0.5, "{}")
+
+
+SAID = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+CHANCES = st.none() | st.fixed_dictionaries({"a": st.none() | st.floats(0, 1), 'b "x"': st.floats(0, 1)})
+ROWS = st.fixed_dictionaries(
+    {
+        "id": SAID,
+        "label": st.none() | st.lists(SAID, max_size=3),
+        "confidence": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        "round": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "probabilities": CHANCES,
+        "created_at": st.none() | st.integers(0, 2**52).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)),
+    }
+)
+
+
+@given(rows=st.lists(ROWS, max_size=5))
+@example(rows=[{"id": "\0\u2028", "label": [""], "confidence": 1, "round": 0, "probabilities": None,
+                "created_at": datetime(2026, 1, 1, tzinfo=UTC)}])  # fmt: skip
+def test_rows_become_arrow_as_the_slow_way_makes_them(rows: list[dict[str, Any]]) -> None:
+    columns = pa.schema([(n, schema(["a", 'b "x"'], several=True).field(n).type) for n in
+                         ("id", "label", "confidence", "round", "probabilities", "created_at")])  # fmt: skip
+    assert Batch(rows, columns).table.equals(pa.Table.from_pylist(rows, schema=columns))

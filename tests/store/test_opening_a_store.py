@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -39,6 +40,23 @@ def test_the_migrations_lead_to_the_tables_of_the_code(store: Store) -> None:
         assert compare_metadata(context, tables.metadata) == []
 
 
+def test_a_new_file_has_the_tables_that_all_migrations_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def schema(name: str) -> dict[str, list[str]]:
+        Store.open(f"sqlite:///{tmp_path / name}").close()
+        with closing(sqlite3.connect(tmp_path / name)) as file:
+            found = dict(file.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+            found["revision"] = str(*file.execute(f"SELECT * FROM {migrate.VERSION_TABLE}").fetchone())
+        # a column that came later stands at another place, and so does a constraint
+        return {name: sorted(re.split(r",\s+(?![^(]*\))", re.sub(r"\s+", " ", sql))) for name, sql in found.items()}
+
+    made = schema("made.db")
+    monkeypatch.setattr(migrate, "make", lambda tx: migrate.upgrade(tx, None, "migrated.db"))
+    migrated = schema("migrated.db")
+    bare = {name: sorted(p.strip(" )(") for p in parts) for name, parts in made.items()}
+    assert bare == {name: sorted(p.strip(" )(") for p in parts) for name, parts in migrated.items()}
+    assert len(bare) > 20
+
+
 def test_the_newest_migration_is_the_one_the_code_expects() -> None:
     assert agent.store.__file__ is not None
     scripts = ScriptDirectory(str(Path(agent.store.__file__).parent / "migrations"))
@@ -60,6 +78,7 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_that_it_hold
     url = new_store(empty=True)
     with monkeypatch.context() as patch:
         patch.setattr(migrate, "HEAD", "0001")
+        patch.setattr(migrate, "make", lambda tx: migrate.upgrade(tx, None, "old"))
         patch.setattr(command, "upgrade", partial(_upgrade_to_the_first, command.upgrade))
         Store.open(url).close()
     job = {"name": "job", "settings": "{}", "fingerprint": "print", "cap": 9, "spent": 2, "reserved": 1}
@@ -155,14 +174,18 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_migration_that_dies_leaves_nothing_behind(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     url = new_store(empty=True)
-    upgrade = migrate._upgrade
+    names = ("upgrade", "make")
 
-    def die(*args: object) -> None:
-        upgrade(*args)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
+    def dying(how: Callable[..., None]) -> Callable[..., None]:
+        def die(*args: object) -> None:
+            how(*args)
+            raise KeyboardInterrupt
+
+        return die
 
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "_upgrade", die)
+        for name in names:
+            patch.setattr(migrate, name, dying(getattr(migrate, name)))
         with pytest.raises(KeyboardInterrupt):
             Store.open(url)
     with closing(Store(url)) as raw, raw.transaction() as tx:  # not `open`, which would make them

@@ -87,9 +87,10 @@ def _after(path: str) -> Callable[[Fuse], None]:
 
 def _in_migration(fuse: Fuse) -> None:
     """After the n-th statement of an upgrade: between tables, and before the commit that makes it count."""
-    upgrade, cursor = "agent.store.migrate:_upgrade", "sqlalchemy.engine.default:DefaultDialect.do_execute"
+    cursor = "sqlalchemy.engine.default:DefaultDialect.do_execute"
     upgrading = threading.Event()
-    around(upgrade, before=lambda _: upgrading.set(), after=lambda _: upgrading.clear())
+    for how in ("upgrade", "make"):
+        around(f"agent.store.migrate:{how}", before=lambda _: upgrading.set(), after=lambda _: upgrading.clear())
     around(cursor, after=lambda _: fuse() if upgrading.is_set() else None)
 
 
@@ -146,7 +147,7 @@ MONEY: dict[str, Callable[[Fuse], None]] = {
     "after-headers": _after_headers,
     "after-body": _after_body,
     "before-settle": _before("agent.ledger.ledger:Ledger.settle"),
-    "after-settle": _after("agent.ledger.ledger:Ledger.settle"),
+    "after-settle": _after("agent.ledger.ledger:Ledger._settled"),
     "before-commit": _before("sqlalchemy.engine.default:DefaultDialect.do_commit"),
     "after-commit": _after("sqlalchemy.engine.default:DefaultDialect.do_commit"),
 }
@@ -198,4 +199,4 @@ def witness(path: str) -> None:
     def note(number: int) -> None:
         os.write(file, b"%d\n" % number)
 
-    around("agent.ledger.ledger:Ledger.settle", after=note)
+    around("agent.ledger.ledger:Ledger._settled", after=note)
