@@ -260,6 +260,7 @@ def test_every_label_carries_why_its_text_was_picked(done: Store, tmp_path: Path
     assert (rows.loc["late"].score, rows.loc["row-0"].score, rows.loc["row-0"].why) == (0.25, 0.5, "{}")
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SAID = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 CHANCES = st.none() | st.fixed_dictionaries({"a": st.none() | st.floats(0, 1), 'b "x"': st.floats(0, 1)})
 ROWS = st.fixed_dictionaries(
@@ -269,7 +270,7 @@ ROWS = st.fixed_dictionaries(
         "confidence": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "round": st.none() | st.integers(-(2**63), 2**63 - 1),
         "probabilities": CHANCES,
-        "created_at": st.none() | st.integers(0, 2**52).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)),
+        "created_at": st.none() | st.integers(0, 2**52).map(lambda us: EPOCH + timedelta(microseconds=us)),
     }
 )
 
