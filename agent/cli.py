@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,14 @@ from agent.workbench import Workbench
 
 INTERRUPTED = 130
 
+
+class Role(StrEnum):
+    """What somebody may do."""
+
+    reviewer = "reviewer"
+    lead = "lead"
+
+
 app = typer.Typer(
     name="labelwright",
     help="Label text with a large model inside a hard budget, review the doubtful rest, distil a model of your own.",
@@ -40,6 +49,10 @@ queue_app = typer.Typer(
     name="queue", help="The texts that wait for a person, as a table to fill in.", no_args_is_help=True
 )
 app.add_typer(queue_app)
+reviewers_app = typer.Typer(
+    name="reviewers", help="Who may review, where several people do, each with a token.", no_args_is_help=True
+)
+app.add_typer(reviewers_app)
 store_app = typer.Typer(name="store", help="Where jobs keep their state: a file, or a server.", no_args_is_help=True)
 app.add_typer(store_app)
 
@@ -272,19 +285,64 @@ def record(
 
 
 @app.command(epilog=example("labelwright review job.yaml --person ada"))
-def review(
+def review(  # noqa: PLR0917 - what the command takes
     path: JobFile,
     person: Annotated[str, typer.Option(help="Who reviews: kept beside each label.")] = "reviewer",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
+    team: Annotated[bool, typer.Option("--team", help="Everyone shows the token that `reviewers add` gave.")] = False,
 ) -> None:
     """Open the review page: one text at a time, number keys, undo, skip."""
     from agent.review.serve import serve
 
     job = Job.load(path)
     with Workbench(job) as bench:
-        serve(bench.store, job, bench.task, person, host, port, open_browser=browser)
+        serve(bench.store, job, bench.task, None if team else person, host, port, open_browser=browser)
+
+
+@reviewers_app.command("add", epilog=example("labelwright reviewers add job.yaml ada --role lead"))
+def reviewers_add(
+    path: JobFile,
+    name: Annotated[str, typer.Argument(help="Who: kept beside each label.", show_default=False)],
+    role: Annotated[Role, typer.Option(help="A lead also decides where people disagree.")] = Role.reviewer,
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody in to `labelwright review --team`: prints their token, once. Again gives a new one."""
+    from agent.review.serve import check_name
+
+    check_name(name)
+    job = Job.load(path)
+    with Workbench(job) as bench:
+        token = bench.store.add_reviewer(job.name, name, role.value)
+    if as_json:
+        out({"name": name, "role": role.value, "token": token})
+        return
+    show([("reviewer", escape(f"{name}, {role.value}")), ("token", token)])
+    say("only its hash is kept: give it to them now; they open the review's address with ?key=TOKEN")
+
+
+@reviewers_app.command("revoke", epilog=example("labelwright reviewers revoke job.yaml ada"))
+def reviewers_revoke(path: JobFile, name: Annotated[str, typer.Argument(help="Who.", show_default=False)]) -> None:
+    """Let somebody in no more, at once. Their labels stay, and what was before them is free for others."""
+    job = Job.load(path)
+    with Workbench(job) as bench:
+        bench.store.revoke_reviewer(job.name, name)
+    say(f"{escape(name)} is let in no more; their labels stay")
+
+
+@reviewers_app.command("list", epilog=example("labelwright reviewers list job.yaml"))
+def reviewers_list(path: JobFile, as_json: AsJson = False) -> None:
+    """Who may review, and what each has done."""
+    job = Job.load(path)
+    with Workbench(job) as bench:
+        found = [(r, bench.store.labelled(job.name, r.name)) for r in bench.store.reviewers(job.name)]
+    if as_json:
+        out([{"name": r.name, "role": r.role, "labels": n, "revoked": r.revoked_at is not None} for r, n in found])
+        return
+    if not found:
+        say("nobody yet: labelwright reviewers add job.yaml NAME")
+    show([(r.role if r.revoked_at is None else "revoked", f"{escape(r.name)}: {n:,} labels") for r, n in found])
 
 
 @app.command(epilog=example("labelwright audit job.yaml --size 400"))

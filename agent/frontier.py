@@ -43,7 +43,7 @@ def frontier_of(bench: Workbench) -> Frontier | None:
 
 def _seconds(bench: Workbench) -> float | None:
     """What a label of a person's took them, with what they skipped and took back."""
-    labels = {r.text_id for r in bench.store.reviews(bench.job.name) if r.action == "label" and not r.undone}
+    labels = {r.text_id for r in bench.store.reviews(bench.job.name) if r.label_id is not None and not r.undone}
     return bench.store.review_seconds(bench.job.name) / len(labels) if labels else None
 
 

@@ -572,6 +572,10 @@ class PeopleSettings(Section):
     escalate: Literal["worth", "always"] = "worth"
     """When an oracle is asked about what the one before it is not sure of: where that is expected to bring more right
     labels a dollar than a new text (what is not worth it yet is put off), or at once, whatever it brings."""
+    votes: Annotated[int, Field(ge=1, le=20)] = 1
+    """People who have to label each text that waits. Where they disagree, a lead decides."""
+    lease_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10
+    """For so long a text that is before one person is not shown to others; the page asks anew while it is open."""
     dollars_a_minute: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
     """What a person's minute costs. It comes out of no budget: the report counts with it."""
 

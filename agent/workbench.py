@@ -150,6 +150,8 @@ class Workbench:
         # who only looks changes nothing of a job that is there: its cap is that of the run that owns it
         looks = not self._locks
         store.open_job(self.job.name, self.job.settings(), self.job.fingerprint(), self.cap, keep=looks)
+        if not looks:
+            store.set_votes(self.job.name, self.job.people.votes)
         return store
 
     @property

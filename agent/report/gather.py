@@ -310,8 +310,8 @@ def _reviews(store: Store, job: JobRow) -> Reviews:
     budget = job.settings.get("budget")
     standing_rows = [r for r in rows if not r.undone]
     return Reviews(
-        labelled=len({r.text_id for r in standing_rows if r.action == "label"}),
-        skipped=len({r.text_id for r in standing_rows if r.action == "skip"}),
+        labelled=len({r.text_id for r in standing_rows if r.label_id is not None}),
+        skipped=len({r.text_id for r in standing_rows if r.action in {"skip", "flag"}}),
         people=len({r.person for r in rows}),
         seconds=store.review_seconds(job.name),
         minutes=known(budget.get("minutes")) if isinstance(budget, Mapping) else None,

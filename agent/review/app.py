@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,54 +29,62 @@ from agent.records import TextId
 from agent.review.desk import Desk, NotALabel, Stale
 from agent.review.guard import LOOPBACK, Door, Guard
 from agent.store import Store
+from agent.store.reviewers import LEAD
 from agent.tasks import Task
 
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
-MOST_ITEMS = 500
+MOST_ITEMS, MOST_AGAIN = 50, 500  # at a time; what one person put off comes after what they put off once more
+NOTE_LIMIT = 2000
 FEW = 10
 """Up to this many labels are buttons with a number key each; more become a list with a filter."""
 
 Act = Callable[[Desk, dict[str, Any]], dict[str, Any]]
+DeskOf = Callable[[Request], Desk]
 
 
 def create_app(
     store: Store,
     job: Job,
     task: Task,
-    person: str,
+    person: str | None,
     *,
     hosts: Collection[str] | None = LOOPBACK,
-    key: str | None = None,
 ) -> Starlette:
-    """The page for one person's review of one job.
+    """The page for the review of one job.
 
     Args:
+        person: who reviews. None where several do: each shows the token that `Store.add_reviewer` gave them.
         hosts: names that a request's Host header may carry, without the port; IPv6 in brackets. None is any.
-        key: what everyone has to show first, for a server that listens beyond this machine.
 
     Raises JobFileError where the job's guideline file cannot be read.
     """
-    desk = Desk(store, job, task, person)
-    _ = desk.look  # takes some seconds where the job redacts: before there is a page that waits
-    door = Door(hosts, key)
-    page = _page(desk, door.token)
+    store.set_votes(job.name, job.people.votes)
+    first = Desk(store, job, task, person or "", lead=person is not None)
+    _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
+    door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)
+    page = _page(first, door.token)
+
+    def desk_of(request: Request) -> Desk:
+        who = request.scope.get("reviewer")
+        return first if who is None else replace(first, person=who.name, lead=who.role == LEAD)
 
     async def index(request: Request) -> Response:
-        return page(request)
+        return page(request, desk_of(request))
 
     async def session(request: Request) -> Response:
-        return answer({"token": door.token, "session": desk.session})
+        return answer({"token": door.token, "session": desk_of(request).session})
 
     return Starlette(
         routes=[
             Route("/", index),
             Route("/api/session", session),
-            Route("/api/items", _reader(desk, items)),
-            Route("/api/text", _reader(desk, text)),
-            Route("/api/label", _writer(desk, label), methods=["POST"]),
-            Route("/api/skip", _writer(desk, skip), methods=["POST"]),
-            Route("/api/undo", _writer(desk, undo), methods=["POST"]),
+            Route("/api/items", _reader(desk_of, items)),
+            Route("/api/text", _reader(desk_of, text)),
+            Route("/api/label", _writer(desk_of, label), methods=["POST"]),
+            Route("/api/skip", _writer(desk_of, skip), methods=["POST"]),
+            Route("/api/undo", _writer(desk_of, undo), methods=["POST"]),
+            Route("/api/let-go", _writer(desk_of, let_go), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[
@@ -85,24 +95,27 @@ def create_app(
     )
 
 
-def _page(desk: Desk, token: str) -> Callable[[Request], Response]:
+def _page(desk: Desk, token: str) -> Callable[[Request, Desk], Response]:
     """The page's HTML, with everything in it that stays the same for all items."""
     described = desk.job.task.labels
     guidelines = desk.job.guidelines
+    settings = {
+        "token": token,
+        "widget": desk.task.widget,
+        "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
+    }
     context = {
         "job": desk.job.name,
-        "person": desk.person,
         "guidelines": prose(guidelines) if guidelines else "",
         "many": len(desk.task.names) > FEW,
-        "settings": {
-            "token": token,
-            "session": desk.session,
-            "widget": desk.task.widget,
-            "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
-        },
     }
     templates = Jinja2Templates(HERE / "templates")
-    return lambda request: templates.TemplateResponse(request, "page.html", dict(context))
+
+    def page(request: Request, mine: Desk) -> Response:
+        own = {"person": mine.person, "lead": mine.lead, "settings": settings | {"session": mine.session}}
+        return templates.TemplateResponse(request, "page.html", context | own)
+
+    return page
 
 
 def prose(markdown: str) -> Markup:
@@ -115,8 +128,9 @@ def prose(markdown: str) -> Markup:
 
 def items(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     """`limit` next items and the figures; with `again` also what was skipped."""
-    limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_ITEMS)
-    found = desk.items(limit, again=asked.get("again") == "1")
+    again = asked.get("again") == "1"
+    limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_AGAIN if again else MOST_ITEMS)
+    found = desk.items(limit, again=again)
     return {"items": found, "figures": desk.figures(), "session": desk.session}
 
 
@@ -131,8 +145,18 @@ def label(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def skip(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    desk.skip(_id(asked.get("id")), _seconds(asked))
+    """Put a text off; a `note` flags it."""
+    note = asked.get("note")
+    if note is not None and (not isinstance(note, str) or not note.strip() or len(note) > NOTE_LIMIT):
+        raise HTTPException(400, f"note: a text of at most {NOTE_LIMIT} characters was expected")
+    desk.skip(_id(asked.get("id")), _seconds(asked), note)
     return {"figures": desk.figures()}
+
+
+def let_go(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """The page is left: others may have what was fetched ahead."""
+    desk.let_go()
+    return {}
 
 
 def undo(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
@@ -165,19 +189,19 @@ def _whole(found: object, default: int) -> int:
 # In and out ----------------------------------------------------------------------------------------------------
 
 
-def _reader(desk: Desk, act: Act) -> Callable[[Request], Any]:
+def _reader(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
     async def read(request: Request) -> Response:
-        return await _done(desk, act, dict(request.query_params))
+        return await _done(desk_of(request), act, dict(request.query_params))
 
     return read
 
 
-def _writer(desk: Desk, act: Act) -> Callable[[Request], Any]:
+def _writer(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
         body = _json(await request.body())
         if not isinstance(body, dict):
             raise HTTPException(400, "a JSON object was expected")
-        return await _done(desk, act, body)
+        return await _done(desk_of(request), act, body)
 
     return write
 

@@ -8,7 +8,7 @@ each can give the answer away.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.records import Label, Value
@@ -22,6 +22,8 @@ OPENING = 6000
 
 BLIND = "A check of the machine: what it said is hidden, so that your answer is your own."
 
+TORN = "People disagree about it, and your label decides."
+
 REASONS = {
     "unsure": "The machine is not sure enough to decide this alone.",
     "no confidence": "The machine answered, but nothing says how sure it is.",
@@ -32,9 +34,16 @@ REASONS = {
 BADGES = {"cold": "Typical", "unsure": "Unsure", "uncovered": "New ground", "random": "Random", "again": "Doubtful"}
 
 
-def card(row: QueueRow, task: Task, trouble: Trouble | None = None, unseen: Unseen | None = None) -> dict[str, Any]:
+def card(
+    row: QueueRow,
+    task: Task,
+    trouble: Trouble | None = None,
+    unseen: Unseen | None = None,
+    votes: Sequence[Label] = (),
+) -> dict[str, Any]:
     """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain, `unseen`
-    what no oracle was shown: it comes from the text alone, and says nothing of an answer."""
+    what no oracle was shown: it comes from the text alone, and says nothing of an answer. `votes` are the labels of
+    people who disagree, for a lead's eyes."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
@@ -44,6 +53,9 @@ def card(row: QueueRow, task: Task, trouble: Trouble | None = None, unseen: Unse
         "unseen": unseen.said if unseen else "",
         "places": list(unseen.places) if unseen else [],
     }
+    if votes:
+        told = "; ".join(f"{label.by}: {said(label.value, task)}" for label in votes)
+        return item | {"badge": "Disagreement", "reason": f"{TORN} {told}.", "picked": "", "suggestion": None}
     if row.blind:
         return item | {"badge": "Blind", "reason": why_here(row), "picked": "", "suggestion": None}
     return item | {

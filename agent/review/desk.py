@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from agent.certifying import settle
@@ -18,9 +18,9 @@ from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
 from agent.review.unseen import Look, look_of
 from agent.store import QueueRow, ReviewRow, Store
+from agent.store.waiting import DECIDE, FLAG, LABEL, SKIP
 from agent.tasks import Task
 
-LABEL, SKIP = "label", "skip"
 LONGEST_S = 3600.0
 
 
@@ -40,6 +40,8 @@ class Desk:
     job: Job
     task: Task
     person: str
+    lead: bool = False
+    """Whether they decide what others disagree on."""
 
     @cached_property
     def session(self) -> str:
@@ -53,15 +55,22 @@ class Desk:
         return look_of(self.job)
 
     def items(self, limit: int, *, again: bool) -> list[dict[str, Any]]:
-        """The next items, most urgent first; with `again` those that were skipped too, at the end.
+        """The next items, most urgent first; with `again` those that this person skipped too, at the end. They are
+        this person's for `people.lease_minutes`. A lead is given first what others disagree on.
 
         None once the people's minutes are used up: what a person is at then is still saved, but nothing is added.
         """
         minutes = self.minutes()
         if minutes is not None and minutes["used"] >= minutes["of"]:
             return []
-        rows = self.store.queue(self.job.name, include_skipped=again, limit=limit)
-        return self._cards(rows)
+        seconds = 60 * self.job.people.lease_minutes
+        claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again)
+        rows = claim(limit=limit, torn=True) if self.lead else []
+        return self._cards(rows + (claim(limit=limit - len(rows)) if len(rows) < limit else []))
+
+    def let_go(self, keep: Sequence[TextId] = ()) -> None:
+        """Others may have what was given to this person, but for these."""
+        self.store.let_go(self.job.name, self.person, keep)
 
     def minutes(self) -> dict[str, float] | None:
         """Minutes that people spent on this job, and how many they have; None where there is no end to them."""
@@ -69,12 +78,13 @@ class Desk:
         return None if most is None else {"used": self.store.review_seconds(self.job.name) / 60, "of": most}
 
     def figures(self) -> dict[str, Any]:
-        """How much is left (without what was skipped), skipped and done by this person, and their newest act."""
-        left = self.store.queue_size(self.job.name)
-        last = self._last()
+        """How much is left to this person (without what they skipped), skipped and done by them, and their newest
+        act; what waits for a lead, too."""
+        queued, last = self.store.queued(self.job.name, self.person), self._last()
         return {
-            "left": left,
-            "skipped": self.store.queue_size(self.job.name, include_skipped=True) - left,
+            "left": queued.open + (queued.torn if self.lead else 0),
+            "skipped": queued.put_off,
+            "torn": queued.torn,
             "done": self.store.labelled(self.job.name, self.person),
             "newest": last.id if last else None,
             "minutes": self.minutes(),
@@ -88,17 +98,19 @@ class Desk:
         return found[text_id]
 
     def label(self, text_id: TextId, answer: object, seconds: float) -> None:
-        """Save one label. A second time the same is the same as once, so that a page may try again.
+        """Save one label; a lead's decides where others disagree. A second time the same is the same as once, so that
+        a page may try again.
 
-        Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more).
+        Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more), or not for
+        this person.
         """
         value = self.read(answer, Text(text_id, self.text(text_id)))
         with self.store.transaction(self.job.name) as tx:  # nobody else writes meanwhile: two cannot both label
-            if self.store.waiting(self.job.name, text_id) is None:
-                self._settled_by_other(text_id, value)
+            row = self.store.waiting(self.job.name, text_id)
+            if self._has_given(row, text_id, value):
                 return
-            label = person_label(text_id, value, self.person)
-            self.store.review(self.job.name, text_id, self.person, LABEL, label, _sane(seconds), tx=tx)
+            label, action = person_label(text_id, value, self.person), DECIDE if row and row.torn else LABEL
+            self.store.review(self.job.name, text_id, self.person, action, label, _sane(seconds), tx=tx)
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def read(self, answer: object, text: Text) -> Value:
@@ -113,16 +125,18 @@ class Desk:
         except ValueError as wrong:
             raise NotALabel(str(wrong)) from None
 
-    def skip(self, text_id: TextId, seconds: float) -> None:
-        """Put a text off. Twice in a row is the same as once. Raises Stale where it does not wait (any more)."""
+    def skip(self, text_id: TextId, seconds: float, note: str | None = None) -> None:
+        """Put a text off; with a note, flag it for a lead. Twice in a row is the same as once. Raises Stale where it
+        does not wait (any more)."""
+        action = SKIP if note is None else FLAG
         with self.store.transaction(self.job.name) as tx:
             last = self._last()
-            if last and (last.action, last.text_id) == (SKIP, text_id):
+            if last and (last.action, last.text_id, last.note) == (action, text_id, note):
                 return
             if self.store.waiting(self.job.name, text_id) is None:
                 self._settled_by_other(text_id, None)
                 raise Stale("no longer waits for a person.")
-            self.store.review(self.job.name, text_id, self.person, SKIP, seconds=_sane(seconds), tx=tx)
+            self.store.review(self.job.name, text_id, self.person, action, seconds=_sane(seconds), note=note, tx=tx)
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def undo(self, newest: int | None) -> dict[str, Any]:
@@ -151,7 +165,15 @@ class Desk:
     def _cards(self, rows: Sequence[QueueRow]) -> list[dict[str, Any]]:
         wrong = [row.text_id for row in rows if failed(row)]
         troubles = self.store.troubles(self.job.name, wrong) if wrong else {}
-        return [card(row, self.task, troubles.get(row.text_id), self.look(row.text)) for row in rows]
+        votes: dict[TextId, list[Label]] = {}
+        if self.lead and (torn := [row.text_id for row in rows if row.torn]):
+            for label in self.store.standing(self.job.name, torn):
+                if label.source is Source.PERSON:
+                    votes.setdefault(label.text_id, []).append(label)
+        return [
+            card(row, self.task, troubles.get(row.text_id), self.look(row.text), votes.get(row.text_id, ()))
+            for row in rows
+        ]
 
     def _last(self) -> ReviewRow | None:
         """What this person did last and did not take back."""
@@ -163,11 +185,30 @@ class Desk:
         label = self.store.label(self.job.name, act.label_id)
         return None if label is None else label.value
 
+    def _has_given(self, row: QueueRow | None, text_id: TextId, value: Value) -> bool:
+        """Whether this very label is this person's already. Raises Stale where the text waits for nobody, or not for
+        them."""
+        if row is None:
+            self._settled_by_other(text_id, value)
+            return True
+        if row.torn and not self.lead:
+            raise Stale("waits for a lead: people disagree about it.")
+        if row.votes and not row.torn:
+            for label in self.store.standing(self.job.name, [text_id]):
+                if label.source is Source.PERSON and label.by == self.person:
+                    if same(label.value, value, self.task):
+                        return True
+                    raise Stale(f"was labelled {said(label.value, self.task)} by you already; undo that first.")
+        return False
+
     def _settled_by_other(self, text_id: TextId, value: Value | None) -> None:
         """Return where the current label is this very one; else raise Stale that says whose it is."""
         label = self.store.label_of(self.job.name, text_id)
         if label is None or label.source is not Source.PERSON:
             raise Stale("no longer waits for a person.")
+        if value is not None and label.by != self.person:  # of several who were asked, one may be this person
+            mine = [x for x in self.store.standing(self.job.name, [text_id]) if x.by == self.person]
+            label = mine[-1] if mine and mine[-1].source is Source.PERSON else label
         if value is None or label.by != self.person or not same(label.value, value, self.task):
             raise Stale(f"was labelled {said(label.value, self.task)} by {label.by} meanwhile.")
 

@@ -6,21 +6,31 @@ The page shows private texts and takes labels, on a port that every web site ope
 - Forged requests: a POST must come from this page (Origin), as JSON, with the token that only this page was given.
 - Script in a text or a label: a policy that runs nothing but the files of `static/`, and no markup made from strings.
 - Other pages framing or reading it: framing, opener and cross-origin reads are refused.
-- Where it listens beyond this machine, a key in the printed address (then a cookie) is asked of everyone.
+- Where several people review, or it listens beyond this machine, everyone shows a token of their own: once in the
+  address, from then on in a cookie that no script can read. Who is let in no more is out at once.
+- Guessing tokens, and a page that went mad: so many requests a second, and few wrong tokens.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.review.limits import RateLimit
+from agent.store import Reviewer
+
+CALLS = (200, 50.0)  # requests of one person: at once, and a second
+WRONG = (10, 1 / 6)  # wrong tokens from one address
+REFUSED = "This page asks who you are: open the address with your own token, from whoever runs the review."
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 HEADERS = {
@@ -42,17 +52,18 @@ HEADERS = {
 class Door:
     """Who may come in.
 
-    `key` is None on a loopback address, where the address itself is the limit. `hosts` is None where any name will
-    do, which is safe only with a key: another site's name for this server has no cookie that holds it.
+    `people` says whose a token is, and is None for one person on a loopback address, where the address itself is the
+    limit. `hosts` is None where any name will do, which is safe only with tokens: another site's name for this server
+    has no cookie that holds one. `token` is what the page sends with each change.
     """
 
     hosts: Collection[str] | None = LOOPBACK
-    key: str | None = field(default=None, repr=False)
+    people: Callable[[str], Reviewer | None] | None = field(default=None, repr=False)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def __post_init__(self) -> None:
-        if self.hosts is None and self.key is None:
-            raise ValueError("a server that answers to any name needs a key")
+        if self.hosts is None and self.people is None:
+            raise ValueError("a server that answers to any name asks for tokens")
 
 
 class Guard:
@@ -61,6 +72,7 @@ class Guard:
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self.app = app
         self.door = door
+        self._calls, self._wrong = RateLimit(*CALLS), RateLimit(*WRONG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,17 +88,21 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        answer = self.refusal(scope) or self.app
+        answer = await self.refusal(scope) or self.app
         await answer(scope, receive, send_guarded)
 
-    def refusal(self, scope: Scope) -> Response | None:
-        """The response to a request that may not come in; None for one that may."""
+    async def refusal(self, scope: Scope) -> Response | None:
+        """The response to a request that may not come in; None for one that may. Who sent it is in the scope then,
+        as `reviewer`, where people show tokens."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._is_ours(host):
             return PlainTextResponse("This server is not the one that was asked for (Host).", 400)
-        if self.door.key is not None and (answer := self._ask_key(scope, headers, self.door.key)):
+        if self.door.people is not None and (answer := await self._ask_token(scope, headers, self.door.people)):
             return answer
+        who = scope.get("reviewer")
+        if wait := self._calls.wait_s(who.name if who is not None else ""):
+            return _no(429, "Too many requests; it goes on in a moment.", wait)
         return None if scope["method"] in ("GET", "HEAD") else self._forged(headers, host)
 
     def _forged(self, headers: Headers, host: str) -> Response | None:
@@ -110,21 +126,33 @@ class Guard:
         hosts = self.door.hosts
         return hosts is None or (f"[{name}]" if ":" in name else name) in hosts
 
-    def _ask_key(self, scope: Scope, headers: Headers, key: str) -> Response | None:
+    async def _ask_token(
+        self, scope: Scope, headers: Headers, people: Callable[[str], Reviewer | None]
+    ) -> Response | None:
+        """None for somebody who is let in. A token in the address goes into a cookie, and out of the address."""
         cookie = f"labelwright-{headers.get('host', '').rpartition(':')[2]}"
         asked = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["method"] == "GET" and _equal(asked.get("key", [""])[0], key):
+        in_address = asked.get("key", [""])[0] if scope["method"] == "GET" else ""
+        shown = in_address or _cookie(headers, cookie)
+        caller = (scope.get("client") or ("",))[0]
+        if wait := self._wrong.wait_s(caller, take=False):
+            return _no(429, "Too many wrong tokens; try again in a moment.", wait)
+        who = await run_in_threadpool(people, shown) if shown else None
+        if who is None:
+            if shown:
+                self._wrong.wait_s(caller)
+            return _no(401, REFUSED)
+        if in_address:
             rest = urlencode({k: v for k, v in asked.items() if k != "key"}, doseq=True)
             answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
-            answer.set_cookie(cookie, key, httponly=True, samesite="strict")
+            answer.set_cookie(cookie, in_address, httponly=True, samesite="strict")
             return answer
-        if _equal(_cookie(headers, cookie), key):
-            return None
-        return _no(401, "This page asks for its key: open the whole address that `labelwright review` printed.")
+        scope["reviewer"] = who
+        return None
 
 
-def _no(status: int, words: str) -> Response:
-    return JSONResponse({"error": words}, status)
+def _no(status: int, words: str, wait_s: float = 0.0) -> Response:
+    return JSONResponse({"error": words}, status, {"Retry-After": str(math.ceil(wait_s))} if wait_s else None)
 
 
 def _equal(given: str, wanted: str) -> bool:

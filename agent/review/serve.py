@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
-import secrets
 import socket
 import sys
 import threading
@@ -25,25 +24,36 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
     store: Store,
     job: Job,
     task: Task,
-    person: str,
+    person: str | None,
     host: str = "127.0.0.1",
     port: int = 8765,
     open_browser: bool = False,
 ) -> None:
     """Serve the page, print its address, and return after Ctrl-C.
 
-    Port 0 takes any free one. On an address that other machines can reach, the printed address holds a key that
-    everyone has to show. Raises UserError where the person has no name or the address cannot be had.
+    Port 0 takes any free one. `person` is who reviews; None where several do, with tokens. On an address that other
+    machines can reach it is always tokens. Raises UserError where the person has no name, nobody has a token, or the
+    address cannot be had.
     """
-    if not person.strip() or not person.isprintable():
-        raise UserError(f"who reviews? {person!r} is no name to keep labels under; give one (--person ada)")
+    if person is not None:
+        check_name(person)
     with contextlib.closing(listen(host, port)) as sock:
-        key = None if is_loopback(sock) else secrets.token_urlsafe(16)
-        app = create_app(store, job, task, person, hosts=hosts(sock, host), key=key)
-        url = address(sock, host, key)
-        print(f"Review of {job.name} as {person}: {url}\nCtrl-C ends it. Every answer is saved at once.", flush=True)
-        if key is not None:
-            print("Other machines can reach this address, unencrypted: show it only to reviewers.", file=sys.stderr)
+        person = person if is_loopback(sock) else None
+        if person is None and not any(r.revoked_at is None for r in store.reviewers(job.name)):
+            raise UserError(
+                "nobody has a token yet, and other people are to review: let each in by name, "
+                "labelwright reviewers add JOB.YAML ada"
+            )
+        app = create_app(store, job, task, person, hosts=hosts(sock, host))
+        url = address(sock, host)
+        if person is None:
+            print(f"Review of {job.name}: {url}?key=TOKEN, with each one's own token in place of TOKEN", flush=True)
+        else:
+            print(f"Review of {job.name} as {person}: {url}", flush=True)
+        print("Ctrl-C ends it. Every answer is saved at once.", flush=True)
+        if not is_loopback(sock):
+            print("Other machines can reach this address, unencrypted: put it behind HTTPS beyond your own network.",
+                  file=sys.stderr)  # fmt: skip
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
@@ -114,7 +124,13 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def address(sock: socket.socket, host: str, key: str | None) -> str:
-    """The address to open, with the key where one is asked."""
+def check_name(person: str) -> None:
+    """Raises UserError for what is no name to keep labels under."""
+    if not person.strip() or not person.isprintable():
+        raise UserError(f"who reviews? {person!r} is no name to keep labels under; give one, such as ada")
+
+
+def address(sock: socket.socket, host: str) -> str:
+    """The address to open."""
     name = socket.gethostname() if hosts(sock, host) is None else host
-    return f"http://{bracketed(name)}:{sock.getsockname()[1]}/" + (f"?key={key}" if key else "")
+    return f"http://{bracketed(name)}:{sock.getsockname()[1]}/"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, func, insert, null, select
+from sqlalchemy import Connection, FromClause, Select, case, func, insert, null, select
 from sqlalchemy.engine import Row
 
 from agent.records import Route, TextId
@@ -79,13 +79,13 @@ class Queue(Database):
         now, and None where the item is blind, as all are that an audit drew. Without `audits` it is what routes
         alone make it, for whoever decides about routes: an audit must change none.
         """
-        query = _items(job, audits=audits)
+        query = items_of(job, audits=audits)
         if not include_skipped:
             query = query.where(t.waiting.c.skipped.is_(False))
         if limit is not None:
             query = query.limit(limit)
         with self._read(None) as tx:
-            return [_queued(row) for row in tx.execute(query)]
+            return [to_queue_row(row) for row in tx.execute(query)]
 
     def queue_in_parts(self, job: str) -> Iterator[list[QueueRow]]:
         """The whole queue, skipped texts last, a few hundred at a time. Each part is as it is when it is read, and
@@ -97,7 +97,7 @@ class Queue(Database):
         for part in in_parts(ids, WITH_TEXT):
             place = {text_id: k for k, text_id in enumerate(part)}
             with self._read(None) as tx:
-                rows = [_queued(row) for row in tx.execute(_items(job).where(w.text_id.in_(part)))]
+                rows = [to_queue_row(row) for row in tx.execute(items_of(job).where(w.text_id.in_(part)))]
             yield sorted(rows, key=lambda row: place[row.text_id])
 
     def newest_routes(self, job: str, ids: Sequence[TextId]) -> dict[TextId, RouteRow]:
@@ -113,8 +113,8 @@ class Queue(Database):
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
         """One item of the queue, skipped or not; None where the text does not wait."""
         with self._read(None) as tx:
-            row = tx.execute(_items(job).where(t.waiting.c.text_id == text_id)).one_or_none()
-            return None if row is None else _queued(row)
+            row = tx.execute(items_of(job).where(t.waiting.c.text_id == text_id)).one_or_none()
+            return None if row is None else to_queue_row(row)
 
     def queue_size(self, job: str, *, include_skipped: bool = False) -> int:
         """How many texts `queue` would give."""
@@ -158,21 +158,34 @@ def _newest(job: str, ids: Sequence[TextId] | None = None) -> FromClause:
 def waiting_rows(job: str, *what: Any, audits: bool = True) -> Select[Any]:
     """A query about what waits for a person: routes, with the label that counts where there is one. Without `audits`
     about what waits by its route alone."""
+    its_current = t.current_labels.c.label_id
     query = (
         select(*what)
         .select_from(t.waiting)
         .join(t.routes, t.routes.c.id == t.waiting.c.route_id)
         .outerjoin(t.current_labels, same_text(t.current_labels))
-        .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
+        # who is asked as well must not see what another person said: the machine's label is the route's
+        .outerjoin(t.labels, t.labels.c.id == case((t.waiting.c.votes > 0, t.routes.c.label_id), else_=its_current))
         .where(t.waiting.c.job == job)
     )
     return query if audits else query.where(t.waiting.c.routed.is_(True))
 
 
-def _items(job: str, *, audits: bool = True) -> Select[Any]:
+def items_of(job: str, *, audits: bool = True) -> Select[Any]:
+    """What waits, whole: rows for `to_queue_row`, in the queue's order."""
     w = t.waiting.c
     by_audit = w.by_audit if audits else null().label("by_audit")
-    columns = (t.routes, t.texts.c.text, t.picks.c.slice, t.picks.c.why, w.skipped, by_audit, *_LABEL)
+    columns = (
+        t.routes,
+        t.texts.c.text,
+        t.picks.c.slice,
+        t.picks.c.why,
+        w.skipped,
+        w.votes,
+        w.torn,
+        by_audit,
+        *_LABEL,
+    )
     return (
         waiting_rows(job, *columns, audits=audits)
         .join(t.texts, same_text(t.texts))
@@ -194,7 +207,8 @@ def _route(row: Row[Any]) -> RouteRow:
     )
 
 
-def _queued(row: Row[Any]) -> QueueRow:
+def to_queue_row(row: Row[Any]) -> QueueRow:
+    """A row of `items_of` as a record."""
     is_drawn = row.by_audit is not None
     blind = row.blind or is_drawn
     return QueueRow(
@@ -208,4 +222,6 @@ def _queued(row: Row[Any]) -> QueueRow:
         why=row.why or {},
         suggestion=None if blind or row.its_id is None else to_label(row[-len(_LABEL) :]),
         skipped=bool(row.skipped),
+        votes=row.votes,
+        torn=bool(row.torn),
     )

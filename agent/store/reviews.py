@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
@@ -15,9 +15,11 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import drawn_of, requeue
+from agent.store.waiting import DECIDE, LABEL, drawn_of, requeue
 
-LABEL, SKIP, UNDO = "label", "skip", "undo"
+UNDO = "undo"
+GIVES = (LABEL, DECIDE)
+"""What comes with a label."""
 
 
 class Reviews(Labels):
@@ -32,12 +34,13 @@ class Reviews(Labels):
         label: Label | None = None,
         seconds: float = 0.0,
         *,
+        note: str | None = None,
         tx: Connection | None = None,
     ) -> int:
         """Keep what a person did with one item, in one commit with the label they gave; returns the review's id.
 
-        `action` is "label" (with a label of source person), "skip", or another word of the page's own. Raises
-        StoreError where the text is not kept in the store.
+        `action` is "label" or "decide" (with a label of source person), "skip", "flag", or another word of the page's
+        own; the person has it no longer before them. Raises StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
@@ -52,8 +55,11 @@ class Reviews(Labels):
                 "label_id": self.add_labels(job, [label], tx=sql)[0] if label is not None else None,
                 "seconds": float(seconds),
                 "blind": blind[text_id],
+                "note": note,
             }
             made = append(sql, insert(t.reviews).values(**row, created_at=now()))
+            l = t.leases.c  # noqa: E741
+            sql.execute(delete(t.leases).where(l.job == job, l.text_id == text_id, l.person == person))
             requeue(sql, job, [text_id])
             return made
 
@@ -120,11 +126,11 @@ class Reviews(Labels):
     def labelled(self, job: str, person: str) -> int:
         """How many times a person labelled a text and did not take that back."""
         given, undo, r = t.reviews.alias(), t.reviews.alias(), t.reviews.c
-        labels = select(func.count()).where(r.job == job, r.person == person, r.action == LABEL)
+        labels = select(func.count()).where(r.job == job, r.person == person, r.action.in_(GIVES))
         taken_back = (
             select(func.count())
             .select_from(undo.join(given, given.c.id == undo.c.undoes))
-            .where(undo.c.job == job, undo.c.person == person, undo.c.action == UNDO, given.c.action == LABEL)
+            .where(undo.c.job == job, undo.c.person == person, undo.c.action == UNDO, given.c.action.in_(GIVES))
         )
         with self._read(None) as tx:
             return int(tx.execute(labels).scalar_one()) - int(tx.execute(taken_back).scalar_one())
@@ -140,8 +146,8 @@ class Reviews(Labels):
     def _check(text_id: TextId, action: str, label: Label | None) -> None:
         if action == UNDO:
             raise ValueError("undo_review is how a review is undone")
-        if (action == LABEL) != (label is not None):
-            raise ValueError(f"a review needs a label just where its action is {LABEL!r}, not for {action!r}")
+        if (action in GIVES) != (label is not None):
+            raise ValueError(f"a review needs a label just where its action is one of {GIVES}, not for {action!r}")
         if label is not None and (label.text_id != text_id or label.source != Source.PERSON):
             raise ValueError(f"not a person's label of {text_id!r}: {label!r}")
 
@@ -183,4 +189,5 @@ def _review(row: Row[Any]) -> ReviewRow:
         blind=row.blind,
         created_at=row.created_at,
         undoes=row.undoes,
+        note=row.note,
     )

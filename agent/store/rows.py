@@ -219,7 +219,8 @@ class RouteRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One text that waits for a person. `suggestion` is the machine's label, None where the item is blind."""
+    """One text that waits for a person. `suggestion` is the machine's label, None where the item is blind. `votes`
+    people labelled it, who disagree where it is `torn`."""
 
     text_id: TextId
     text: str
@@ -231,6 +232,28 @@ class QueueRow:
     why: Mapping[str, Any]
     suggestion: Label | None
     skipped: bool
+    votes: int = 0
+    torn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """How the queue stands for one person: texts that are `open` to them, that they put off, and that others disagree
+    on."""
+
+    open: int
+    put_off: int
+    torn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Somebody who may review a job, as a `reviewer` or as a `lead`; not any more since `revoked_at`."""
+
+    name: str
+    role: str
+    created_at: datetime
+    revoked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +274,8 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
-    """One thing a person did: label, skip, or undo (of the review `undoes`). `undone` reads: this was taken back."""
+    """One thing a person did: label, skip, flag, decide, or undo (of the review `undoes`). `undone` reads: this was
+    taken back."""
 
     id: int
     text_id: TextId
@@ -263,6 +287,7 @@ class ReviewRow:
     blind: bool
     created_at: datetime
     undoes: int | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

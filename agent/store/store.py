@@ -6,12 +6,14 @@ from agent.store.accounts import Accounts
 from agent.store.attempts import Attempts
 from agent.store.audits import Audits
 from agent.store.batches import Batches
+from agent.store.claims import Claims
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
 from agent.store.histories import Histories
 from agent.store.jobs import Jobs
 from agent.store.migrate import migrate
 from agent.store.picks import Picks
+from agent.store.reviewers import Reviewers
 from agent.store.reviews import Reviews
 from agent.store.siblings import Siblings
 from agent.store.spending import Spending
@@ -30,6 +32,8 @@ class Store(
     Accounts,
     Tallies,
     Reviews,
+    Reviewers,
+    Claims,
     Histories,
     Audits,
 ):

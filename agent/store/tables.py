@@ -1,8 +1,9 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for seven things that are derived or are a counter: a job's purse and settings, an attempt's end,
-where a batch is, a round's figures, when an audit's test was decided, and `current_labels` and `waiting`, which only
-point at the label that counts and at what waits for a person.
+Append-only, but for nine things that are derived, a counter or of the moment: a job's purse and settings, an
+attempt's end, where a batch is, a round's figures, when an audit's test was decided, `current_labels` and `waiting`,
+which only point at the label that counts and at what waits for a person, who may review, and what each has before
+them (`leases`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.sql.elements import conv  # a name as it is: the first migration put the prefix before checks twice
 
@@ -48,6 +50,7 @@ jobs = Table(
     Column("reserved", BigInteger, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("owner", String),  # the run that may reserve; null where none took the job over
+    Column("votes", Integer, nullable=False, server_default="1"),  # people who have to label a text that waits
     CheckConstraint("spent >= 0 AND reserved >= 0", name=conv("ck_jobs_ck_jobs_not_negative")),
 )
 
@@ -253,9 +256,32 @@ reviews = Table(
     Column("seconds", Float(53), nullable=False),
     Column("blind", Boolean, nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("note", AnyText),  # what a person wrote to it
     ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
     Index(None, "job", "text_id"),
     Index(None, "job", "person", "action"),
+)
+
+reviewers = Table(
+    "reviewers",
+    metadata,
+    Column("job", ForeignKey("jobs.name"), primary_key=True),
+    Column("name", AnyText, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("token_hash", String, nullable=False, unique=True),  # SHA-256: nobody can read the token here
+    Column("created_at", Utc, nullable=False),
+    Column("revoked_at", Utc),  # since when the token opens nothing
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("job", String, primary_key=True),
+    Column("text_id", AnyText, primary_key=True),
+    Column("person", AnyText, primary_key=True),
+    Column("until", Utc, nullable=False),  # it is nobody's after that
+    ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
+    Index(None, "job", "person"),
 )
 
 waiting = Table(
@@ -268,6 +294,8 @@ waiting = Table(
     Column("place", Float(53), nullable=False),  # the lowest comes first: its priority, below nought
     Column("routed", Boolean, nullable=False),  # it waits by its route, and not only since an audit drew it
     Column("by_audit", Float(53)),  # its priority where an audit drew it
+    Column("votes", Integer, nullable=False, server_default="0"),  # people who have labelled it
+    Column("torn", Boolean, nullable=False, server_default=false()),  # as many as have to did, and disagree
     Index(None, "job", "skipped", "place", "text_id"),
 )
 

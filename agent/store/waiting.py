@@ -15,6 +15,9 @@ from agent.store import tables as t
 from agent.store.engine import in_parts
 
 W = t.waiting.c
+LABEL, SKIP, FLAG, DECIDE = "label", "skip", "flag", "decide"
+"""What people do with a text. To flag it is to skip it with a note; to decide is to label what others disagree on."""
+PUT_OFF = (SKIP, FLAG)
 
 
 def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
@@ -26,22 +29,52 @@ def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
 
 def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
     """The rows of `waiting` of some texts: those that were last routed to a person, are put off until a stronger
-    oracle is asked, or were drawn by an audit, and that no person has labelled."""
-    r, drawn = t.routes.c, drawn_of(job, texts)
+    oracle is asked, or were drawn by an audit, and that fewer people than have to have labelled; or as many, who
+    disagree, until somebody decides."""
+    r, drawn, said = t.routes.c, drawn_of(job, texts), _said_of(job, texts)
+    needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
+    votes = func.coalesce(said.c.votes, 0)
+    torn = and_(needed > 1, votes >= needed, said.c.answers > 1)
     newest = (
         select(func.max(r.id).label("id")).where(r.job == job, r.text_id.in_(texts)).group_by(r.text_id).subquery()
     )
     routed = r.route.in_([Route.PERSON.value, Route.STRONGER.value])
     by_audit = drawn.c.priority
-    columns = (r.job, r.text_id, r.id, skipped_of(t.routes), -func.coalesce(by_audit, r.priority), routed, by_audit)
+    place = -func.coalesce(by_audit, r.priority)
+    columns = (
+        r.job,
+        r.text_id,
+        r.id,
+        skipped_of(t.routes),
+        place,
+        routed,
+        by_audit,
+        votes,
+        func.coalesce(torn, False),
+    )
     return (
         select(*columns)
         .join(newest, newest.c.id == r.id)
         .outerjoin(drawn, drawn.c.text_id == r.text_id)
-        .outerjoin(t.current_labels, same_text(t.current_labels))
-        .outerjoin(t.labels, t.labels.c.id == t.current_labels.c.label_id)
+        .outerjoin(said, said.c.text_id == r.text_id)
         .where(or_(routed, by_audit.is_not(None)))
-        .where(or_(t.labels.c.id.is_(None), t.labels.c.source != Source.PERSON.value))
+        .where(or_(votes < needed, torn), ~_acted(t.routes, DECIDE))
+    )
+
+
+def _said_of(job: str, texts: Sequence[TextId]) -> FromClause:
+    """How many people labelled each of these texts, and how many different labels stand."""
+    l = t.labels.c  # noqa: E741
+    gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == l.id).exists()
+    return (
+        select(
+            l.text_id,
+            func.count(func.distinct(l.given_by)).label("votes"),
+            func.count(func.distinct(l.value)).label("answers"),
+        )
+        .where(l.job == job, l.text_id.in_(texts), l.source == Source.PERSON.value, ~gone)
+        .group_by(l.text_id)
+        .subquery()
     )
 
 
@@ -62,13 +95,16 @@ def same_text(other: FromClause) -> ColumnElement[bool]:
     return and_(other.c.job == t.routes.c.job, other.c.text_id == t.routes.c.text_id)
 
 
-def skipped_of(other: Table) -> ColumnElement[bool]:
-    """Whether the text of a row of another table was put off by somebody, who did not take that back."""
-    undo, skip = t.reviews.alias(), t.reviews.c
-    undone = select(undo.c.id).where(undo.c.undoes == skip.id).correlate(t.reviews).exists()
-    return (
-        select(skip.id)
-        .where(skip.job == other.c.job, skip.text_id == other.c.text_id, skip.action == "skip", ~undone)
-        .correlate(other)
-        .exists()
+def skipped_of(other: Table, person: str | None = None) -> ColumnElement[bool]:
+    """Whether the text of a row of another table was put off by somebody (or by one person), who did not take that
+    back."""
+    return _acted(other, *PUT_OFF, person=person)
+
+
+def _acted(other: Table, *actions: str, person: str | None = None) -> ColumnElement[bool]:
+    undo, act = t.reviews.alias(), t.reviews.c
+    undone = select(undo.c.id).where(undo.c.undoes == act.id).correlate(t.reviews).exists()
+    here = select(act.id).where(
+        act.job == other.c.job, act.text_id == other.c.text_id, act.action.in_(actions), ~undone
     )
+    return (here if person is None else here.where(act.person == person)).correlate(other).exists()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("each_kind_of_store")
 class Page(TestClient):
     """A client that behaves as the page does: same origin, the server's token, JSON."""
 
-    def __init__(self, made: Scene, person: str = "ada", **options: Any) -> None:
+    def __init__(self, made: Scene, person: str | None = "ada", **options: Any) -> None:
         app = create_app(*made.parts, person, **options)
         super().__init__(app, base_url=HOME, follow_redirects=False, raise_server_exceptions=False)
         self.token = self.get("/api/session").json().get("token", "")
@@ -317,8 +317,8 @@ def test_no_file_outside_of_the_static_folder_is_served(page: Page, path: str) -
 # A server that other machines can reach ---------------------------------------------------------------------------
 
 
-def test_beyond_this_machine_everything_asks_for_the_key(made: Scene) -> None:
-    page = Page(made, key="secret")
+def test_where_several_review_everything_asks_for_a_token(made: Scene) -> None:
+    page = Page(made, person=None)
     for path in ("/", "/api/items", "/api/session", "/static/review.js", "/?key=wrong"):
         reply = page.get(path)
         assert reply.status_code == 401
@@ -326,9 +326,10 @@ def test_beyond_this_machine_everything_asks_for_the_key(made: Scene) -> None:
     assert page.act("/api/skip", id="t000").status_code == 401
 
 
-def test_the_key_in_the_address_becomes_a_cookie_and_leaves_the_address(made: Scene) -> None:
-    page = Page(made, key="secret")
-    reply = page.get("/?key=secret")
+def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(made: Scene) -> None:
+    token = made.store.add_reviewer("news", "ada")
+    page = Page(made, person=None)
+    reply = page.get(f"/?key={token}")
     assert (reply.status_code, reply.headers["location"]) == (303, "/")
     cookie = reply.headers["set-cookie"].lower()
     assert "httponly" in cookie
@@ -336,8 +337,8 @@ def test_the_key_in_the_address_becomes_a_cookie_and_leaves_the_address(made: Sc
     assert page.get("/api/items").status_code == 200
 
 
-def test_a_server_for_any_name_needs_a_key() -> None:
-    with pytest.raises(ValueError, match="needs a key"):
+def test_a_server_for_any_name_asks_for_tokens() -> None:
+    with pytest.raises(ValueError, match="asks for tokens"):
         Door(hosts=None)
 
 

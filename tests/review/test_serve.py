@@ -122,14 +122,20 @@ def test_a_person_needs_a_name(tmp_path: Path, person: str) -> None:
         serve(*news(tmp_path, 1).parts, person)
 
 
-def test_every_address_of_the_machine_asks_for_a_key_and_answers_to_any_name() -> None:
+def test_every_address_of_the_machine_answers_to_any_name() -> None:
     with socket.socket() as sock:
         sock.bind(("0.0.0.0", 0))
         assert not is_loopback(sock)
         assert hosts(sock, "0.0.0.0") is None
-        assert (
-            address(sock, "0.0.0.0", "secret") == f"http://{socket.gethostname()}:{sock.getsockname()[1]}/?key=secret"
-        )
+        assert address(sock, "0.0.0.0") == f"http://{socket.gethostname()}:{sock.getsockname()[1]}/"
+
+
+def test_other_machines_are_served_only_where_somebody_has_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.review.serve.is_loopback", lambda _: False)
+    with pytest.raises(UserError, match=r"nobody has a token yet.*labelwright reviewers add"):
+        serve(*news(tmp_path, 1).parts, "ada", port=0)
 
 
 def test_a_loopback_address_answers_to_the_names_of_this_machine() -> None:

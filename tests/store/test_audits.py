@@ -181,8 +181,11 @@ def test_a_store_from_before_audits_is_brought_up_to_date_with_all_that_it_holds
         old.review("job", TextId("c"), "ann", "label", label("c", "lost", Source.PERSON, by="ann"))
         kept = old.current("job"), old.routes("job"), old.queue("job", include_skipped=True)
         with old.transaction() as tx:
-            for what in ("TABLE waiting", "TABLE audit_items", "TABLE audits", "INDEX ix_reviews_job_person_action"):
+            gone = ("leases", "reviewers", "waiting", "audit_items", "audits")
+            for what in (*(f"TABLE {name}" for name in gone), "INDEX ix_reviews_job_person_action"):
                 tx.exec_driver_sql(f"DROP {what}")
+            tx.exec_driver_sql("ALTER TABLE jobs DROP COLUMN votes")
+            tx.exec_driver_sql("ALTER TABLE reviews DROP COLUMN note")
             tx.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'")
     with Store.open(url) as opened:
         assert (opened.current("job"), opened.routes("job"), opened.queue("job", include_skipped=True)) == kept

@@ -45,6 +45,8 @@ def fill(store: Store) -> None:
     store.keep_frames("job", {TextId(ODD): FrameRow((ODD, "b"), ((TextId("a"), ODD),))})
     store.keep_dialect(ODD, ODD, {"without": [ODD]})
     store.keep_together(ODD, [ODD, "b"])
+    store.add_reviewer("job", ODD, "lead")
+    store.claim("job", ODD, 1, 60)
     store.add_audit("job", {"sizes": [4]}, [AuditItem(TextId(ODD), given[2], 0, 1.0, 0, 0.25, 1 / 3, False)])
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}

@@ -156,4 +156,4 @@ def test_nothing_is_ever_changed_but_counters_and_pointers(store: Store) -> None
     store.undo_review("job", "ann")
     store.finish_round("job", 1, {})
     changed = {words[1 if words[0] == "UPDATE" else 2] for words in map(str.split, written) if words[0] in CHANGES}
-    assert changed == {"jobs", "attempts", "rounds", "current_labels", "waiting"}
+    assert changed == {"jobs", "attempts", "rounds", "current_labels", "waiting", "leases"}

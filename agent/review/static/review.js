@@ -281,6 +281,8 @@ window.addEventListener("beforeunload", (event) => {
   if (outbox.size > 0) event.preventDefault(); // answers that are not saved yet would be lost
 });
 
+window.addEventListener("pagehide", () => wire.letGo());
+
 // Keys and buttons ------------------------------------------------------------------------------------------------
 
 const shortcuts = {

@@ -48,6 +48,12 @@ export class Wire {
     });
   }
 
+  /** The page is left: others may have what was fetched ahead. Outlives the page, and nobody waits for it. */
+  letGo() {
+    const headers = { "Content-Type": "application/json", "X-Labelwright-Token": this.token };
+    fetch("/api/let-go", { method: "POST", keepalive: true, headers, body: "{}" }).catch(() => {});
+  }
+
   /** A restarted server has another token. Answers go to it only where it serves the same job and person. */
   async renew() {
     const now = await this.call("/api/session");

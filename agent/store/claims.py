@@ -1,0 +1,116 @@
+"""Who has what before them: items of the queue that are one person's for a while, and then anybody's again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, update
+
+from agent.records import Source, TextId
+from agent.store import tables as t
+from agent.store.columns import InCodePoints, now
+from agent.store.queue import Queue, items_of, to_queue_row
+from agent.store.rows import Queued, QueueRow
+from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of
+
+W, L = t.waiting.c, t.leases.c
+
+
+class Claims(Queue):
+    """Queries about the queue as one of several people sees it."""
+
+    def claim(
+        self,
+        job: str,
+        person: str,
+        limit: int,
+        seconds: float,
+        *,
+        again: bool = False,
+        torn: bool = False,
+        tx: Connection | None = None,
+    ) -> list[QueueRow]:
+        """The next items for a person, theirs for so many seconds from now: what nobody else has before them, as far
+        as it does not need several people's labels, and they have not labelled. Claimed again, the time begins anew.
+
+        In the queue's order; what the person put off comes only with `again`, at the end. With `torn` it is what
+        others disagree on. It is one transaction: no two people are given what only one is needed for.
+        """
+        with self._write(tx, job) as sql:
+            at = now()
+            sql.execute(delete(t.leases).where(L.job == job, L.until <= at))
+            found = _next(job, person, at, again=again, torn=torn)
+            ids = list(sql.execute(found.limit(limit)).scalars())
+            if not ids:
+                return []
+            sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.in_(ids)))
+            until = at + timedelta(seconds=seconds)
+            rows = [{"job": job, "text_id": text_id, "person": person, "until": until} for text_id in ids]
+            sql.execute(insert(t.leases), rows)
+            place = {text_id: k for k, text_id in enumerate(ids)}
+            items = [to_queue_row(row) for row in sql.execute(items_of(job).where(W.text_id.in_(ids)))]
+            return sorted(items, key=lambda row: place[row.text_id])
+
+    def let_go(self, job: str, person: str, keep: Sequence[TextId] = (), *, tx: Connection | None = None) -> None:
+        """A person has nothing before them any more but these texts: others need not wait for the rest."""
+        with self._write(tx, job) as sql:
+            sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.not_in(keep)))
+
+    def set_votes(self, job: str, votes: int, *, tx: Connection | None = None) -> None:
+        """So many people have to label each text from now on: what they have labelled already may wait again, or no
+        longer."""
+        with self._write(tx, job) as sql:
+            here = t.jobs.c.name == job
+            if sql.execute(select(t.jobs.c.votes).where(here)).scalar_one_or_none() in {votes, None}:
+                return
+            sql.execute(update(t.jobs).where(here).values(votes=votes))
+            routed = select(t.routes.c.text_id).where(t.routes.c.job == job).distinct()
+            drawn = select(t.audit_items.c.text_id).where(t.audit_items.c.job == job)
+            requeue(sql, job, list(sql.execute(routed.union(drawn)).scalars()))
+
+    def queued(self, job: str, person: str) -> Queued:
+        """How the queue stands for one person. Costs what they did, and not what waits."""
+        undo, r = t.reviews.alias(), t.reviews.c
+        undone = select(undo.c.id).where(undo.c.undoes == r.id).correlate(t.reviews).exists()
+        mine = (
+            select(func.count(func.distinct(r.text_id)))
+            .select_from(t.reviews.join(t.waiting, and_(W.job == r.job, W.text_id == r.text_id)))
+            .where(r.job == job, r.person == person, W.torn.is_(False), ~undone)
+        )
+        with self._read(None) as tx:
+            several = tx.execute(select(t.jobs.c.votes).where(t.jobs.c.name == job)).scalar_one() > 1
+            size = select(func.count()).select_from(t.waiting).where(W.job == job)
+            whole = int(tx.execute(size).scalar_one())
+            torn = int(tx.execute(size.where(W.torn.is_(True))).scalar_one()) if several else 0
+            put_off = int(tx.execute(mine.where(r.action.in_(PUT_OFF))).scalar_one())
+            acted = int(tx.execute(mine.where(r.action.in_((*PUT_OFF, LABEL)))).scalar_one()) if several else put_off
+        return Queued(open=whole - torn - acted, put_off=put_off, torn=torn)
+
+
+def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Select[Any]:
+    others = (
+        select(func.count())
+        .where(L.job == W.job, L.text_id == W.text_id, L.person != person, L.until > at)
+        .correlate(t.waiting)
+        .scalar_subquery()
+    )
+    needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
+    own_skip = skipped_of(t.waiting, person)
+    query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
+    query = query.where(others == 0) if torn else query.where(W.votes + others < needed, ~_labelled_by(person))
+    if not again:
+        query = query.where(~own_skip)
+    order = (W.skipped, W.place, InCodePoints(W.text_id))
+    return query.order_by(own_skip, *order) if again else query.order_by(*order)
+
+
+def _labelled_by(person: str) -> ColumnElement[bool]:
+    l = t.labels.c  # noqa: E741
+    gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == l.id).exists()
+    own = select(l.id).where(
+        l.job == W.job, l.text_id == W.text_id, l.given_by == person, l.source == Source.PERSON.value, ~gone
+    )
+    # most texts that wait were labelled by nobody, which is known without looking
+    return and_(W.votes > 0, own.correlate(t.waiting).exists())
