@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -198,7 +198,10 @@ def _reader(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
 
 def _writer(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
-        body = _json(await request.body())
+        try:
+            body = _json(await request.body())
+        except ClientDisconnect:  # nobody hears the answer, and nothing was done
+            return answer({"error": "the request broke off"}, 400)
         if not isinstance(body, dict):
             raise HTTPException(400, "a JSON object was expected")
         return await _done(desk_of(request), act, body)
