@@ -41,8 +41,11 @@ class Claims(Queue):
         with self._write(tx, job) as sql:
             at = now()
             sql.execute(delete(t.leases).where(L.job == job, L.until <= at))
-            found = _next(job, person, at, again=again, torn=torn)
-            ids = list(sql.execute(found.limit(limit)).scalars())
+            query = _next(job, person, at, torn=torn)
+            ids = list(sql.execute(query.where(~skipped_of(t.waiting, person)).limit(limit)).scalars())
+            if again and len(ids) < limit:
+                own = query.where(W.text_id.in_(_put_off(job, person)))
+                ids += sql.execute(own.limit(limit - len(ids))).scalars()
             if not ids:
                 return []
             sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.in_(ids)))
@@ -89,7 +92,7 @@ class Claims(Queue):
         return Queued(open=whole - torn - acted, put_off=put_off, torn=torn)
 
 
-def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Select[Any]:
+def _next(job: str, person: str, at: datetime, *, torn: bool) -> Select[Any]:
     others = (
         select(func.count())
         .where(L.job == W.job, L.text_id == W.text_id, L.person != person, L.until > at)
@@ -97,13 +100,16 @@ def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Se
         .scalar_subquery()
     )
     needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
-    own_skip = skipped_of(t.waiting, person)
     query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
     query = query.where(others == 0) if torn else query.where(W.votes + others < needed, ~_labelled_by(person))
-    if not again:
-        query = query.where(~own_skip)
-    order = (W.skipped, W.place, InCodePoints(W.text_id))
-    return query.order_by(own_skip, *order) if again else query.order_by(*order)
+    return query.order_by(W.skipped, W.place, InCodePoints(W.text_id))
+
+
+def _put_off(job: str, person: str) -> Select[Any]:
+    """The texts that a person put off and did not take back: few, beside all that wait."""
+    undo, r = t.reviews.alias(), t.reviews.c
+    undone = select(undo.c.id).where(undo.c.undoes == r.id).correlate(t.reviews).exists()
+    return select(r.text_id).where(r.job == job, r.person == person, r.action.in_(PUT_OFF), ~undone)
 
 
 def _labelled_by(person: str) -> ColumnElement[bool]:
