@@ -27,7 +27,7 @@ from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
 from agent.review.desk import Desk, NotALabel, Stale
-from agent.review.guard import LOOPBACK, Door, Guard
+from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
 from agent.store import Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
@@ -244,5 +244,10 @@ async def unavailable(request: Request, error: Exception) -> Response:
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    """A bug, here or in a task of one's own; the traceback is in the server's terminal."""
-    return answer({"error": f"The server failed on this ({type(error).__name__}); its terminal says more."}, 500)
+    """A bug, here or in a task of one's own; the traceback is in the server's terminal.
+
+    Starlette answers this outside of every middleware, so that the guard cannot put its headers on it.
+    """
+    reply = answer({"error": f"The server failed on this ({type(error).__name__}); its terminal says more."}, 500)
+    reply.headers.update(HEADERS)
+    return reply
