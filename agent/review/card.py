@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.records import Label, Value
-from agent.review.unseen import Unseen
+from agent.review.unseen import Unseen, units
 from agent.selection.reasons import cause, notes
 from agent.store import QueueRow, Trouble
 from agent.tasks import Task
@@ -43,11 +43,12 @@ def card(
 ) -> dict[str, Any]:
     """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain, `unseen`
     what no oracle was shown: it comes from the text alone, and says nothing of an answer. `votes` are the labels of
-    people who disagree, for a lead's eyes."""
+    people who disagree, for a lead's eyes. `length` is that of the whole text in UTF-16 units, by which the page knows
+    whether it shows all of it."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
-        "length": len(row.text),
+        "length": units(row.text),
         "blind": row.blind,
         "skipped": row.skipped,
         "unseen": unseen.said if unseen else "",

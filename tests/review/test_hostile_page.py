@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from tests.review.hostile_scenes import TEN, all_texts
 from tests.review.scenes import Scene
 
 Open = Callable[..., Reviewer]
-SIZES = {"desktop": DESKTOP, "phone": PHONE}
+SIZES: dict[str, dict[str, Any]] = {
+    "desktop": {"viewport": DESKTOP},
+    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
+}
 
 LISTEN = """
 window.violations = [];
@@ -53,6 +57,10 @@ LOOK = """() => {
   const strange = "script:not([src]):not(#settings), style, iframe, object, embed, base, form:not([method]), " +
     "img:not(.mark), svg, math, template, meta:not([name]):not([charset]), link:not([href^='/static/'])";
   for (const found of document.querySelectorAll(strange)) broken.push(found.outerHTML.slice(0, 200));
+  const strings = document.createTreeWalker(document.querySelector("#desk"), NodeFilter.SHOW_TEXT);
+  while (strings.nextNode()) {
+    if (/[\u0000-\u0008\u202d\u202e]/.test(strings.currentNode.data)) broken.push(`raw: ${strings.currentNode.data}`);
+  }
   if (document.compatMode !== "CSS1Compat") broken.push(document.compatMode);
   return JSON.stringify({
     text: words("#text"),
@@ -85,7 +93,7 @@ def review(browser: Browser) -> Iterator[Open]:
     opened: list[tuple[Reviewer, BrowserContext]] = []
 
     def open_page(made: Scene, person: str = "ada", size: str = "desktop") -> Reviewer:
-        context = browser.new_context(viewport=SIZES[size])  # type: ignore[arg-type]
+        context = browser.new_context(**SIZES[size])
         context.add_init_script(LISTEN)
         reviewer = Reviewer(context.new_page(), Served(made, person))
         reviewer.page.set_default_timeout(10_000)
@@ -106,7 +114,7 @@ def look(ada: Reviewer) -> dict[str, Any]:
 def calm(ada: Reviewer) -> dict[str, Any]:
     """What is on the page, of which nothing ran and nothing is broken."""
     seen = look(ada)
-    assert seen["broken"] == []
+    assert not seen["broken"], "\n".join(seen["broken"])
     assert (seen["ran"], seen["polluted"], seen["violations"]) == (None, None, [])
     assert ada.errors == []
     assert [url for url in ada.asked if not url.startswith(ada.served.url)] == []
@@ -122,8 +130,16 @@ def shown(ada: Reviewer, text: str) -> dict[str, Any]:
         if seen["text"] == text:
             return calm(ada)
         ada.page.wait_for_timeout(20)
-    assert seen["text"] == text
-    raise AssertionError
+    raise AssertionError(f"{seen['text'][:200]!a} is shown, not {text[:200]!a}")
+
+
+def seen_of(text: str) -> str:
+    """What the page shows of a text: beyond some five hundred hidden characters, only that there are more."""
+    hidden = r"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e])\1*"
+    ends = [found.end() for found in re.finditer(hidden, text)]
+    if len(ends) <= 501:
+        return text
+    return text[: ends[500]] + re.sub(hidden, "\ufffd", text[ends[500] :])
 
 
 def unfold(ada: Reviewer) -> None:
@@ -143,7 +159,7 @@ def test_every_hostile_text_is_shown_as_it_is_and_labelled_by_a_key(review: Open
     items = {str(row.text_id): row for row in made.store.queue("news")}
     given = {}
     for number, (text_id, row) in enumerate(items.items()):
-        seen = shown(ada, row.text[:6000])
+        seen = shown(ada, seen_of(row.text[:6000]))
         suggestion = row.suggestion
         assert suggestion is not None
         assert seen["suggested"] == suggestion.value
