@@ -171,7 +171,8 @@ class Hands:
         assert self.seen.setdefault(key, sight) == sight
 
     def sight(self) -> object:
-        """All that can be seen: what a page shows, both people's figures, the queue, every label that counts, what was judged, and where every audit stands."""
+        """All that can be seen: what a page shows, both people's figures, the queue, every label that counts,
+        what was judged, and where every audit stands."""
         job, store = self.made.job.name, self.store
         audits = store.audits(job)
         return (
