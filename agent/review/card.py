@@ -43,8 +43,8 @@ def card(
 ) -> dict[str, Any]:
     """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain, `unseen`
     what no oracle was shown: it comes from the text alone, and says nothing of an answer. `votes` are the labels of
-    people who disagree, for a lead's eyes. `length` is that of the whole text in UTF-16 units, by which the page knows
-    whether it shows all of it."""
+    people who disagree, for a lead's eyes. `length` is that of the whole text in UTF-16 units, by which the page
+    knows whether it shows all of it."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
