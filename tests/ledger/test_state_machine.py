@@ -80,6 +80,10 @@ class Purse:
             self.allowed = max(self.allowed, self.committed)
 
 
+async def settled(ledger: Ledger, reservation: Reservation, answer: Answer) -> int:
+    return await ledger.settle(reservation, answer)
+
+
 class Money(RuleBasedStateMachine):
     """Every operation of the ledger, in any order, on a store that many examples share under names of their own."""
 
@@ -191,7 +195,7 @@ class Money(RuleBasedStateMachine):
     def settle(self, which: int, share: float, usage: bool) -> None:
         purse, reservation = self.chosen(which)
         tokens = int(share * reservation.worst * 2)  # half a micro-dollar each
-        self.wait(purse.ledger.settle(reservation, Answer("x", "small", Usage(tokens, 0) if usage else None)))
+        self.wait(settled(purse.ledger, reservation, Answer("x", "small", Usage(tokens, 0) if usage else None)))
         purse.end(reservation, "settled", math.ceil(tokens / 2) if usage else reservation.worst)
 
     @precondition(any_open)
@@ -199,7 +203,7 @@ class Money(RuleBasedStateMachine):
     def settle_for_more_than_the_worst_case(self, which: int, more: int) -> None:
         purse, reservation = self.chosen(which)
         answer = Answer("x", "small", Usage(2 * (reservation.worst + more), 0))
-        self.wait(purse.ledger.settle(reservation, answer))
+        self.wait(settled(purse.ledger, reservation, answer))
         purse.end(reservation, "settled", reservation.worst + more)
 
     @precondition(any_open)
@@ -221,9 +225,11 @@ class Money(RuleBasedStateMachine):
     def end_again(self, which: int, how: str) -> None:
         done = [(job, reservation) for job in self.jobs for reservation in job.finished]
         purse, reservation = done[which % len(done)]
-        said = Answer("x", "small", Usage(1, 0)) if how == "settle" else "again"
+        late = Answer("x", "small", Usage(1, 0))
+        settling = how == "settle"
+        ending = settled(purse.ledger, reservation, late) if settling else getattr(purse.ledger, how)(reservation, "so")
         with pytest.raises(StoreError, match="already"):
-            self.wait(getattr(purse.ledger, how)(reservation, said))
+            self.wait(ending)
 
     @precondition(any_open)
     @rule(which=WHICH)
@@ -270,7 +276,7 @@ class Money(RuleBasedStateMachine):
             self.wait(old.reserve("local", self.ask(length)))
         for reservation in left:
             with pytest.raises(StoreError, match="is ambiguous already"):
-                self.wait(old.settle(reservation, Answer("late", "small", Usage(1, 0))))
+                self.wait(settled(old, reservation, Answer("late", "small", Usage(1, 0))))
 
     # What holds after every step
 

@@ -17,6 +17,7 @@ from agent.review.app import create_app
 from agent.review.serve import listen, quiet
 from tests.review.scenes import Scene
 
+expect.set_options(timeout=20_000)  # a busy machine takes its time; what is there is seen at once
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",
