@@ -227,7 +227,8 @@ class Money(RuleBasedStateMachine):
         purse, reservation = done[which % len(done)]
         late = Answer("x", "small", Usage(1, 0))
         settling = how == "settle"
-        ending = settled(purse.ledger, reservation, late) if settling else getattr(purse.ledger, how)(reservation, "so")
+        end = getattr(purse.ledger, how)
+        ending = settled(purse.ledger, reservation, late) if settling else end(reservation, "again")
         with pytest.raises(StoreError, match="already"):
             self.wait(ending)
 
