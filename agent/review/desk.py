@@ -22,6 +22,7 @@ from agent.store.waiting import DECIDE, FLAG, LABEL, SKIP
 from agent.tasks import Task
 
 LONGEST_S = 3600.0
+PUT_OFF = {SKIP: "skipped", FLAG: "flagged"}
 
 
 class Stale(Exception):
@@ -155,7 +156,7 @@ class Desk:
             settle(self.store, self.job.name, self.task, [last.text_id], tx=tx)
         row = self.store.waiting(self.job.name, last.text_id)
         value = self._given(last)
-        words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."
+        words = f"Undone: {PUT_OFF.get(last.action, 'skipped') if value is None else said(value, self.task)}."
         return {
             "said": words if row else f"{words} The text no longer waits for a person.",
             "item": None if row is None else self._cards([row])[0],
@@ -170,10 +171,14 @@ class Desk:
             for label in self.store.standing(self.job.name, torn):
                 if label.source is Source.PERSON:
                     votes.setdefault(label.text_id, []).append(label)
-        return [
-            card(row, self.task, troubles.get(row.text_id), self.look(row.text), votes.get(row.text_id, ()))
-            for row in rows
-        ]
+        put_off = [row.text_id for row in rows if row.skipped] if self.lead else []
+        flags = self.store.flags(self.job.name, put_off) if put_off else {}
+
+        def shown(row: QueueRow) -> dict[str, Any]:
+            trouble, said_of, notes = (found.get(row.text_id) for found in (troubles, votes, flags))
+            return card(row, self.task, trouble, self.look(row.text), said_of or (), notes or ())
+
+        return [shown(row) for row in rows]
 
     def _last(self) -> ReviewRow | None:
         """What this person did last and did not take back."""

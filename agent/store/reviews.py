@@ -15,7 +15,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import DECIDE, LABEL, drawn_of, requeue
+from agent.store.waiting import DECIDE, FLAG, LABEL, drawn_of, requeue
 
 UNDO = "undo"
 GIVES = (LABEL, DECIDE)
@@ -116,6 +116,16 @@ class Reviews(Labels):
             query = query.where(t.reviews.c.person == person)
         with self._read(None) as tx:
             return [_review(row) for row in tx.execute(query)]
+
+    def flags(self, job: str, ids: Sequence[TextId]) -> dict[TextId, list[ReviewRow]]:
+        """The flags of some texts that stand, oldest first."""
+        r, found = t.reviews.c, dict[TextId, list[ReviewRow]]()
+        with self._read(None) as tx:
+            for part in in_parts(ids):
+                query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.text_id.in_(part))
+                for row in tx.execute(query.where(r.action == FLAG, ~_undone()).order_by(r.id)):
+                    found.setdefault(row.text_id, []).append(_review(row))
+        return found
 
     def last_act(self, job: str, person: str) -> ReviewRow | None:
         """The newest thing that a person did and did not take back: what `undo_review` would take back."""

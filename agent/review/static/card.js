@@ -106,9 +106,23 @@ export class Card {
     const picked = $("picked");
     putText(picked, item.picked ?? "");
     picked.hidden = !item.picked;
+    this.showNotes(item.notes ?? []);
     const unseen = $("unseen");
     putText(unseen, item.unseen ?? "");
     unseen.hidden = !item.unseen;
+  }
+
+  /** What people wrote who flagged it, for a lead. */
+  showNotes(notes) {
+    const lines = notes.map(({ by, note }) => {
+      const line = document.createElement("li");
+      const words = made("bdi", "note");
+      putText(words, note);
+      line.append(named(by), " flagged it: ", words);
+      return line;
+    });
+    $("flags").replaceChildren(...lines);
+    $("flags").hidden = lines.length === 0;
   }
 
   showSaid(item) {

@@ -33,8 +33,8 @@ export class Keys {
   hear(event) {
     if (event.isComposing) return;
     const field = event.target.closest?.("input, textarea");
-    if (this.help.open) {
-      if (event.key === "?") this.help.close();
+    if (document.querySelector("dialog[open]")) {
+      if (event.key === "?" && this.help.open) this.help.close();
     } else if (event.ctrlKey || event.metaKey) {
       this.withControl(event, field);
     } else if (event.altKey) {

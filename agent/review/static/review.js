@@ -2,6 +2,7 @@
 
 import { Card, named } from "./card.js";
 import { Entry } from "./entry.js";
+import { Flagging } from "./flag.js";
 import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
@@ -19,6 +20,7 @@ const outbox = new Outbox(wire, { saved, refused, trouble });
 const card = new Card(wire, complain);
 const clock = new Clock();
 const line = new Line();
+const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
 const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
 const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
@@ -142,6 +144,10 @@ function save(value) {
 
 function skip() {
   if (shown !== null && !waiting) act("/api/skip", {});
+}
+
+function flag() {
+  if (shown !== null && !waiting) flagging.open();
 }
 
 function act(path, what) {
@@ -287,6 +293,7 @@ window.addEventListener("pagehide", () => wire.letGo());
 
 const shortcuts = {
   s: skip,
+  x: flag,
   u: undo,
   f: () => card.toggle(),
   g: () => $("guide")?.toggleAttribute("open"),
@@ -302,6 +309,7 @@ new Keys(
 for (const [id, does] of Object.entries({
   accept,
   skip,
+  flag,
   undo: () => line.stand(undo),
   "finished-undo": () => line.stand(undo),
   again: goThroughSkipped,
@@ -309,7 +317,7 @@ for (const [id, does] of Object.entries({
   retry: tryAgain,
 })) {
   // while an undo is on its way another item is about to come
-  $(id).addEventListener("click", () => (line.isBusy && (does === accept || does === skip) ? undefined : does()));
+  $(id).addEventListener("click", () => (line.isBusy && [accept, skip, flag].includes(does) ? undefined : does()));
 }
 if (window.matchMedia("(max-width: 72rem)").matches) $("guide")?.removeAttribute("open");
 
