@@ -81,6 +81,8 @@ def create_app(
             Route("/api/session", session),
             Route("/api/items", _reader(desk_of, items)),
             Route("/api/text", _reader(desk_of, text)),
+            Route("/api/done", _reader(desk_of, done)),
+            Route("/api/done/item", _reader(desk_of, done_item)),
             Route("/api/label", _writer(desk_of, label), methods=["POST"]),
             Route("/api/skip", _writer(desk_of, skip), methods=["POST"]),
             Route("/api/undo", _writer(desk_of, undo), methods=["POST"]),
@@ -140,7 +142,9 @@ def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def label(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked))
+    """Give a label; with `instead`, the id of an act, in the place of the one that was given then."""
+    instead = asked.get("instead")
+    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), None if instead is None else _act(instead))
     return {"figures": desk.figures()}
 
 
@@ -159,17 +163,36 @@ def let_go(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def done(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """What this person did, newest first; with `before`, the id of an act, what came before it."""
+    before = asked.get("before")
+    return desk.done(None if before is None else _act(before)) | {"session": desk.session}
+
+
+def done_item(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """What the act with this id was about, to be shown again."""
+    return desk.show_again(_act(asked.get("act")))
+
+
 def undo(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     newest = asked.get("newest")
     if newest is not None and not isinstance(newest, int):
         raise HTTPException(400, "newest: the id of the newest act, or null")
-    return desk.undo(newest) | {"figures": desk.figures()}
+    act = asked.get("act")
+    return desk.undo(newest, None if act is None else _act(act)) | {"figures": desk.figures()}
 
 
 def _id(found: object) -> TextId:
     if not isinstance(found, str):
         raise HTTPException(400, "id: a text id was expected")
     return TextId(found)
+
+
+def _act(found: object) -> int:
+    number = _whole(found, 0)
+    if isinstance(found, bool) or not 0 < number < 2**63:
+        raise HTTPException(400, "the id of an act was expected")
+    return number
 
 
 def _seconds(asked: dict[str, Any]) -> float:

@@ -39,14 +39,15 @@ def card(
     task: Task,
     trouble: Trouble | None = None,
     unseen: Unseen | None = None,
+    *,
     votes: Sequence[Label] = (),
     flags: Sequence[ReviewRow] = (),
 ) -> dict[str, Any]:
     """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain, `unseen`
     what no oracle was shown: it comes from the text alone, and says nothing of an answer. `votes` are the labels of
-    people who disagree, `flags` what people wrote to a lead: both are for a lead's eyes. Who flagged a text while it was
-    not blind saw the machine's label and may have told it, so of a blind one only notes are sent that were written
-    blind."""
+    people who disagree, `flags` what people wrote to a lead: both are for a lead's eyes. Who flagged a text while it
+    was not blind saw the machine's label and may have told it, so of a blind one only notes are sent that were
+    written blind."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],

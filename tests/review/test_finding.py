@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.records import TextId
 from tests.review.scenes import Scene, Waiting, draw, news, scene
 from tests.review.test_people import let_in
 from tests.review.test_review_page import Page
@@ -69,3 +70,166 @@ def test_of_a_blind_text_only_notes_are_read_that_were_written_blind(tmp_path: P
     assert found["t001"]["blind"]
     assert found["t001"]["notes"] == []
     made.store.close()
+
+
+# What was done before -----------------------------------------------------------------------------------------------
+
+
+def label(page: Page, text: str, value: str, **more: Any) -> Any:
+    return page.act("/api/label", id=text, value=value, seconds=1, **more)
+
+
+def history(page: Page, before: int | None = None) -> list[dict[str, Any]]:
+    asked = {} if before is None else {"before": before}
+    return list(page.get("/api/done", params=asked).json()["acts"])
+
+
+def given_by(page: Page) -> list[str]:
+    return [act["given"] for act in history(page)]
+
+
+def test_a_person_sees_what_they_did_newest_first_and_nothing_of_others(made: Scene, page: Page) -> None:
+    label(Page(made, "bob"), "t005", "politics")
+    label(page, "t000", "tech")
+    page.act("/api/skip", id="t001", seconds=1)
+    page.act("/api/skip", id="t002", seconds=1, note="two topics")
+    assert given_by(page) == ["flagged", "skipped", "tech"]
+    assert [(a["opening"][:16], a["note"]) for a in history(page)] == [
+        ("Article number 2", "two topics"),
+        ("Article number 1", ""),
+        ("Article number 0", ""),
+    ]
+
+
+def test_what_was_done_comes_in_pages(tmp_path: Path) -> None:
+    made = news(tmp_path, 120)
+    page = Page(made)
+    for n in range(120):
+        label(page, f"t{n:03d}", "tech")
+    seen: list[int] = []
+    for size, more in ((50, True), (50, True), (20, False)):
+        reply = page.get("/api/done", params={"before": seen[-1]} if seen else {}).json()
+        assert (len(reply["acts"]), reply["more"]) == (size, more)
+        seen += [act["act"] for act in reply["acts"]]
+    assert seen == sorted(set(seen), reverse=True)
+    made.store.close()
+
+
+def test_another_label_takes_the_place_of_ones_own(made: Scene, page: Page) -> None:
+    label(page, "t000", "tech")
+    label(page, "t001", "business")
+    act = history(page)[1]["act"]
+    shown = page.get("/api/done/item", params={"act": act}).json()
+    assert (shown["item"]["id"], shown["item"]["instead"], shown["was"]) == ("t000", act, "tech")
+    assert shown["item"]["suggestion"]["value"] == "sport"
+    reply = label(page, "t000", "politics", instead=act)
+    assert (reply.status_code, reply.json()["figures"]["done"]) == (200, 2)
+    assert made.given() == {"t000": "politics", "t001": "business"}
+    assert given_by(page) == ["politics", "business"]
+    assert list(made.store.withdrawn("news").values()) == ["replaced by ada"]
+    assert [r.action for r in made.store.reviews("news")] == ["label", "label", "undo", "label"]
+    again = label(page, "t000", "politics", instead=act)
+    assert again.status_code == 200, "sent once more, since the answer was lost"
+    assert len(made.store.reviews("news")) == 4
+    assert label(page, "t000", "sport", instead=act).status_code == 409
+
+
+def test_the_same_label_once_more_changes_nothing(made: Scene, page: Page) -> None:
+    label(page, "t000", "tech")
+    assert label(page, "t000", "tech", instead=history(page)[0]["act"]).status_code == 200
+    assert len(made.store.reviews("news")) == 1
+
+
+def test_a_text_that_was_shown_blind_stays_blind_when_it_is_shown_again(tmp_path: Path) -> None:
+    made = scene(tmp_path, [Waiting("One.", "sport", blind=True, confidence=0.875), Waiting("Two.", "sport")])
+    page = Page(made)
+    label(page, "t000", "tech")
+    act = history(page)[0]["act"]
+    reply = page.get("/api/done/item", params={"act": act})
+    assert reply.json()["item"]["suggestion"] is None
+    assert "sport" not in reply.text
+    assert "0.875" not in reply.text
+    label(page, "t000", "politics", instead=act)
+    assert made.store.judged_blind("news") == {"t000"}
+    made.store.close()
+
+
+def test_what_was_judged_with_the_machine_in_sight_never_counts_as_judged_blind(made: Scene, page: Page) -> None:
+    label(page, "t000", "tech")
+    draw(made, "t000")
+    act = history(page)[0]["act"]
+    assert page.get("/api/done/item", params={"act": act}).json()["item"]["suggestion"] is None
+    label(page, "t000", "politics", instead=act)
+    assert made.store.judged_blind("news") == set()
+
+
+def test_ones_own_label_cannot_be_replaced_once_a_lead_decided(made: Scene) -> None:
+    ada, bob, lin = let_in(made, "ada"), let_in(made, "bob"), let_in(made, "lin", "lead")
+    made.store.set_votes("news", 2)
+    label(ada, "t000", "tech")
+    label(bob, "t000", "sport")
+    mine = history(bob)[0]["act"]
+    label(lin, "t000", "politics")
+    reply = label(bob, "t000", "tech", instead=mine)
+    assert reply.status_code == 409
+    assert "decided by lin" in reply.json()["error"]
+    decided = history(lin)[0]["act"]
+    shown = lin.get("/api/done/item", params={"act": decided}).json()["item"]
+    assert "ada: tech; bob: sport" in shown["reason"]
+    assert label(lin, "t000", "business", instead=decided).status_code == 200
+    assert made.given()["t000"] == "business"
+    assert made.store.waiting("news", TextId("t000")) is None, "it is decided still"
+
+
+def test_ones_own_label_cannot_be_replaced_after_another_person_labelled_it(made: Scene) -> None:
+    ada, bob = let_in(made, "ada"), let_in(made, "bob")
+    made.store.set_votes("news", 2)
+    label(ada, "t000", "tech")
+    label(bob, "t000", "tech")
+    reply = label(ada, "t000", "sport", instead=history(ada)[0]["act"])
+    assert reply.status_code == 409
+    assert "labelled by bob meanwhile" in reply.json()["error"]
+    assert label(bob, "t000", "sport", instead=history(bob)[0]["act"]).status_code == 200
+    row = made.store.waiting("news", TextId("t000"))
+    assert row is not None
+    assert row.torn
+
+
+def test_nobody_can_replace_or_take_back_what_another_did(made: Scene) -> None:
+    ada, bob = let_in(made, "ada"), let_in(made, "bob")
+    label(ada, "t000", "tech")
+    act = history(ada)[0]["act"]
+    for reply in (
+        label(bob, "t000", "sport", instead=act),
+        bob.act("/api/undo", act=act),
+        bob.get("/api/done/item", params={"act": act}),
+        label(ada, "t001", "sport", instead=act),
+    ):
+        assert reply.status_code == 409
+    assert made.given() == {"t000": "tech"}
+
+
+@pytest.mark.parametrize("odd", ["x", 0, -1, 2**70, True, [1]])
+def test_what_is_no_act_is_refused(page: Page, odd: object) -> None:
+    assert page.act("/api/undo", act=odd).status_code == 400
+    assert label(page, "t000", "tech", instead=odd).status_code == 400
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2), (1, 3, 2, 0)])
+def test_acts_taken_back_in_any_order_leave_all_as_it_was(made: Scene, page: Page, order: Sequence[int]) -> None:
+    start = made.state()
+    label(page, "t000", "tech")
+    before_label = made.state()
+    label(page, "t001", "business")
+    page.act("/api/skip", id="t002", seconds=1)
+    page.act("/api/skip", id="t003", seconds=1, note="odd")
+    acts = [act["act"] for act in history(page)]
+    for n in order:
+        reply = page.act("/api/undo", act=acts[n])
+        assert reply.status_code == 200, reply.json()
+        assert reply.json()["item"] is not None
+        assert page.act("/api/undo", act=acts[n]).status_code == 409, "once"
+        if sorted(order[: order.index(n) + 1]) == [0, 1, 2]:
+            assert made.state() == before_label
+    assert made.state() == start
+    assert history(page) == []

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from agent.records import TextId
+from agent.review.desk import Desk
 from tests.review.browsers import PHONE, chromium
 from tests.review.scenes import news
 from tests.review.test_review_browser import Open, review
@@ -64,3 +66,85 @@ def test_a_note_is_shown_as_text_when_the_flagged_text_comes_back(review: Open, 
     ada.page.locator("#again").click()
     ada.sees("#flags", "ada flagged it: <img src=x onerror=alert(1)>")
     expect(ada.page.locator("#flags .hidden-mark")).to_have_text("RLO")
+
+
+# What was done before -----------------------------------------------------------------------------------------------
+
+
+def test_any_item_is_shown_again_with_what_was_given_and_labelled_anew(review: Open, tmp_path: Path) -> None:
+    made = news(tmp_path, 6)
+    ada = review(made)
+    ada.press("5", "2", "1")
+    ada.reads(3)
+    ada.press("b")
+    expect(ada.page.locator("#done-list .opening")).to_have_text(
+        [f"Article number {n}: the match was sold." for n in (2, 1, 0)]
+    )
+    ada.press("Tab", "Tab", "Tab", "Tab", "Enter")  # the third: each has a button that takes it back
+    ada.reads(0)
+    ada.sees(".label.before", "tech")
+    ada.sees("#reason", "You gave it tech before")
+    ada.press("3")
+    ada.reads(3)
+    ada.has_given({"t000": "politics", "t001": "entertainment", "t002": "business"})
+    ada.left(3)
+    ada.sees("#done", "3")
+    ada.press("u")
+    ada.reads(0)
+    ada.has_given({"t001": "entertainment", "t002": "business"})
+
+
+def test_what_is_shown_again_may_stay_as_it_was(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 3))
+    ada.press("5")
+    ada.reads(1)
+    ada.press("b")
+    ada.sees("#done-list", "tech")
+    ada.press("Enter")
+    ada.reads(0)
+    ada.sees("#skip", "Keep as it was")
+    expect(ada.page.locator("#flag")).to_be_hidden()
+    ada.press("x", "s")
+    ada.reads(1)
+    ada.sees("#skip", "Skip")
+    ada.has_given({"t000": "tech"})
+    ada.left(2)
+
+
+def test_one_act_of_several_is_taken_back_and_its_text_comes_next(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 5))
+    ada.press("5", "2", "s")
+    ada.reads(3)
+    ada.page.locator("#open-done").click()
+    ada.page.get_by_role("button", name="Take back tech").click()
+    expect(ada.page.locator("#done-list li")).to_have_count(2)
+    ada.has_given({"t001": "entertainment"})
+    ada.press("Escape")
+    ada.reads(0)
+    ada.press("1")
+    ada.reads(3)
+    ada.has_given({"t000": "business", "t001": "entertainment"})
+
+
+def test_older_acts_come_when_asked_for_on_a_phone(review: Open, tmp_path: Path) -> None:
+    made = news(tmp_path, 60)
+    ada = Desk(*made.parts, "ada", lead=True)
+    for n in range(55):
+        ada.label(TextId(f"t{n:03d}"), "tech", 1)
+    page = review(made, viewport=PHONE).page
+    page.locator("#open-done").click()
+    expect(page.locator("#done-list li")).to_have_count(50)
+    page.locator("#done-more").click()
+    expect(page.locator("#done-list li")).to_have_count(55)
+    expect(page.locator("#done-more")).to_be_hidden()
+    assert page.evaluate("document.scrollingElement.scrollWidth <= 390")
+
+
+def test_where_nothing_was_done_the_panel_says_so(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 1))
+    ada.press("b")
+    ada.sees("#done-nothing", "Nothing yet")
+    ada.press("b", "5")
+    ada.has_given({"t000": "tech"})
+    ada.press("b")
+    ada.sees("#done-list", "Article number 0")

@@ -1,6 +1,7 @@
 // The review page: one item at a time from a few fetched ahead, answers through the outbox, keys for everything.
 
 import { Card, named } from "./card.js";
+import { Done } from "./done.js";
 import { Entry } from "./entry.js";
 import { Flagging } from "./flag.js";
 import { Clock, figures } from "./figures.js";
@@ -22,6 +23,7 @@ const clock = new Clock();
 const line = new Line();
 const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
 const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
+const done = new Done(wire, { again: showAgain, takeBack });
 const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
 let ahead = []; // what is to come; ahead[0] is on the screen
@@ -143,16 +145,25 @@ function save(value) {
 }
 
 function skip() {
-  if (shown !== null && !waiting) act("/api/skip", {});
+  if (shown === null || waiting) return;
+  if (shown.instead === undefined) act("/api/skip", {});
+  else keepAsItWas();
+}
+
+/** What was labelled before and is on the screen once more stays as it is. */
+function keepAsItWas() {
+  ahead.shift();
+  next();
 }
 
 function flag() {
-  if (shown !== null && !waiting) flagging.open();
+  if (shown !== null && !waiting && shown.instead === undefined) flagging.open();
 }
 
 function act(path, what) {
   const item = shown;
   const body = { id: item.id, seconds: clock.lap(), ...what };
+  if (item.instead !== undefined) body.instead = item.instead;
   handled.add(item.id);
   const going = { path, body, item, keep: settings.widget === "json" && path === "/api/label" };
   if (going.keep) wait(true); // the task on the server has to read it first
@@ -192,6 +203,9 @@ function accept() {
 }
 
 function sayAccept() {
+  const isAgain = shown?.instead !== undefined;
+  $("skip-words").textContent = isAgain ? "Keep as it was" : "Skip";
+  $("flag").hidden = isAgain;
   const button = $("accept");
   const words = $("accept-words");
   if (settings.widget === "choice") {
@@ -271,6 +285,32 @@ async function undo() {
   if (reply.item) restore(reply.item, asList(reply.was));
 }
 
+// What was done before ---------------------------------------------------------------------------------------------
+
+function showDone() {
+  if (!waiting) done.open(outbox.idle()); // what is on its way is listed too, where it can be delivered
+}
+
+/** Show something again. What was on the screen comes after it. */
+function showAgain(item, was) {
+  ahead = ahead.filter((other) => other.instead === undefined);
+  restore(item, asList(was));
+}
+
+/** Take back one act of before. Throws a Refusal. */
+async function takeBack(act) {
+  let reply;
+  try {
+    reply = await wire.send("/api/undo", { act });
+  } catch (refusal) {
+    if (refusal.figures) figures.heard(refusal.figures, outbox.acts);
+    throw refusal;
+  }
+  figures.heard(reply.figures, outbox.acts);
+  sayUndone(reply.said);
+  if (reply.item) showAgain(reply.item, reply.was);
+}
+
 // Trouble ---------------------------------------------------------------------------------------------------------
 
 function trouble(refusal) {
@@ -294,6 +334,7 @@ window.addEventListener("pagehide", () => wire.letGo());
 const shortcuts = {
   s: skip,
   x: flag,
+  b: showDone,
   u: undo,
   f: () => card.toggle(),
   g: () => $("guide")?.toggleAttribute("open"),
@@ -310,6 +351,7 @@ for (const [id, does] of Object.entries({
   accept,
   skip,
   flag,
+  "open-done": showDone,
   undo: () => line.stand(undo),
   "finished-undo": () => line.stand(undo),
   again: goThroughSkipped,
@@ -317,7 +359,7 @@ for (const [id, does] of Object.entries({
   retry: tryAgain,
 })) {
   // while an undo is on its way another item is about to come
-  $(id).addEventListener("click", () => (line.isBusy && [accept, skip, flag].includes(does) ? undefined : does()));
+  $(id).addEventListener("click", () => (line.isBusy && [accept, skip, flag, showDone].includes(does) ? undefined : does()));
 }
 if (window.matchMedia("(max-width: 72rem)").matches) $("guide")?.removeAttribute("open");
 

@@ -22,6 +22,17 @@ export class Wire {
     return got;
   }
 
+  /** What this person did, newest first; `before` is the oldest act that is known already. */
+  async done(before) {
+    const got = await this.call(`/api/done${before === null ? "" : `?before=${before}`}`);
+    this.check(got.session);
+    return got;
+  }
+
+  doneItem(act) {
+    return this.call(`/api/done/item?act=${act}`);
+  }
+
   text(id) {
     return this.call(`/api/text?id=${encodeURIComponent(JSON.stringify(id))}`);
   }
