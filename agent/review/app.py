@@ -26,16 +26,16 @@ from starlette.templating import Jinja2Templates
 from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
-from agent.review.desk import Desk, NotALabel, Stale
+from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Stale
 from agent.review.guard import LOOPBACK, Door, Guard
-from agent.store import Store
+from agent.store import Filter, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
 
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
 MOST_ITEMS, MOST_AGAIN = 50, 500  # at a time; what one person put off comes after what they put off once more
-NOTE_LIMIT = 2000
+NOTE_LIMIT, LONGEST_WORDS = 2000, 500
 FEW = 10
 """Up to this many labels are buttons with a number key each; more become a list with a filter."""
 
@@ -104,6 +104,7 @@ def _page(desk: Desk, token: str) -> Callable[[Request, Desk], Response]:
     settings = {
         "token": token,
         "widget": desk.task.widget,
+        "counted": MOST_COUNTED,
         "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
     }
     context = {
@@ -129,11 +130,14 @@ def prose(markdown: str) -> Markup:
 
 
 def items(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    """`limit` next items and the figures; with `again` also what was skipped."""
+    """`limit` next items and the figures; with `again` also what was skipped. With a filter only what fits it, and
+    `matching`: how many do."""
+    only = _filter(desk, asked)
     again = asked.get("again") == "1"
     limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_AGAIN if again else MOST_ITEMS)
-    found = desk.items(limit, again=again)
-    return {"items": found, "figures": desk.figures(), "session": desk.session}
+    found = desk.items(limit, again=again, only=only)
+    matching = None if only is None else desk.matching(only)
+    return {"items": found, "figures": desk.figures(), "session": desk.session, "matching": matching}
 
 
 def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +184,46 @@ def undo(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
         raise HTTPException(400, "newest: the id of the newest act, or null")
     act = asked.get("act")
     return desk.undo(newest, None if act is None else _act(act)) | {"figures": desk.figures()}
+
+
+def _filter(desk: Desk, asked: dict[str, Any]) -> Filter | None:
+    """The filter of a request, None without one."""
+    words, person = str(asked.get("words", "")).strip(), str(asked.get("person", "")).strip()
+    if len(words) > LONGEST_WORDS:
+        raise HTTPException(400, f"words: at most {LONGEST_WORDS} characters were expected")
+    if person and not desk.lead:
+        raise HTTPException(400, "person: only a lead may look for what somebody labelled")
+    only = Filter(
+        words=words,
+        label=asked.get("label") or None,
+        round=_round(asked.get("round") or None),
+        low=_share("from", asked.get("from") or None),
+        high=_share("to", asked.get("to") or None),
+        person=person or None,
+        disagree=asked.get("disagree") == "1",
+        flagged=asked.get("flagged") == "1",
+        skipped=asked.get("skipped") == "1",
+    )
+    return None if only == Filter() else replace(only, of_everybody=desk.lead)
+
+
+def _round(found: str | None) -> int | None:
+    if found is None:
+        return None
+    number = _whole(found, -1)
+    if not 0 <= number < 2**31:
+        raise HTTPException(400, "round: a number was expected")
+    return number
+
+
+def _share(name: str, found: str | None) -> float | None:
+    try:
+        number = None if found is None else float(found)
+    except ValueError:
+        number = math.nan
+    if number is not None and not 0 <= number <= 1:
+        raise HTTPException(400, f"{name}: a number from 0 to 1 was expected")
+    return number
 
 
 def _id(found: object) -> TextId:

@@ -17,11 +17,13 @@ from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
 from agent.review.unseen import Look, look_of
-from agent.store import QueueRow, ReviewRow, Store
+from agent.store import Filter, QueueRow, ReviewRow, Store
 from agent.store.waiting import DECIDE, FLAG, LABEL, SKIP
 from agent.tasks import Task
 
 LONGEST_S = 3600.0
+MOST_COUNTED = 1000
+"""More texts than this that fit a filter are "1,000 and more"."""
 PAGE, OPENING = 50, 160
 """How many of a person's acts are listed at once, and how many characters of each text."""
 PUT_OFF = {SKIP: "skipped", FLAG: "flagged"}
@@ -57,9 +59,10 @@ class Desk:
         """What the oracle did not see of a text."""
         return look_of(self.job)
 
-    def items(self, limit: int, *, again: bool) -> list[dict[str, Any]]:
-        """The next items, most urgent first; with `again` those that this person skipped too, at the end. They are
-        this person's for `people.lease_minutes`. A lead is given first what others disagree on.
+    def items(self, limit: int, *, again: bool, only: Filter | None = None) -> list[dict[str, Any]]:
+        """The next items, most urgent first; with `again` those that this person skipped too, at the end, with `only`
+        just what fits that filter. They are this person's for `people.lease_minutes`. A lead is given first what
+        others disagree on.
 
         None once the people's minutes are used up: what a person is at then is still saved, but nothing is added.
         """
@@ -67,9 +70,15 @@ class Desk:
         if minutes is not None and minutes["used"] >= minutes["of"]:
             return []
         seconds = 60 * self.job.people.lease_minutes
-        claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again)
+        claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again, only=only)
         rows = claim(limit=limit, torn=True) if self.lead else []
         return self._cards(rows + (claim(limit=limit - len(rows)) if len(rows) < limit else []))
+
+    def matching(self, only: Filter) -> int:
+        """How many texts that wait for this person fit a filter, counted up to `MOST_COUNTED`."""
+        count = partial(self.store.matching, self.job.name, self.person, only)
+        torn = count(MOST_COUNTED, torn=True) if self.lead else 0
+        return min(torn + count(MOST_COUNTED), MOST_COUNTED)
 
     def let_go(self, keep: Sequence[TextId] = ()) -> None:
         """Others may have what was given to this person, but for these."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, update
 
-from agent.records import Source, TextId
+from agent.records import TextId
 from agent.store import tables as t
 from agent.store.columns import InCodePoints, now
+from agent.store.filters import FEW, HEAD, labelled_by, narrowed, sifts
 from agent.store.queue import Queue, items_of, to_queue_row
-from agent.store.rows import Queued, QueueRow
+from agent.store.rows import Filter, Queued, QueueRow
 from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of
 
 W, L = t.waiting.c, t.leases.c
@@ -30,19 +31,25 @@ class Claims(Queue):
         *,
         again: bool = False,
         torn: bool = False,
+        only: Filter | None = None,
         tx: Connection | None = None,
     ) -> list[QueueRow]:
         """The next items for a person, theirs for so many seconds from now: what nobody else has before them, as far
         as it does not need several people's labels, and they have not labelled. Claimed again, the time begins anew.
 
-        In the queue's order; what the person put off comes only with `again`, at the end. With `torn` it is what
-        others disagree on. It is one transaction: no two people are given what only one is needed for.
+        In the queue's order; what the person put off comes only with `again`, at the end, or where a filter asks for
+        it. With `torn` it is what others disagree on, with `only` what fits that filter. It is one transaction: no
+        two people are given what only one is needed for.
         """
         with self._write(tx, job) as sql:
             at = now()
             sql.execute(delete(t.leases).where(L.job == job, L.until <= at))
-            found = _next(job, person, at, again=again, torn=torn)
-            ids = list(sql.execute(found.limit(limit)).scalars())
+            found = _next(job, person, at, again=again or _asks_put_off(only), torn=torn)
+            ids = (
+                list(sql.execute(found.limit(limit)).scalars())
+                if only is None
+                else _sifted(sql, job, found, (only, person), limit)
+            )
             if not ids:
                 return []
             sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.in_(ids)))
@@ -52,6 +59,13 @@ class Claims(Queue):
             place = {text_id: k for k, text_id in enumerate(ids)}
             items = [to_queue_row(row) for row in sql.execute(items_of(job).where(W.text_id.in_(ids)))]
             return sorted(items, key=lambda row: place[row.text_id])
+
+    def matching(self, job: str, person: str, only: Filter, limit: int, *, torn: bool = False) -> int:
+        """How many texts `claim` would give a person in the end, if nobody else were at the queue; so many are
+        counted at most."""
+        query = _in_order(_open_to(job, person, again=_asks_put_off(only), torn=torn))
+        with self._read(None) as tx:
+            return len(_sifted(tx, job, query, (only, person), limit))
 
     def let_go(self, job: str, person: str, keep: Sequence[TextId] = (), *, tx: Connection | None = None) -> None:
         """A person has nothing before them any more but these texts: others need not wait for the rest."""
@@ -89,6 +103,29 @@ class Claims(Queue):
         return Queued(open=whole - torn - acted, put_off=put_off, torn=torn)
 
 
+def _sifted(sql: Connection, job: str, query: Select[Any], asked: tuple[Filter, str], limit: int) -> list[TextId]:
+    """The first so many texts of a query that fit what a person asked for, see `filters`."""
+    only, person = asked
+    dialect = sql.dialect.name
+    wanted = narrowed(query, only, person, dialect)
+
+    def found(those: Select[Any]) -> list[TextId]:
+        return list(sql.execute(those).scalars())
+
+    if only.flagged or only.skipped:  # what was put off is found by itself
+        return found(wanted.limit(limit))
+    head = found(query.limit(HEAD))
+    first = found(wanted.where(W.text_id.in_(head)).limit(limit))
+    if len(first) == limit or len(head) < HEAD:
+        return first
+    if len(first) < HEAD // 10:
+        for sift in sifts(job, only, dialect):
+            ids = found(sift.limit(FEW + 1))
+            if len(ids) <= FEW:
+                return found(wanted.where(W.text_id.in_(ids)).limit(limit))
+    return found(wanted.limit(limit))
+
+
 def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Select[Any]:
     others = (
         select(func.count())
@@ -97,20 +134,26 @@ def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Se
         .scalar_subquery()
     )
     needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
-    own_skip = skipped_of(t.waiting, person)
+    query = _open_to(job, person, again=again, torn=torn)
+    query = query.where(others == 0 if torn else W.votes + others < needed)
+    return _in_order(query.order_by(_put_off(person)) if again else query)
+
+
+def _in_order(query: Select[Any]) -> Select[Any]:
+    return query.order_by(W.skipped, W.place, InCodePoints(W.text_id))
+
+
+def _open_to(job: str, person: str, *, again: bool, torn: bool) -> Select[Any]:
+    """What waits for a person, whatever others have before them."""
     query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
-    query = query.where(others == 0) if torn else query.where(W.votes + others < needed, ~_labelled_by(person))
-    if not again:
-        query = query.where(~own_skip)
-    order = (W.skipped, W.place, InCodePoints(W.text_id))
-    return query.order_by(own_skip, *order) if again else query.order_by(*order)
+    if not torn:  # most texts that wait were labelled by nobody, which is known without looking
+        query = query.where(~and_(W.votes > 0, labelled_by(person)))
+    return query if again else query.where(~_put_off(person))
 
 
-def _labelled_by(person: str) -> ColumnElement[bool]:
-    l = t.labels.c  # noqa: E741
-    gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == l.id).exists()
-    own = select(l.id).where(
-        l.job == W.job, l.text_id == W.text_id, l.given_by == person, l.source == Source.PERSON.value, ~gone
-    )
-    # most texts that wait were labelled by nobody, which is known without looking
-    return and_(W.votes > 0, own.correlate(t.waiting).exists())
+def _put_off(person: str) -> ColumnElement[bool]:
+    return and_(W.skipped.is_(True), skipped_of(t.waiting, person))  # most were put off by nobody
+
+
+def _asks_put_off(only: Filter | None) -> bool:
+    return only is not None and (only.skipped or only.flagged)

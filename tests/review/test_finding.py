@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.records import TextId
+from agent.records import Label, Source, TextId
 from tests.review.scenes import Scene, Waiting, draw, news, scene
 from tests.review.test_people import let_in
 from tests.review.test_review_page import Page
@@ -233,3 +233,151 @@ def test_acts_taken_back_in_any_order_leave_all_as_it_was(made: Scene, page: Pag
             assert made.state() == before_label
     assert made.state() == start
     assert history(page) == []
+
+
+# The filter ---------------------------------------------------------------------------------------------------------
+
+ZOO = [
+    Waiting("The Match was sold for 100%.", "sport", confidence=0.9),
+    Waiting("A match_day in KÖLN.", "tech", confidence=0.2),
+    Waiting("matchXday, a b\\\\c.", "sport", confidence=0.4),
+    Waiting("Hidden match of Köln.", "sport", blind=True, confidence=0.4),
+    Waiting("nul \0 Match here.", None, confidence=None),
+    Waiting("Nothing.", "politics", confidence=0.4),
+]
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Iterator[Page]:
+    made = scene(tmp_path, ZOO)
+    yield Page(made)
+    made.store.close()
+
+
+def find(page: Page, **asked: Any) -> list[int]:
+    reply = page.get("/api/items", params={"limit": 50} | asked).json()
+    found = [int(item["id"][1:]) for item in reply["items"]]
+    assert reply["matching"] == len(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"words": "match"}, [0, 1, 2, 3, 4]),
+        ({"words": "  MATCH "}, [0, 1, 2, 3, 4]),
+        ({"words": "köln"}, [1, 3]),
+        ({"words": "KÖLN"}, [1, 3]),
+        ({"words": "0%"}, [0]),
+        ({"words": "%"}, [0]),
+        ({"words": "h_d"}, [1]),
+        ({"words": "\\"}, [2]),
+        ({"words": "nul \0"}, [4]),
+        ({"words": "nowhere"}, []),
+        ({"label": "sport"}, [0, 2]),
+        ({"label": "Sport"}, []),
+        ({"label": "spor"}, []),
+        ({"from": "0.4"}, [0, 2, 5]),
+        ({"to": "0.4"}, [1, 2, 5]),
+        ({"from": "0.3", "to": "0.5", "label": "sport"}, [2]),
+        ({"round": "3"}, [0, 1, 2, 3, 4, 5]),
+        ({"round": "2"}, []),
+        ({"words": "match", "label": "tech"}, [1]),
+        ({"disagree": "1"}, []),
+        ({"flagged": "1"}, []),
+        ({"skipped": "1"}, []),
+        ({"person": "bob"}, []),
+    ],
+)
+def test_a_filter_finds_just_what_fits(zoo: Page, asked: dict[str, str], found: list[int]) -> None:
+    assert find(zoo, **asked) == found
+
+
+def test_without_a_filter_nothing_is_counted(zoo: Page) -> None:
+    assert zoo.get("/api/items").json()["matching"] is None
+    assert zoo.get("/api/items?words=&label=&from=").json()["matching"] is None
+
+
+@pytest.mark.parametrize(
+    "asked", ["from=x", "to=2", "from=nan", "round=-1", "round=x", f"round={2**40}", "words=" + "a" * 501]
+)
+def test_a_filter_that_makes_no_sense_is_refused(zoo: Page, asked: str) -> None:
+    assert zoo.get(f"/api/items?{asked}").status_code == 400
+
+
+def test_no_filter_tells_what_the_machine_said_of_a_blind_text(tmp_path: Path) -> None:
+    made = news(tmp_path, 4)
+    draw(made, "t001", accepted=False)
+    page = Page(made)
+    for asked in ({"label": "sport"}, {"from": "0"}, {"to": "1"}, {"from": "0", "to": "1", "words": "article"}):
+        assert sorted(find(page, **asked)) == [0, 2, 3], asked
+    assert sorted(find(page, words="number 1")) == [1]
+    made.store.close()
+
+
+def test_one_of_several_labels_is_found(tmp_path: Path) -> None:
+    waiting = [
+        Waiting("a", ["sport", "tech"]),
+        Waiting("b", ["tech"]),
+        Waiting("c", []),
+        Waiting("d", ("tech", "sport")),
+    ]
+    made = scene(tmp_path, waiting, kind="multilabel")
+    page = Page(made)
+    assert find(page, label="sport") == [0, 3]
+    assert find(page, label="tech") == [0, 1, 3]
+    made.store.close()
+
+
+def test_what_was_put_off_is_found_where_it_is_asked_for(made: Scene) -> None:
+    ada, bob, lin = let_in(made, "ada"), let_in(made, "bob"), let_in(made, "lin", "lead")
+    ada.act("/api/skip", id="t000", seconds=1)
+    ada.act("/api/skip", id="t001", seconds=1, note="odd")
+    bob.act("/api/skip", id="t002", seconds=1, note="odd")
+    assert find(ada, words="article") == [3, 4, 5]
+    assert find(ada, skipped="1") == [0, 1]
+    assert find(ada, flagged="1") == [1]
+    ada.act("/api/let-go")
+    assert find(lin, flagged="1") == [1, 2], "a lead finds everybody's"
+    assert find(lin, skipped="1") == []
+
+
+def test_a_lead_finds_what_somebody_labelled_and_a_reviewer_may_not_look(made: Scene) -> None:
+    ada, lin = let_in(made, "ada"), let_in(made, "lin", "lead")
+    made.store.set_votes("news", 2)
+    label(ada, "t003", "tech")
+    assert find(lin, person="ada") == [3]
+    assert ada.get("/api/items?person=ada").status_code == 400
+
+
+def test_student_and_oracle_that_disagree_are_found(made: Scene, page: Page) -> None:
+    def by_student(text: str, value: str) -> None:
+        given = Label(TextId(text), value, Source.STUDENT, "student")
+        made.store.add_labels("news", [given])
+
+    by_student("t001", "tech")
+    by_student("t002", "sport")
+    assert find(page, disagree="1") == [1]
+    draw(made, "t001", accepted=False)
+    assert find(page, disagree="1") == []
+
+
+def test_a_filter_keeps_to_leases(made: Scene) -> None:
+    ada, bob = let_in(made, "ada"), let_in(made, "bob")
+    assert find(ada, words="number 3") == [3]
+    reply = bob.get("/api/items", params={"words": "article", "limit": 50}).json()
+    assert [item["id"] for item in reply["items"]] == ["t000", "t001", "t002", "t004", "t005"]
+    assert reply["matching"] == 6, "what fits, whoever has it before them"
+
+
+def test_in_a_long_queue_the_rare_and_the_common_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.store.claims.HEAD", 10)
+    for few in (1, 4000):
+        monkeypatch.setattr("agent.store.claims.FEW", few)
+        made = news(tmp_path / str(few), 60)
+        page = Page(made)
+        assert find(page, words="number 5") == [5, *range(50, 60)]
+        assert find(page, words="number 59", label="sport") == [59]
+        assert find(page, words="number 59", label="tech") == []
+        assert len(page.get("/api/items", params={"words": "match", "limit": 8}).json()["items"]) == 8
+        made.store.close()

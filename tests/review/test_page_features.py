@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from agent.records import TextId
 from agent.review.desk import Desk
 from tests.review.browsers import PHONE, chromium
-from tests.review.scenes import news
+from tests.review.scenes import Waiting, news, scene
 from tests.review.test_review_browser import Open, review
 
 __all__ = ["review"]
@@ -148,3 +148,71 @@ def test_where_nothing_was_done_the_panel_says_so(review: Open, tmp_path: Path) 
     ada.has_given({"t000": "tech"})
     ada.press("b")
     ada.sees("#done-list", "Article number 0")
+
+
+# The filter ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_filter_is_on_and_how_many_match_and_one_key_clears_it(
+    review: Open, tmp_path: Path
+) -> None:
+    ada = review(news(tmp_path, 30))
+    ada.reads(0)
+    ada.press("/")
+    assert ada.focused == "find-words"
+    ada.type("NUMBER 2")
+    ada.press("Enter")
+    ada.reads(2)
+    ada.sees("#filtered", "NUMBER 2")
+    ada.sees("#filtered-count", "11 match")
+    ada.press("5")
+    ada.reads(20)
+    ada.press("c")
+    ada.reads(0)
+    expect(ada.page.locator("#filtered")).to_be_hidden()
+    ada.has_given({"t002": "tech"})
+
+
+def test_a_filter_that_nothing_fits_says_so_and_is_left_by_a_key(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 3))
+    ada.press("/")
+    ada.type("<b>nowhere</b>")
+    ada.press("Enter")
+    ada.sees("#finished", "Nothing more matches")
+    ada.sees("#filtered-words q", "<b>nowhere</b>")
+    ada.sees("#filtered-count", "0 match")
+    ada.press("c")
+    ada.reads(0)
+
+
+def test_the_filter_by_hand_on_a_phone(review: Open, tmp_path: Path) -> None:
+    items = [Waiting(f"Article number {n}: a text.", ["sport", "tech"][n % 2], confidence=n / 10) for n in range(8)]
+    ada = review(scene(tmp_path, items), viewport=PHONE, has_touch=True)
+    page = ada.page
+    page.locator("#open-find").tap()
+    page.get_by_label("The machine suggests").select_option("tech")
+    page.get_by_label("from %").fill("40")
+    page.get_by_label("to %").fill("200")
+    page.locator("#find").tap()
+    ada.sees("#find-problem", "From 0 to 100 %")
+    page.get_by_label("to %").fill("60")
+    page.locator("#find").tap()
+    ada.reads(5)
+    ada.sees("#filtered", "suggested tech, 40 %–60 % sure")
+    ada.sees("#filtered-count", "1 match")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= 390")
+    page.locator("#open-find").tap()
+    expect(page.get_by_label("from %")).to_have_value("40")
+    page.locator("#find-clear").tap()
+    ada.reads(0)
+
+
+def test_where_a_slash_filters_labels_another_key_filters_texts(review: Open, tmp_path: Path) -> None:
+    names = {f"label {n:02d}": "" for n in range(30)}
+    ada = review(scene(tmp_path, [Waiting("One.", "label 01"), Waiting("Two.", "label 02")], labels=names))
+    ada.press("/")
+    assert ada.focused == "filter"
+    ada.press("Escape", "F")
+    ada.type("two")
+    ada.press("Enter")
+    ada.sees("#text", "Two.")

@@ -3,7 +3,7 @@
 import { made, named, putText } from "./card.js";
 
 const $ = (id) => document.getElementById(id);
-const when = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const when = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
 
 export class Done {
   /** `page` has again(item, was) and takeBack(act), which resolves to whether it was taken back. */

@@ -3,6 +3,7 @@
 import { Card, named } from "./card.js";
 import { Done } from "./done.js";
 import { Entry } from "./entry.js";
+import { Finding } from "./finding.js";
 import { Flagging } from "./flag.js";
 import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
@@ -23,6 +24,7 @@ const clock = new Clock();
 const line = new Line();
 const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
 const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
+const finding = new Finding(settings, refind);
 const done = new Done(wire, { again: showAgain, takeBack });
 const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
@@ -47,15 +49,22 @@ function fill() {
 async function fetchAhead() {
   const passed = again ? handled.size : 0; // what was skipped twice still stands in the queue
   const writes = wire.writes;
+  const { only } = finding;
   let got;
   try {
-    got = await wire.items(FETCH + outbox.size + passed, again);
+    got = await wire.items(FETCH + outbox.size + passed, again, only);
   } catch (refusal) {
     trouble(refusal);
     setTimeout(next, LOOK_AGAIN_MS);
     return;
   }
   if (!outbox.inTrouble) trouble(null);
+  if (only !== finding.only) {
+    filling = null; // another filter was put on meanwhile
+    fill();
+    return;
+  }
+  finding.heard(got.matching);
   const have = new Set(ahead.map((item) => item.id));
   const fresh = got.items.filter((item) => !have.has(item.id) && !handled.has(item.id));
   ahead.push(...fresh);
@@ -101,13 +110,17 @@ function finish() {
   $("finished").hidden = !dry && $("trouble").hidden;
   $("finished-title").textContent = title;
   $("finished-words").textContent = words;
-  $("again").hidden = figures.skipped === 0 || !dry || figures.isOver;
+  $("again").hidden = figures.skipped === 0 || !dry || figures.isOver || finding.isOn;
+  $("finished-clear").hidden = !dry || !finding.isOn;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
 }
 
 function whyFinished() {
   const { done, skipped } = figures;
+  if (dry && finding.isOn) {
+    return ["Nothing more matches", `Press c to clear the filter: ${figures.left.toLocaleString("en")} left without it.`];
+  }
   if (!dry) return ["Waiting for the server", "What you answered is kept on this page meanwhile."];
   if (figures.isOver) {
     const way = "Raise budget.minutes in the job file and start the review again to go on.";
@@ -128,6 +141,17 @@ setInterval(() => {
   if (!again) handled.clear(); // another may have undone something
   fill();
 }, LOOK_AGAIN_MS);
+
+/** Another filter is on: what was fetched ahead is no longer wanted. */
+function refind() {
+  ahead = [];
+  again = false;
+  dry = false;
+  handled.clear();
+  for (const going of outbox.acts) handled.add(going.item.id);
+  if (filling === null) fill(); // else what comes is thrown away, and fetched anew
+  next();
+}
 
 async function goThroughSkipped() {
   await filling;
@@ -335,6 +359,8 @@ const shortcuts = {
   s: skip,
   x: flag,
   b: showDone,
+  c: () => finding.clear(),
+  [$("filter") ? "F" : "/"]: () => finding.open(),
   u: undo,
   f: () => card.toggle(),
   g: () => $("guide")?.toggleAttribute("open"),
@@ -352,6 +378,8 @@ for (const [id, does] of Object.entries({
   skip,
   flag,
   "open-done": showDone,
+  "open-find": () => finding.open(),
+  "finished-clear": () => finding.clear(),
   undo: () => line.stand(undo),
   "finished-undo": () => line.stand(undo),
   again: goThroughSkipped,

@@ -16,8 +16,10 @@ export class Wire {
     this.writes = 0; // begun and ended: a read that began before one of them may tell of the time before
   }
 
-  async items(limit, again) {
-    const got = await this.call(`/api/items?limit=${limit}&again=${again ? 1 : 0}`);
+  /** The next items; `only` is what a filter asks for, by its names. */
+  async items(limit, again, only = {}) {
+    const asked = new URLSearchParams({ limit, again: again ? 1 : 0, ...only });
+    const got = await this.call(`/api/items?${asked}`);
     this.check(got.session);
     return got;
   }
