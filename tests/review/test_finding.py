@@ -316,13 +316,8 @@ def test_no_filter_tells_what_the_machine_said_of_a_blind_text(tmp_path: Path) -
 
 
 def test_one_of_several_labels_is_found(tmp_path: Path) -> None:
-    waiting = [
-        Waiting("a", ["sport", "tech"]),
-        Waiting("b", ["tech"]),
-        Waiting("c", []),
-        Waiting("d", ("tech", "sport")),
-    ]
-    made = scene(tmp_path, waiting, kind="multilabel")
+    given = (["sport", "tech"], ["tech"], [], ("tech", "sport"))
+    made = scene(tmp_path, [Waiting("a text", each) for each in given], kind="multilabel")
     page = Page(made)
     assert find(page, label="sport") == [0, 3]
     assert find(page, label="tech") == [0, 1, 3]
@@ -334,7 +329,7 @@ def test_what_was_put_off_is_found_where_it_is_asked_for(made: Scene) -> None:
     ada.act("/api/skip", id="t000", seconds=1)
     ada.act("/api/skip", id="t001", seconds=1, note="odd")
     bob.act("/api/skip", id="t002", seconds=1, note="odd")
-    assert find(ada, words="article") == [3, 4, 5]
+    assert find(ada, words="article") == [3, 4, 5, 2], "what another put off comes last"
     assert find(ada, skipped="1") == [0, 1]
     assert find(ada, flagged="1") == [1]
     ada.act("/api/let-go")

@@ -153,9 +153,7 @@ def test_where_nothing_was_done_the_panel_says_so(review: Open, tmp_path: Path) 
 # The filter ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_says_what_filter_is_on_and_how_many_match_and_one_key_clears_it(
-    review: Open, tmp_path: Path
-) -> None:
+def test_the_page_says_what_filter_is_on_and_how_many_match_and_a_key_clears_it(review: Open, tmp_path: Path) -> None:
     ada = review(news(tmp_path, 30))
     ada.reads(0)
     ada.press("/")
@@ -216,3 +214,32 @@ def test_where_a_slash_filters_labels_another_key_filters_texts(review: Open, tm
     ada.type("two")
     ada.press("Enter")
     ada.sees("#text", "Two.")
+
+
+# The guideline's words ----------------------------------------------------------------------------------------------
+
+RULES = "Use `match` for **games of two**, and `c++` or **.net** for tech. `a|b` and `(` are no patterns."
+MARKED = """() => [...(CSS.highlights.get("guideline") ?? [])].map((range) => range.toString())"""
+
+
+def test_the_guidelines_words_are_marked_in_the_text_until_a_key_turns_it_off(review: Open, tmp_path: Path) -> None:
+    text = "A MATCH, a rematch, games  of\ntwo; C++, .NET, a b (<b>match</b>"
+    ada = review(scene(tmp_path, [Waiting(text), Waiting("nothing of it"), Waiting("a match")], guidelines=RULES))
+    assert ada.page.evaluate(MARKED) == ["MATCH", "games  of\ntwo", "C++", ".NET", "(", "match"]
+    assert ada.page.locator("#text").text_content() == text, "nothing is put into it"
+    ada.press("5")
+    ada.sees("#text", "nothing")
+    assert ada.page.evaluate(MARKED) == []
+    ada.press("5")
+    ada.sees("#text", "a match")
+    assert ada.page.evaluate(MARKED) == ["match"]
+    ada.press("h")
+    assert ada.page.evaluate(MARKED) == []
+    ada.press("h")
+    assert ada.page.evaluate(MARKED) == ["match"]
+
+
+def test_without_guidelines_nothing_is_marked(review: Open, tmp_path: Path) -> None:
+    ada = review(news(tmp_path, 1))
+    ada.press("h")
+    assert ada.page.evaluate(MARKED) == []

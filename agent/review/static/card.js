@@ -82,8 +82,9 @@ export function percent(p) {
 }
 
 export class Card {
-  constructor(wire, fail) {
+  constructor(wire, fail, painted) {
     this.wire = wire;
+    this.painted = painted; // called when another text, or more of it, is shown
     this.fail = fail; // called with a Refusal where the rest of a long text cannot be had
     this.folded = false;
     $("unfold").addEventListener("click", () => this.toggle());
@@ -144,6 +145,7 @@ export class Card {
     const box = $("text");
     this.showing = this.item.text.length;
     putText(box, this.item.text, this.item.places);
+    this.painted();
     box.classList.add("folded");
     this.folded = box.scrollHeight > box.clientHeight + 40 || this.showing < this.item.length;
     box.classList.toggle("folded", this.folded);
@@ -181,6 +183,7 @@ export class Card {
       item.length = item.whole.length; // counted in UTF-16 here, in code points by the server
       this.showing = Math.min(this.showing + STEP, item.length);
       putText($("text"), item.whole.slice(0, this.showing), item.places);
+      this.painted();
     }
     this.folded = false;
     $("text").classList.remove("folded");

@@ -10,6 +10,7 @@ import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
+import { Words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("settings").textContent);
@@ -19,7 +20,8 @@ const LOOK_AGAIN_MS = 5000;
 
 const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
-const card = new Card(wire, complain);
+const words = new Words();
+const card = new Card(wire, complain, () => words.mark());
 const clock = new Clock();
 const line = new Line();
 const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
@@ -106,10 +108,10 @@ function next(was = null, problem = "") {
 /** Nothing to show: say so, once it is sure. */
 function finish() {
   const first = $("finished").hidden;
-  const [title, words] = whyFinished();
+  const [title, why] = whyFinished();
   $("finished").hidden = !dry && $("trouble").hidden;
   $("finished-title").textContent = title;
-  $("finished-words").textContent = words;
+  $("finished-words").textContent = why;
   $("again").hidden = figures.skipped === 0 || !dry || figures.isOver || finding.isOn;
   $("finished-clear").hidden = !dry || !finding.isOn;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
@@ -231,22 +233,22 @@ function sayAccept() {
   $("skip-words").textContent = isAgain ? "Keep as it was" : "Skip";
   $("flag").hidden = isAgain;
   const button = $("accept");
-  const words = $("accept-words");
+  const saying = $("accept-words");
   if (settings.widget === "choice") {
     button.hidden = shown === null || !shown.suggestion;
-    if (!button.hidden) words.replaceChildren("Accept ", named(shown.suggestion.shown));
+    if (!button.hidden) saying.replaceChildren("Accept ", named(shown.suggestion.shown));
     return;
   }
   button.hidden = false;
   if (settings.widget === "json") {
-    words.textContent = "Save";
+    saying.textContent = "Save";
     $("accept-key").textContent = "Ctrl ↵";
     return;
   }
   const size = answer.value().length;
   if (size > 0) noneMeant = false;
   const none = noneMeant ? "Really none? Save" : "None applies";
-  words.textContent = size === 0 ? none : `Save ${size} label${size === 1 ? "" : "s"}`;
+  saying.textContent = size === 0 ? none : `Save ${size} label${size === 1 ? "" : "s"}`;
 }
 
 function saved(going, reply) {
@@ -363,6 +365,7 @@ const shortcuts = {
   [$("filter") ? "F" : "/"]: () => finding.open(),
   u: undo,
   f: () => card.toggle(),
+  h: () => words.toggle(),
   g: () => $("guide")?.toggleAttribute("open"),
   "?": () => $("keys").showModal(),
   r: () => !$("again").hidden && !$("finished").hidden && goThroughSkipped(),
