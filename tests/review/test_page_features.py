@@ -171,6 +171,22 @@ def test_the_page_says_what_filter_is_on_and_how_many_match_and_a_key_clears_it(
     ada.has_given({"t002": "tech"})
 
 
+def test_what_a_filter_leaves_out_is_let_go_to_others(review: Open, tmp_path: Path) -> None:
+    made = news(tmp_path, 6)
+    ada = review(made)
+    bob = Desk(*made.parts, "bob")
+    assert bob.items(50, again=False) == []
+    ada.press("/")
+    ada.type("number 3")
+    ada.press("Enter")
+    ada.reads(3)
+    ada.sees("#filtered-count", "1 match")
+    assert [item["id"] for item in bob.items(50, again=False)] == ["t000", "t001", "t002", "t004", "t005"]
+    ada.press("c")
+    expect(ada.page.locator("#filtered")).to_be_hidden()
+    ada.reads(3)
+
+
 def test_a_filter_that_nothing_fits_says_so_and_is_left_by_a_key(review: Open, tmp_path: Path) -> None:
     ada = review(news(tmp_path, 3))
     ada.press("/")

@@ -36,6 +36,7 @@ let again = false; // going through what was skipped
 let filling = null; // the fetch under way
 let dry = false; // the last fetch brought nothing
 let waiting = false; // a JSON answer is being checked
+let unwanted = false; // what was fetched ahead is for others: another filter is on
 let noneMeant = false; // Enter was pressed once on an empty set of labels
 const handled = new Set(); // ids answered or skipped here, which a late fetch may still hold
 
@@ -50,10 +51,13 @@ function fill() {
 
 async function fetchAhead() {
   const passed = again ? handled.size : 0; // what was skipped twice still stands in the queue
-  const writes = wire.writes;
   const { only } = finding;
   let got;
+  let writes;
   try {
+    if (unwanted) await wire.send("/api/let-go", {});
+    unwanted = false;
+    writes = wire.writes;
     got = await wire.items(FETCH + outbox.size + passed, again, only);
   } catch (refusal) {
     trouble(refusal);
@@ -61,11 +65,7 @@ async function fetchAhead() {
     return;
   }
   if (!outbox.inTrouble) trouble(null);
-  if (only !== finding.only) {
-    filling = null; // another filter was put on meanwhile
-    fill();
-    return;
-  }
+  if (only !== finding.only) return fetchAhead(); // another filter was put on meanwhile
   finding.heard(got.matching);
   const have = new Set(ahead.map((item) => item.id));
   const fresh = got.items.filter((item) => !have.has(item.id) && !handled.has(item.id));
@@ -151,7 +151,8 @@ function refind() {
   dry = false;
   handled.clear();
   for (const going of outbox.acts) handled.add(going.item.id);
-  if (filling === null) fill(); // else what comes is thrown away, and fetched anew
+  unwanted = true;
+  fill(); // where a fetch is under way, what it brings is thrown away, and it begins anew
   next();
 }
 
