@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -27,7 +27,7 @@ from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Stale
-from agent.review.guard import LOOPBACK, Door, Guard
+from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
 from agent.store import Filter, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
@@ -265,7 +265,10 @@ def _reader(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
 
 def _writer(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
-        body = _json(await request.body())
+        try:
+            body = _json(await request.body())
+        except ClientDisconnect:  # nobody hears the answer, and nothing was done
+            return answer({"error": "the request broke off"}, 400)
         if not isinstance(body, dict):
             raise HTTPException(400, "a JSON object was expected")
         return await _done(desk_of(request), act, body)
@@ -308,5 +311,10 @@ async def unavailable(request: Request, error: Exception) -> Response:
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    """A bug, here or in a task of one's own; the traceback is in the server's terminal."""
-    return answer({"error": f"The server failed on this ({type(error).__name__}); its terminal says more."}, 500)
+    """A bug, here or in a task of one's own; the traceback is in the server's terminal.
+
+    Starlette answers this outside of every middleware, so that the guard cannot put its headers on it.
+    """
+    reply = answer({"error": f"The server failed on this ({type(error).__name__}); its terminal says more."}, 500)
+    reply.headers.update(HEADERS)
+    return reply

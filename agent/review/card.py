@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.records import Label, Value
-from agent.review.unseen import Unseen
+from agent.review.unseen import Unseen, units
 from agent.selection.reasons import cause, notes
 from agent.store import QueueRow, ReviewRow, Trouble
 from agent.tasks import Task
@@ -47,11 +47,12 @@ def card(
     what no oracle was shown: it comes from the text alone, and says nothing of an answer. `votes` are the labels of
     people who disagree, `flags` what people wrote to a lead: both are for a lead's eyes. Who flagged a text while it
     was not blind saw the machine's label and may have told it, so of a blind one only notes are sent that were
-    written blind."""
+    written blind. `length` is that of the whole text in UTF-16 units, by which the page knows whether it shows all of
+    it."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
-        "length": len(row.text),
+        "length": units(row.text),
         "blind": row.blind,
         "skipped": row.skipped,
         "unseen": unseen.said if unseen else "",

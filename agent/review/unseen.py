@@ -47,9 +47,10 @@ def _unseen(redactor: Redactor, text: str) -> Unseen:
         return Unseen(f"No oracle was shown this text: {error}.")
     if not found:
         return Unseen()
-    places = tuple((_units(text[: f.start]), _units(text[: f.end]), f.placeholder) for f in found)
+    places = tuple((units(text[: f.start]), units(text[: f.end]), f.placeholder) for f in found)
     return Unseen(f"The oracle did not see: {said(counted(found))}.", places)
 
 
-def _units(text: str) -> int:
-    return len(text) + sum(c > "\uffff" for c in text)
+def units(text: str) -> int:
+    """How long a browser finds the text: most emoji are two units of UTF-16, and one character here."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

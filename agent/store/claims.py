@@ -44,12 +44,11 @@ class Claims(Queue):
         with self._write(tx, job) as sql:
             at = now()
             sql.execute(delete(t.leases).where(L.job == job, L.until <= at))
-            found = _next(job, person, at, again=again or _asks_put_off(only), torn=torn)
-            ids = (
-                list(sql.execute(found.limit(limit)).scalars())
-                if only is None
-                else _sifted(sql, job, found, (only, person), limit)
-            )
+            query, own_too = _next(job, person, at, torn=torn), _asks_put_off(only)
+            ids = _first(sql, job, query if own_too else query.where(~_skipped_by(person)), (only, person), limit)
+            if again and not own_too and len(ids) < limit:
+                own = query.where(W.text_id.in_(_put_off(job, person)))
+                ids += _first(sql, job, own, (only, person), limit - len(ids))
             if not ids:
                 return []
             sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.in_(ids)))
@@ -63,9 +62,10 @@ class Claims(Queue):
     def matching(self, job: str, person: str, only: Filter, limit: int, *, torn: bool = False) -> int:
         """How many texts `claim` would give a person in the end, if nobody else were at the queue; so many are
         counted at most."""
-        query = _in_order(_open_to(job, person, again=_asks_put_off(only), torn=torn))
+        query = _open_to(job, person, torn=torn)
+        query = _in_order(query if _asks_put_off(only) else query.where(~_skipped_by(person)))
         with self._read(None) as tx:
-            return len(_sifted(tx, job, query, (only, person), limit))
+            return len(_first(tx, job, query, (only, person), limit))
 
     def let_go(self, job: str, person: str, keep: Sequence[TextId] = (), *, tx: Connection | None = None) -> None:
         """A person has nothing before them any more but these texts: others need not wait for the rest."""
@@ -103,15 +103,19 @@ class Claims(Queue):
         return Queued(open=whole - torn - acted, put_off=put_off, torn=torn)
 
 
-def _sifted(sql: Connection, job: str, query: Select[Any], asked: tuple[Filter, str], limit: int) -> list[TextId]:
+def _first(
+    sql: Connection, job: str, query: Select[Any], asked: tuple[Filter | None, str], limit: int
+) -> list[TextId]:
     """The first so many texts of a query that fit what a person asked for, see `filters`."""
     only, person = asked
-    dialect = sql.dialect.name
-    wanted = narrowed(query, only, person, dialect)
 
     def found(those: Select[Any]) -> list[TextId]:
         return list(sql.execute(those).scalars())
 
+    if only is None:
+        return found(query.limit(limit))
+    dialect = sql.dialect.name
+    wanted = narrowed(query, only, person, dialect)
     if only.flagged or only.skipped:  # what was put off is found by itself
         return found(wanted.limit(limit))
     head = found(query.limit(HEAD))
@@ -126,7 +130,7 @@ def _sifted(sql: Connection, job: str, query: Select[Any], asked: tuple[Filter, 
     return found(wanted.limit(limit))
 
 
-def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Select[Any]:
+def _next(job: str, person: str, at: datetime, *, torn: bool) -> Select[Any]:
     others = (
         select(func.count())
         .where(L.job == W.job, L.text_id == W.text_id, L.person != person, L.until > at)
@@ -134,24 +138,29 @@ def _next(job: str, person: str, at: datetime, *, again: bool, torn: bool) -> Se
         .scalar_subquery()
     )
     needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
-    query = _open_to(job, person, again=again, torn=torn)
-    query = query.where(others == 0 if torn else W.votes + others < needed)
-    return _in_order(query.order_by(_put_off(person)) if again else query)
+    query = _open_to(job, person, torn=torn)
+    return _in_order(query.where(others == 0 if torn else W.votes + others < needed))
 
 
 def _in_order(query: Select[Any]) -> Select[Any]:
     return query.order_by(W.skipped, W.place, InCodePoints(W.text_id))
 
 
-def _open_to(job: str, person: str, *, again: bool, torn: bool) -> Select[Any]:
-    """What waits for a person, whatever others have before them."""
+def _open_to(job: str, person: str, *, torn: bool) -> Select[Any]:
+    """What waits for a person, whatever others have before them, and what they put off too."""
     query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
-    if not torn:  # most texts that wait were labelled by nobody, which is known without looking
-        query = query.where(~and_(W.votes > 0, labelled_by(person)))
-    return query if again else query.where(~_put_off(person))
+    # most texts that wait were labelled by nobody, which is known without looking
+    return query if torn else query.where(~and_(W.votes > 0, labelled_by(person)))
 
 
-def _put_off(person: str) -> ColumnElement[bool]:
+def _put_off(job: str, person: str) -> Select[Any]:
+    """The texts that a person put off and did not take back: few, beside all that wait."""
+    undo, r = t.reviews.alias(), t.reviews.c
+    undone = select(undo.c.id).where(undo.c.undoes == r.id).correlate(t.reviews).exists()
+    return select(r.text_id).where(r.job == job, r.person == person, r.action.in_(PUT_OFF), ~undone)
+
+
+def _skipped_by(person: str) -> ColumnElement[bool]:
     return and_(W.skipped.is_(True), skipped_of(t.waiting, person))  # most were put off by nobody
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.sql.elements import conv  # a name as it is: the first migration put the prefix before checks twice
 
@@ -297,6 +298,7 @@ waiting = Table(
     Column("votes", Integer, nullable=False, server_default="0"),  # people who have labelled it
     Column("torn", Boolean, nullable=False, server_default=false()),  # as many as have to did, and disagree
     Index(None, "job", "skipped", "place", "text_id"),
+    Index("ix_waiting_torn", "job", sqlite_where=text("torn IS 1"), postgresql_where=text("torn IS true")),
 )
 
 audits = Table(

@@ -35,6 +35,7 @@ class Waiting:
     blind: bool = False
     slice: str = "unsure"
     why: Mapping[str, Any] = field(default_factory=dict)
+    by: str = "local/small"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def scene(folder: Path, waiting: Sequence[Waiting], **settings: Any) -> Scene:
                 text_id,
                 item.suggestion,
                 Source.ORACLE,
-                "local/small",
+                item.by,
                 item.probabilities,
                 item.confidence,
             )

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from agent.errors import JobFileError, StoreError
 from agent.review.app import BODY_LIMIT_BYTES, create_app
 from agent.review.guard import HEADERS, Door
+from tests.review.clients import HOME, Page
 from tests.review.scenes import SECTIONS, Scene, Waiting, draw, job_of, news, scene, spans
 
-HOME = "http://127.0.0.1:8765"
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
-
-
-class Page(TestClient):
-    """A client that behaves as the page does: same origin, the server's token, JSON."""
-
-    def __init__(self, made: Scene, person: str | None = "ada", **options: Any) -> None:
-        app = create_app(*made.parts, person, **options)
-        super().__init__(app, base_url=HOME, follow_redirects=False, raise_server_exceptions=False)
-        self.token = self.get("/api/session").json().get("token", "")
-
-    def act(self, path: str, headers: dict[str, str] | None = None, **body: Any) -> Any:
-        ours = {"Origin": HOME, "X-Labelwright-Token": self.token, "Content-Type": "application/json"}
-        return self.post(path, content=json.dumps(body), headers=ours | (headers or {}))
-
-    def ids(self, again: int = 0) -> list[str]:
-        return [item["id"] for item in self.get(f"/api/items?limit=50&again={again}").json()["items"]]
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ function pieces(text) {
   const parts = [];
   let from = 0;
   for (const found of text.matchAll(HIDDEN)) {
-    if (parts.length > 2 * MOST_MARKS) break;
+    if (parts.length > 2 * MOST_MARKS) {
+      return [...parts, text.slice(from).replace(HIDDEN, "\ufffd")]; // as harmless, for less work
+    }
     parts.push(text.slice(from, found.index), mark(found[0]));
     from = found.index + found[0].length;
   }
@@ -101,7 +103,7 @@ export class Card {
   }
 
   showWhy(item) {
-    $("badge").textContent = item.badge;
+    putText($("badge"), item.badge);
     $("badge").className = `badge${item.blind ? " blind" : ""}`;
     putText($("reason"), item.reason);
     const picked = $("picked");
@@ -134,7 +136,8 @@ export class Card {
     } else if (!machine) {
       said.replaceChildren("The machine gave no answer.");
     } else {
-      const who = made("bdi", "by", machine.by || machine.source);
+      const who = made("bdi", "by");
+      putText(who, machine.by || machine.source);
       said.replaceChildren(who, " says ", named(machine.shown));
       if (machine.confidence !== null) said.append(", ", made("span", "sure", `${percent(machine.confidence)} sure`));
     }
@@ -180,7 +183,6 @@ export class Card {
         return;
       }
       if (item !== this.item) return;
-      item.length = item.whole.length; // counted in UTF-16 here, in code points by the server
       this.showing = Math.min(this.showing + STEP, item.length);
       putText($("text"), item.whole.slice(0, this.showing), item.places);
       this.painted();

@@ -56,11 +56,11 @@ export class Labels {
         .sort((a, b) => a.rank - b.rank) // stable: the job's order within a rank
         .map((found) => found.label);
     }
-    const p = this.item.suggestion?.probabilities;
-    if (!this.many || !p) return this.all;
+    if (!this.many || !this.item.suggestion?.probabilities) return this.all;
+    const p = (label) => this.probability(label.name) ?? 0;
     const first = this.all
-      .filter((label) => (p[label.name] ?? 0) >= 0.01 || label.name === this.item.suggestion.value)
-      .sort((a, b) => (p[b.name] ?? 0) - (p[a.name] ?? 0))
+      .filter((label) => p(label) >= 0.01 || label.name === this.item.suggestion.value)
+      .sort((a, b) => p(b) - p(a))
       .slice(0, LIKELY);
     return [...first, ...this.all.filter((label) => !first.includes(label))];
   }
@@ -92,9 +92,15 @@ export class Labels {
     return button;
   }
 
+  /** Null where the machine gave none; a label may be called `constructor`, which every object has. */
+  probability(name) {
+    const p = this.item.suggestion?.probabilities ?? {};
+    return Object.hasOwn(p, name) ? p[name] : null;
+  }
+
   addProbability(button, name) {
-    const p = this.item.suggestion?.probabilities?.[name];
-    if (p === undefined) return;
+    const p = this.probability(name);
+    if (p === null) return;
     const bar = made("span", "bar", "", { "aria-hidden": "true" });
     bar.append(made("i", ""));
     bar.firstChild.style.width = `${Math.round(100 * p)}%`;

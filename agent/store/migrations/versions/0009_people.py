@@ -36,3 +36,10 @@ def upgrade() -> None:
     op.add_column("reviews", sa.Column("note", sa.Text()))
     op.add_column("waiting", sa.Column("votes", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("waiting", sa.Column("torn", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_index(
+        "ix_waiting_torn",
+        "waiting",
+        ["job"],
+        sqlite_where=sa.text("torn IS 1"),
+        postgresql_where=sa.text("torn IS true"),
+    )
