@@ -26,16 +26,16 @@ from starlette.templating import Jinja2Templates
 from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
-from agent.review.desk import Desk, NotALabel, Stale
+from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
-from agent.store import Store
+from agent.store import Filter, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
 
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
 MOST_ITEMS, MOST_AGAIN = 50, 500  # at a time; what one person put off comes after what they put off once more
-NOTE_LIMIT = 2000
+NOTE_LIMIT, LONGEST_WORDS = 2000, 500
 FEW = 10
 """Up to this many labels are buttons with a number key each; more become a list with a filter."""
 
@@ -81,6 +81,8 @@ def create_app(
             Route("/api/session", session),
             Route("/api/items", _reader(desk_of, items)),
             Route("/api/text", _reader(desk_of, text)),
+            Route("/api/done", _reader(desk_of, done)),
+            Route("/api/done/item", _reader(desk_of, done_item)),
             Route("/api/label", _writer(desk_of, label), methods=["POST"]),
             Route("/api/skip", _writer(desk_of, skip), methods=["POST"]),
             Route("/api/undo", _writer(desk_of, undo), methods=["POST"]),
@@ -102,6 +104,7 @@ def _page(desk: Desk, token: str) -> Callable[[Request, Desk], Response]:
     settings = {
         "token": token,
         "widget": desk.task.widget,
+        "counted": MOST_COUNTED,
         "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
     }
     context = {
@@ -127,11 +130,14 @@ def prose(markdown: str) -> Markup:
 
 
 def items(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    """`limit` next items and the figures; with `again` also what was skipped."""
+    """`limit` next items and the figures; with `again` also what was skipped. With a filter only what fits it, and
+    `matching`: how many do."""
+    only = _filter(desk, asked)
     again = asked.get("again") == "1"
     limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_AGAIN if again else MOST_ITEMS)
-    found = desk.items(limit, again=again)
-    return {"items": found, "figures": desk.figures(), "session": desk.session}
+    found = desk.items(limit, again=again, only=only)
+    matching = None if only is None else desk.matching(only)
+    return {"items": found, "figures": desk.figures(), "session": desk.session, "matching": matching}
 
 
 def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +146,9 @@ def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def label(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked))
+    """Give a label; with `instead`, the id of an act, in the place of the one that was given then."""
+    instead = asked.get("instead")
+    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), None if instead is None else _act(instead))
     return {"figures": desk.figures()}
 
 
@@ -159,17 +167,76 @@ def let_go(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def done(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """What this person did, newest first; with `before`, the id of an act, what came before it."""
+    before = asked.get("before")
+    return desk.done(None if before is None else _act(before)) | {"session": desk.session}
+
+
+def done_item(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """What the act with this id was about, to be shown again."""
+    return desk.show_again(_act(asked.get("act")))
+
+
 def undo(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     newest = asked.get("newest")
     if newest is not None and not isinstance(newest, int):
         raise HTTPException(400, "newest: the id of the newest act, or null")
-    return desk.undo(newest) | {"figures": desk.figures()}
+    act = asked.get("act")
+    return desk.undo(newest, None if act is None else _act(act)) | {"figures": desk.figures()}
+
+
+def _filter(desk: Desk, asked: dict[str, Any]) -> Filter | None:
+    """The filter of a request, None without one."""
+    words, person = str(asked.get("words", "")).strip(), str(asked.get("person", "")).strip()
+    if len(words) > LONGEST_WORDS:
+        raise HTTPException(400, f"words: at most {LONGEST_WORDS} characters were expected")
+    if person and not desk.lead:
+        raise HTTPException(400, "person: only a lead may look for what somebody labelled")
+    only = Filter(
+        words=words,
+        label=asked.get("label") or None,
+        round=_round(asked.get("round") or None),
+        low=_share("from", asked.get("from") or None),
+        high=_share("to", asked.get("to") or None),
+        person=person or None,
+        disagree=asked.get("disagree") == "1",
+        flagged=asked.get("flagged") == "1",
+        skipped=asked.get("skipped") == "1",
+    )
+    return None if only == Filter() else replace(only, of_everybody=desk.lead)
+
+
+def _round(found: str | None) -> int | None:
+    if found is None:
+        return None
+    number = _whole(found, -1)
+    if not 0 <= number < 2**31:
+        raise HTTPException(400, "round: a number was expected")
+    return number
+
+
+def _share(name: str, found: str | None) -> float | None:
+    try:
+        number = None if found is None else float(found)
+    except ValueError:
+        number = math.nan
+    if number is not None and not 0 <= number <= 1:
+        raise HTTPException(400, f"{name}: a number from 0 to 1 was expected")
+    return number
 
 
 def _id(found: object) -> TextId:
     if not isinstance(found, str):
         raise HTTPException(400, "id: a text id was expected")
     return TextId(found)
+
+
+def _act(found: object) -> int:
+    number = _whole(found, 0)
+    if isinstance(found, bool) or not 0 < number < 2**63:
+        raise HTTPException(400, "the id of an act was expected")
+    return number
 
 
 def _seconds(asked: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from agent.records import Label, Value
 from agent.review.unseen import Unseen, units
 from agent.selection.reasons import cause, notes
-from agent.store import QueueRow, Trouble
+from agent.store import QueueRow, ReviewRow, Trouble
 from agent.tasks import Task
 
 OPENING = 6000
@@ -39,12 +39,16 @@ def card(
     task: Task,
     trouble: Trouble | None = None,
     unseen: Unseen | None = None,
+    *,
     votes: Sequence[Label] = (),
+    flags: Sequence[ReviewRow] = (),
 ) -> dict[str, Any]:
     """One item as the page gets it: plain JSON. `trouble` is what went wrong where it was asked in vain, `unseen`
     what no oracle was shown: it comes from the text alone, and says nothing of an answer. `votes` are the labels of
-    people who disagree, for a lead's eyes. `length` is that of the whole text in UTF-16 units, by which the page
-    knows whether it shows all of it."""
+    people who disagree, `flags` what people wrote to a lead: both are for a lead's eyes. Who flagged a text while it
+    was not blind saw the machine's label and may have told it, so of a blind one only notes are sent that were
+    written blind. `length` is that of the whole text in UTF-16 units, by which the page knows whether it shows all of
+    it."""
     item: dict[str, Any] = {
         "id": row.text_id,
         "text": row.text[:OPENING],
@@ -53,6 +57,7 @@ def card(
         "skipped": row.skipped,
         "unseen": unseen.said if unseen else "",
         "places": list(unseen.places) if unseen else [],
+        "notes": [{"by": f.person, "note": f.note or ""} for f in flags if f.blind or not row.blind],
     }
     if votes:
         told = "; ".join(f"{label.by}: {said(label.value, task)}" for label in votes)

@@ -17,11 +17,16 @@ from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
 from agent.review.unseen import Look, look_of
-from agent.store import QueueRow, ReviewRow, Store
+from agent.store import Filter, QueueRow, ReviewRow, Store
 from agent.store.waiting import DECIDE, FLAG, LABEL, SKIP
 from agent.tasks import Task
 
 LONGEST_S = 3600.0
+MOST_COUNTED = 1000
+"""More texts than this that fit a filter are "1,000 and more"."""
+PAGE, OPENING = 50, 160
+"""How many of a person's acts are listed at once, and how many characters of each text."""
+PUT_OFF = {SKIP: "skipped", FLAG: "flagged"}
 
 
 class Stale(Exception):
@@ -54,9 +59,10 @@ class Desk:
         """What the oracle did not see of a text."""
         return look_of(self.job)
 
-    def items(self, limit: int, *, again: bool) -> list[dict[str, Any]]:
-        """The next items, most urgent first; with `again` those that this person skipped too, at the end. They are
-        this person's for `people.lease_minutes`. A lead is given first what others disagree on.
+    def items(self, limit: int, *, again: bool, only: Filter | None = None) -> list[dict[str, Any]]:
+        """The next items, most urgent first; with `again` those that this person skipped too, at the end, with `only`
+        just what fits that filter. They are this person's for `people.lease_minutes`. A lead is given first what
+        others disagree on.
 
         None once the people's minutes are used up: what a person is at then is still saved, but nothing is added.
         """
@@ -64,9 +70,15 @@ class Desk:
         if minutes is not None and minutes["used"] >= minutes["of"]:
             return []
         seconds = 60 * self.job.people.lease_minutes
-        claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again)
+        claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again, only=only)
         rows = claim(limit=limit, torn=True) if self.lead else []
         return self._cards(rows + (claim(limit=limit - len(rows)) if len(rows) < limit else []))
+
+    def matching(self, only: Filter) -> int:
+        """How many texts that wait for this person fit a filter, counted up to `MOST_COUNTED`."""
+        count = partial(self.store.matching, self.job.name, self.person, only)
+        torn = count(MOST_COUNTED, torn=True) if self.lead else 0
+        return min(torn + count(MOST_COUNTED), MOST_COUNTED)
 
     def let_go(self, keep: Sequence[TextId] = ()) -> None:
         """Others may have what was given to this person, but for these."""
@@ -97,15 +109,58 @@ class Desk:
             raise Stale("is not a text of this job.")
         return found[text_id]
 
-    def label(self, text_id: TextId, answer: object, seconds: float) -> None:
+    def done(self, before: int | None = None) -> dict[str, Any]:
+        """This person's own acts that stand, newest first, `PAGE` at a time: those before the act with this id.
+        `more` tells whether there are older ones."""
+        acts = self.store.acts(self.job.name, self.person, PAGE + 1, before)
+        page = acts[:PAGE]
+        texts = self.store.texts(self.job.name, [act.text_id for act in page])
+        labels = self.store.labels_with(self.job.name, [act.label_id for act in page if act.label_id is not None])
+        told = [
+            {
+                "act": act.id,
+                "opening": texts.get(act.text_id, "").strip()[:OPENING],
+                "given": self._told(act, labels.get(act.label_id or 0)),
+                "note": act.note or "",
+                "at": act.created_at.isoformat(),
+            }
+            for act in page
+        ]
+        return {"acts": told, "more": len(acts) > PAGE}
+
+    def show_again(self, act_id: int) -> dict[str, Any]:
+        """What one of this person's acts was about, as `item`, and what they gave, as `was`. An item with `instead`
+        has a label of theirs, which another may take the place of. Raises Stale where it was taken back, or a text
+        that was put off no longer waits."""
+        act = self._own(act_id)
+        if act.label_id is None:
+            row = self.store.waiting(self.job.name, act.text_id)
+            if row is None:
+                self._settled_by_other(act.text_id, None)
+                raise Stale("no longer waits for a person.")
+            return {"item": self._cards([row])[0], "was": None}
+        value = self._given(act)
+        votes = self._others(act) if act.action == DECIDE else []
+        row = self._row_of(act)
+        shown = card(row, self.task, None, self.look(row.text), votes=votes)
+        why = f"You gave it {said(value, self.task)} before. Another label takes its place."
+        reason = " ".join([why, *([shown["reason"]] if votes or row.blind else [])])
+        again = {"badge": "Done before", "reason": reason, "picked": "", "instead": act.id}
+        return {"item": shown | again, "was": plain(value, self.task)}
+
+    def label(self, text_id: TextId, answer: object, seconds: float, instead: int | None = None) -> None:
         """Save one label; a lead's decides where others disagree. A second time the same is the same as once, so that
-        a page may try again.
+        a page may try again. With `instead`, the id of an act of this person, it takes the place of the label that
+        they gave then.
 
         Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more), or not for
-        this person.
+        this person; or where somebody else labelled it since or decided, for a label that is to take another's place.
         """
         value = self.read(answer, Text(text_id, self.text(text_id)))
         with self.store.transaction(self.job.name) as tx:  # nobody else writes meanwhile: two cannot both label
+            if instead is not None:
+                self._replace(instead, text_id, value, seconds, tx)
+                return
             row = self.store.waiting(self.job.name, text_id)
             if self._has_given(row, text_id, value):
                 return
@@ -139,23 +194,23 @@ class Desk:
             self.store.review(self.job.name, text_id, self.person, action, seconds=_sane(seconds), note=note, tx=tx)
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
-    def undo(self, newest: int | None) -> dict[str, Any]:
-        """Take back this person's newest act, which the page believes is `newest`.
+    def undo(self, newest: int | None, act_id: int | None = None) -> dict[str, Any]:
+        """Take back this person's newest act, which the page believes is `newest`; or just the act with that id.
 
         Returns `said` (a sentence), `item` (to show again; None where it no longer waits) and `was` (what had been
-        given). Raises Stale where the newest act is another one than the page knows.
+        given). Raises Stale where the newest act is another one than the page knows, or that act was taken back.
         """
         with self.store.transaction(self.job.name) as tx:
-            last = self._last()
-            if (last.id if last else None) != newest:
+            last = self._last() if act_id is None else self._own(act_id)
+            if act_id is None and (last.id if last else None) != newest:
                 raise Stale("Something was done in another window meanwhile. Press u again to undo that.")
             if last is None:
                 return {"said": "Nothing to undo.", "item": None, "was": None}
-            self.store.undo_review(self.job.name, self.person, tx=tx)
+            self.store.undo_review(self.job.name, self.person, last.id, tx=tx)
             settle(self.store, self.job.name, self.task, [last.text_id], tx=tx)
         row = self.store.waiting(self.job.name, last.text_id)
         value = self._given(last)
-        words = "Undone: skipped." if value is None else f"Undone: {said(value, self.task)}."
+        words = f"Undone: {self._told(last, self._label_of(last))}."
         return {
             "said": words if row else f"{words} The text no longer waits for a person.",
             "item": None if row is None else self._cards([row])[0],
@@ -170,20 +225,90 @@ class Desk:
             for label in self.store.standing(self.job.name, torn):
                 if label.source is Source.PERSON:
                     votes.setdefault(label.text_id, []).append(label)
-        return [
-            card(row, self.task, troubles.get(row.text_id), self.look(row.text), votes.get(row.text_id, ()))
-            for row in rows
-        ]
+        put_off = [row.text_id for row in rows if row.skipped] if self.lead else []
+        flags = self.store.flags(self.job.name, put_off) if put_off else {}
+
+        def shown(row: QueueRow) -> dict[str, Any]:
+            trouble, of = troubles.get(row.text_id), row.text_id
+            return card(
+                row, self.task, trouble, self.look(row.text), votes=votes.get(of, ()), flags=flags.get(of, ())
+            )
+
+        return [shown(row) for row in rows]
 
     def _last(self) -> ReviewRow | None:
         """What this person did last and did not take back."""
         return self.store.last_act(self.job.name, self.person)
 
+    def _own(self, act_id: int) -> ReviewRow:
+        """One of this person's acts. Raises Stale where it is not, or was taken back."""
+        act = self.store.act(self.job.name, self.person, act_id)
+        if act is None:
+            raise Stale("That is nothing that you did.")
+        if act.undone:
+            raise Stale("That was taken back already.")
+        return act
+
+    def _label_of(self, act: ReviewRow) -> Label | None:
+        return None if act.label_id is None else self.store.label(self.job.name, act.label_id)
+
     def _given(self, act: ReviewRow) -> Value | None:
-        if act.label_id is None:
-            return None
-        label = self.store.label(self.job.name, act.label_id)
+        label = self._label_of(act)
         return None if label is None else label.value
+
+    def _told(self, act: ReviewRow, label: Label | None) -> str:
+        """What was done, in a word."""
+        return PUT_OFF.get(act.action, "skipped") if label is None else said(label.value, self.task)
+
+    def _others(self, act: ReviewRow) -> list[Label]:
+        """What others said of an act's text."""
+        found = self.store.standing(self.job.name, [act.text_id])
+        return [label for label in found if label.source is Source.PERSON and label.by != self.person]
+
+    def _row_of(self, act: ReviewRow) -> QueueRow:
+        """The text of an act as if it waited: with what the machine said, unless it was blind then or is now."""
+        text_id = act.text_id
+        route = self.store.newest_routes(self.job.name, [text_id]).get(text_id)
+        blind = act.blind or self.store.is_blind(self.job.name, text_id)
+        machine = None if blind or route is None or route.label_id is None else route.label_id
+        return QueueRow(
+            text_id=text_id,
+            text=self.text(text_id),
+            reason="",
+            blind=blind,
+            priority=0.0,
+            round=0,
+            slice="",
+            why={},
+            suggestion=None if machine is None else self.store.label(self.job.name, machine),
+            skipped=False,
+        )
+
+    def _replace(self, act_id: int, text_id: TextId, value: Value, seconds: float, tx: Any) -> None:
+        """Have a label take the place of the one that this person gave in an act. Raises Stale."""
+        act = self.store.act(self.job.name, self.person, act_id)
+        former = None if act is None else self._label_of(act)
+        if act is None or former is None or former.id is None or act.text_id != text_id:
+            raise Stale("is nothing that you labelled.")
+        acts = self.store.acts_on(self.job.name, text_id)
+        if act.undone:
+            mine = [x for x in acts if x.person == self.person and x.label_id is not None]
+            if mine and same(self._given(mine[-1]), value, self.task):
+                return  # it was saved, and the page did not hear of it
+            raise Stale("was changed by you in another window meanwhile.")
+        if same(former.value, value, self.task):
+            return
+        if decided := [x.person for x in acts if x.action == DECIDE and x.id != act.id]:
+            raise Stale(f"was decided by {decided[-1]} meanwhile.")
+        if later := [label.by for label in self._others(act) if (label.id or 0) > former.id]:
+            raise Stale(f"was labelled by {later[-1]} meanwhile.")
+        self.store.undo_review(self.job.name, self.person, act.id, reason=f"replaced by {self.person}", tx=tx)
+        label = person_label(text_id, value, self.person)
+        # how they saw the text when they first judged it is how they know it
+        self.store.review(
+            self.job.name, text_id, self.person, act.action, label, _sane(seconds), blind=act.blind, tx=tx
+        )
+        settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def _has_given(self, row: QueueRow | None, text_id: TextId, value: Value) -> bool:
         """Whether this very label is this person's already. Raises Stale where the text waits for nobody, or not for

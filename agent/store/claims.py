@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, update
 
-from agent.records import Source, TextId
+from agent.records import TextId
 from agent.store import tables as t
 from agent.store.columns import InCodePoints, now
+from agent.store.filters import FEW, HEAD, labelled_by, narrowed, sifts
 from agent.store.queue import Queue, items_of, to_queue_row
-from agent.store.rows import Queued, QueueRow
+from agent.store.rows import Filter, Queued, QueueRow
 from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of
 
 W, L = t.waiting.c, t.leases.c
@@ -30,22 +31,24 @@ class Claims(Queue):
         *,
         again: bool = False,
         torn: bool = False,
+        only: Filter | None = None,
         tx: Connection | None = None,
     ) -> list[QueueRow]:
         """The next items for a person, theirs for so many seconds from now: what nobody else has before them, as far
         as it does not need several people's labels, and they have not labelled. Claimed again, the time begins anew.
 
-        In the queue's order; what the person put off comes only with `again`, at the end. With `torn` it is what
-        others disagree on. It is one transaction: no two people are given what only one is needed for.
+        In the queue's order; what the person put off comes only with `again`, at the end, or where a filter asks for
+        it. With `torn` it is what others disagree on, with `only` what fits that filter. It is one transaction: no
+        two people are given what only one is needed for.
         """
         with self._write(tx, job) as sql:
             at = now()
             sql.execute(delete(t.leases).where(L.job == job, L.until <= at))
-            query = _next(job, person, at, torn=torn)
-            ids = list(sql.execute(query.where(~skipped_of(t.waiting, person)).limit(limit)).scalars())
-            if again and len(ids) < limit:
+            query, own_too = _next(job, person, at, torn=torn), _asks_put_off(only)
+            ids = _first(sql, job, query if own_too else query.where(~_skipped_by(person)), (only, person), limit)
+            if again and not own_too and len(ids) < limit:
                 own = query.where(W.text_id.in_(_put_off(job, person)))
-                ids += sql.execute(own.limit(limit - len(ids))).scalars()
+                ids += _first(sql, job, own, (only, person), limit - len(ids))
             if not ids:
                 return []
             sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.in_(ids)))
@@ -55,6 +58,14 @@ class Claims(Queue):
             place = {text_id: k for k, text_id in enumerate(ids)}
             items = [to_queue_row(row) for row in sql.execute(items_of(job).where(W.text_id.in_(ids)))]
             return sorted(items, key=lambda row: place[row.text_id])
+
+    def matching(self, job: str, person: str, only: Filter, limit: int, *, torn: bool = False) -> int:
+        """How many texts `claim` would give a person in the end, if nobody else were at the queue; so many are
+        counted at most."""
+        query = _open_to(job, person, torn=torn)
+        query = _in_order(query if _asks_put_off(only) else query.where(~_skipped_by(person)))
+        with self._read(None) as tx:
+            return len(_first(tx, job, query, (only, person), limit))
 
     def let_go(self, job: str, person: str, keep: Sequence[TextId] = (), *, tx: Connection | None = None) -> None:
         """A person has nothing before them any more but these texts: others need not wait for the rest."""
@@ -92,6 +103,33 @@ class Claims(Queue):
         return Queued(open=whole - torn - acted, put_off=put_off, torn=torn)
 
 
+def _first(
+    sql: Connection, job: str, query: Select[Any], asked: tuple[Filter | None, str], limit: int
+) -> list[TextId]:
+    """The first so many texts of a query that fit what a person asked for, see `filters`."""
+    only, person = asked
+
+    def found(those: Select[Any]) -> list[TextId]:
+        return list(sql.execute(those).scalars())
+
+    if only is None:
+        return found(query.limit(limit))
+    dialect = sql.dialect.name
+    wanted = narrowed(query, only, person, dialect)
+    if only.flagged or only.skipped:  # what was put off is found by itself
+        return found(wanted.limit(limit))
+    head = found(query.limit(HEAD))
+    first = found(wanted.where(W.text_id.in_(head)).limit(limit))
+    if len(first) == limit or len(head) < HEAD:
+        return first
+    if len(first) < HEAD // 10:
+        for sift in sifts(job, only, dialect):
+            ids = found(sift.limit(FEW + 1))
+            if len(ids) <= FEW:
+                return found(wanted.where(W.text_id.in_(ids)).limit(limit))
+    return found(wanted.limit(limit))
+
+
 def _next(job: str, person: str, at: datetime, *, torn: bool) -> Select[Any]:
     others = (
         select(func.count())
@@ -100,9 +138,19 @@ def _next(job: str, person: str, at: datetime, *, torn: bool) -> Select[Any]:
         .scalar_subquery()
     )
     needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
-    query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
-    query = query.where(others == 0) if torn else query.where(W.votes + others < needed, ~_labelled_by(person))
+    query = _open_to(job, person, torn=torn)
+    return _in_order(query.where(others == 0 if torn else W.votes + others < needed))
+
+
+def _in_order(query: Select[Any]) -> Select[Any]:
     return query.order_by(W.skipped, W.place, InCodePoints(W.text_id))
+
+
+def _open_to(job: str, person: str, *, torn: bool) -> Select[Any]:
+    """What waits for a person, whatever others have before them, and what they put off too."""
+    query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
+    # most texts that wait were labelled by nobody, which is known without looking
+    return query if torn else query.where(~and_(W.votes > 0, labelled_by(person)))
 
 
 def _put_off(job: str, person: str) -> Select[Any]:
@@ -112,11 +160,9 @@ def _put_off(job: str, person: str) -> Select[Any]:
     return select(r.text_id).where(r.job == job, r.person == person, r.action.in_(PUT_OFF), ~undone)
 
 
-def _labelled_by(person: str) -> ColumnElement[bool]:
-    l = t.labels.c  # noqa: E741
-    gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == l.id).exists()
-    own = select(l.id).where(
-        l.job == W.job, l.text_id == W.text_id, l.given_by == person, l.source == Source.PERSON.value, ~gone
-    )
-    # most texts that wait were labelled by nobody, which is known without looking
-    return and_(W.votes > 0, own.correlate(t.waiting).exists())
+def _skipped_by(person: str) -> ColumnElement[bool]:
+    return and_(W.skipped.is_(True), skipped_of(t.waiting, person))  # most were put off by nobody
+
+
+def _asks_put_off(only: Filter | None) -> bool:
+    return only is not None and (only.skipped or only.flagged)

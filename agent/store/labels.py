@@ -59,6 +59,15 @@ class Labels(Database):
             row = tx.execute(select(t.labels).where(t.labels.c.job == job, t.labels.c.id == label_id)).one_or_none()
             return None if row is None else to_label(row)
 
+    def labels_with(self, job: str, ids: Iterable[int]) -> dict[int, Label]:
+        """Labels by their ids, whether or not they stand."""
+        l, found = t.labels.c, dict[int, Label]()  # noqa: E741
+        with self._read(None) as tx:
+            for part in in_parts(dict.fromkeys(ids)):
+                query = select(t.labels).where(l.job == job, l.id.in_(part))
+                found.update((row.id, to_label(row)) for row in tx.execute(query))
+        return found
+
     def label_of(self, job: str, text_id: TextId) -> Label | None:
         """The label that counts for one text."""
         query = (

@@ -15,7 +15,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import DECIDE, LABEL, drawn_of, requeue
+from agent.store.waiting import DECIDE, FLAG, LABEL, drawn_of, requeue
 
 UNDO = "undo"
 GIVES = (LABEL, DECIDE)
@@ -35,17 +35,19 @@ class Reviews(Labels):
         seconds: float = 0.0,
         *,
         note: str | None = None,
+        blind: bool | None = None,
         tx: Connection | None = None,
     ) -> int:
         """Keep what a person did with one item, in one commit with the label they gave; returns the review's id.
 
         `action` is "label" or "decide" (with a label of source person), "skip", "flag", or another word of the page's
-        own; the person has it no longer before them. Raises StoreError where the text is not kept in the store.
+        own; the person has it no longer before them. `blind` is how they saw it, where it is not shown so now.
+        Raises StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
-            blind = _blind(sql, job, [text_id])
-            if text_id not in blind:
+            now_blind = _blind(sql, job, [text_id])
+            if text_id not in now_blind:
                 raise StoreError(f"store {self.name}: job {job!r} has no text {text_id!r}")
             row = {
                 "job": job,
@@ -54,7 +56,7 @@ class Reviews(Labels):
                 "action": action,
                 "label_id": self.add_labels(job, [label], tx=sql)[0] if label is not None else None,
                 "seconds": float(seconds),
-                "blind": blind[text_id],
+                "blind": now_blind[text_id] if blind is None else blind,
                 "note": note,
             }
             made = append(sql, insert(t.reviews).values(**row, created_at=now()))
@@ -93,17 +95,27 @@ class Reviews(Labels):
                 ]
                 sql.execute(insert(t.reviews), rows)
 
-    def undo_review(self, job: str, person: str, *, tx: Connection | None = None) -> TextId | None:
-        """Take back the newest thing that this person did and has not taken back; returns its text.
+    def undo_review(
+        self,
+        job: str,
+        person: str,
+        act: int | None = None,
+        *,
+        reason: str | None = None,
+        tx: Connection | None = None,
+    ) -> TextId | None:
+        """Take back the newest thing that this person did and has not taken back, or the `act` with this id; returns
+        its text.
 
-        Queue and labels are then as if it had not been done. None where there is nothing left to take back.
+        Queue and labels are then as if it had not been done. None where there is nothing left to take back, or that
+        act is not theirs or was taken back. `reason` is why the label is withdrawn.
         """
         with self._write(tx, job) as sql:
-            last = sql.execute(_last_act(job, person)).one_or_none()
+            last = sql.execute(_last_act(job, person, act)).one_or_none()
             if last is None:
                 return None
             if last.label_id is not None:
-                self.withdraw(job, last.label_id, f"undone by {person}", tx=sql)
+                self.withdraw(job, last.label_id, reason or f"undone by {person}", tx=sql)
             row = {"job": job, "text_id": last.text_id, "person": person, "action": UNDO, "undoes": last.id}
             append(sql, insert(t.reviews).values(**row, seconds=0.0, blind=last.blind, created_at=now()))
             requeue(sql, job, [last.text_id])
@@ -116,6 +128,45 @@ class Reviews(Labels):
             query = query.where(t.reviews.c.person == person)
         with self._read(None) as tx:
             return [_review(row) for row in tx.execute(query)]
+
+    def acts(self, job: str, person: str, limit: int, before: int | None = None) -> list[ReviewRow]:
+        """What a person did and did not take back, newest first; with `before` what came before that act."""
+        query = _acts(job, person).limit(limit)
+        if before is not None:
+            query = query.where(t.reviews.c.id < before)
+        with self._read(None) as tx:
+            return [_review(row) for row in tx.execute(query)]
+
+    def act(self, job: str, person: str, act: int) -> ReviewRow | None:
+        """One thing that a person did, whether or not it was taken back; None where it is not theirs."""
+        r = t.reviews.c
+        query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.id == act, r.person == person)
+        with self._read(None) as tx:
+            row = tx.execute(query.where(r.action != UNDO)).one_or_none()
+            return None if row is None else _review(row)
+
+    def acts_on(self, job: str, text_id: TextId) -> list[ReviewRow]:
+        """What people did with one text and did not take back, oldest first."""
+        r = t.reviews.c
+        query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.text_id == text_id)
+        with self._read(None) as tx:
+            rows = tx.execute(query.where(r.action != UNDO, ~_undone()).order_by(r.id))
+            return [_review(row) for row in rows]
+
+    def is_blind(self, job: str, text_id: TextId) -> bool:
+        """Whether people are not to see what the machine said of a text, as things are now."""
+        with self._read(None) as tx:
+            return _blind(tx, job, [text_id]).get(text_id, False)
+
+    def flags(self, job: str, ids: Sequence[TextId]) -> dict[TextId, list[ReviewRow]]:
+        """The flags of some texts that stand, oldest first."""
+        r, found = t.reviews.c, dict[TextId, list[ReviewRow]]()
+        with self._read(None) as tx:
+            for part in in_parts(ids):
+                query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.text_id.in_(part))
+                for row in tx.execute(query.where(r.action == FLAG, ~_undone()).order_by(r.id)):
+                    found.setdefault(row.text_id, []).append(_review(row))
+        return found
 
     def last_act(self, job: str, person: str) -> ReviewRow | None:
         """The newest thing that a person did and did not take back: what `undo_review` would take back."""
@@ -167,14 +218,18 @@ def _undone() -> Any:
     return select(undo.c.id).where(undo.c.undoes == t.reviews.c.id).correlate(t.reviews).exists()
 
 
-def _last_act(job: str, person: str) -> Any:
+def _acts(job: str, person: str) -> Any:
     r = t.reviews.c
     return (
         select(t.reviews, _undone().label("undone"))
         .where(r.job == job, r.person == person, r.action != UNDO, ~_undone())
         .order_by(r.id.desc())
-        .limit(1)
     )
+
+
+def _last_act(job: str, person: str, act: int | None = None) -> Any:
+    query = _acts(job, person).limit(1)
+    return query if act is None else query.where(t.reviews.c.id == act)
 
 
 def _review(row: Row[Any]) -> ReviewRow:

@@ -247,6 +247,33 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which of the texts that wait are wanted; what is None or False does not matter.
+
+    `words` stand in the text, whatever their case. `label` is the machine's, or one of its several; its confidence is
+    `low` to `high`, both included; `disagree`: the student and an oracle said different things. These three find no
+    blind text. `round` is when it was sent to a person, `person` labelled it. `flagged` and `skipped` are by whoever
+    asks, or `of_everybody` for flags.
+    """
+
+    words: str = ""
+    label: str | None = None
+    round: int | None = None
+    low: float | None = None
+    high: float | None = None
+    person: str | None = None
+    disagree: bool = False
+    flagged: bool = False
+    skipped: bool = False
+    of_everybody: bool = False
+
+    @property
+    def asks_machine(self) -> bool:
+        """Whether it depends on what a machine said."""
+        return self.label is not None or self.low is not None or self.high is not None or self.disagree
+
+
+@dataclass(frozen=True, slots=True)
 class Reviewer:
     """Somebody who may review a job, as a `reviewer` or as a `lead`; not any more since `revoked_at`."""
 

@@ -58,7 +58,7 @@ def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
         .outerjoin(drawn, drawn.c.text_id == r.text_id)
         .outerjoin(said, said.c.text_id == r.text_id)
         .where(or_(routed, by_audit.is_not(None)))
-        .where(or_(votes < needed, torn), ~_acted(t.routes, DECIDE))
+        .where(or_(votes < needed, torn), ~acted(t.routes, DECIDE))
     )
 
 
@@ -98,10 +98,12 @@ def same_text(other: FromClause) -> ColumnElement[bool]:
 def skipped_of(other: Table, person: str | None = None) -> ColumnElement[bool]:
     """Whether the text of a row of another table was put off by somebody (or by one person), who did not take that
     back."""
-    return _acted(other, *PUT_OFF, person=person)
+    return acted(other, *PUT_OFF, person=person)
 
 
-def _acted(other: Table, *actions: str, person: str | None = None) -> ColumnElement[bool]:
+def acted(other: Table, *actions: str, person: str | None = None) -> ColumnElement[bool]:
+    """Whether somebody (or one person) did one of these with the text of a row of another table, and did not take it
+    back."""
     undo, act = t.reviews.alias(), t.reviews.c
     undone = select(undo.c.id).where(undo.c.undoes == act.id).correlate(t.reviews).exists()
     here = select(act.id).where(

@@ -84,8 +84,9 @@ export function percent(p) {
 }
 
 export class Card {
-  constructor(wire, fail) {
+  constructor(wire, fail, painted) {
     this.wire = wire;
+    this.painted = painted; // called when another text, or more of it, is shown
     this.fail = fail; // called with a Refusal where the rest of a long text cannot be had
     this.folded = false;
     $("unfold").addEventListener("click", () => this.toggle());
@@ -108,9 +109,23 @@ export class Card {
     const picked = $("picked");
     putText(picked, item.picked ?? "");
     picked.hidden = !item.picked;
+    this.showNotes(item.notes ?? []);
     const unseen = $("unseen");
     putText(unseen, item.unseen ?? "");
     unseen.hidden = !item.unseen;
+  }
+
+  /** What people wrote who flagged it, for a lead. */
+  showNotes(notes) {
+    const lines = notes.map(({ by, note }) => {
+      const line = document.createElement("li");
+      const words = made("bdi", "note");
+      putText(words, note);
+      line.append(named(by), " flagged it: ", words);
+      return line;
+    });
+    $("flags").replaceChildren(...lines);
+    $("flags").hidden = lines.length === 0;
   }
 
   showSaid(item) {
@@ -133,6 +148,7 @@ export class Card {
     const box = $("text");
     this.showing = this.item.text.length;
     putText(box, this.item.text, this.item.places);
+    this.painted();
     box.classList.add("folded");
     this.folded = box.scrollHeight > box.clientHeight + 40 || this.showing < this.item.length;
     box.classList.toggle("folded", this.folded);
@@ -169,6 +185,7 @@ export class Card {
       if (item !== this.item) return;
       this.showing = Math.min(this.showing + STEP, item.length);
       putText($("text"), item.whole.slice(0, this.showing), item.places);
+      this.painted();
     }
     this.folded = false;
     $("text").classList.remove("folded");

@@ -32,8 +32,9 @@ class Figures {
 
   say() {
     if (this.left === null) return;
-    const left = Math.max(0, this.left - this.acts.length);
-    const done = this.done + this.acts.filter((act) => act.path === "/api/label").length;
+    const acts = this.acts.filter((act) => act.body.instead === undefined); // the others change no count
+    const left = Math.max(0, this.left - acts.length);
+    const done = this.done + acts.filter((act) => act.path === "/api/label").length;
     $("left").textContent = left.toLocaleString("en");
     $("done").textContent = done.toLocaleString("en");
     $("skipped").textContent = this.skipped.toLocaleString("en");

@@ -22,6 +22,8 @@ export class Line {
   }
 }
 
+const isInDialog = () => document.querySelector("dialog[open]") !== null;
+
 export class Keys {
   /** `page` has shortcuts (by key), accept(), undo(), hasItem() and whether Ctrl-Enter saves. */
   constructor(page, answer, line) {
@@ -33,8 +35,8 @@ export class Keys {
   hear(event) {
     if (event.isComposing) return;
     const field = event.target.closest?.("input, textarea");
-    if (this.help.open) {
-      if (event.key === "?") this.help.close();
+    if (isInDialog()) {
+      if (event.key === "?" && this.help.open) this.help.close();
     } else if (event.ctrlKey || event.metaKey) {
       this.withControl(event, field);
     } else if (event.altKey) {
@@ -45,7 +47,7 @@ export class Keys {
       // presses what has the focus
     } else if (event.key === "u" || this.line.isBusy) {
       event.preventDefault();
-      this.line.stand(() => this.plain(event));
+      this.line.stand(() => isInDialog() || this.plain(event));
     } else if (this.plain(event)) {
       event.preventDefault();
     }

@@ -7,7 +7,7 @@ const opening = (item) => named(item.text.trim().slice(0, 60), "q");
 
 /** What was given in an act, in words. */
 export function given({ path, body }) {
-  if (path === "/api/skip") return "skipped";
+  if (path === "/api/skip") return body.note === undefined ? "skipped" : "flagged";
   return Array.isArray(body.value) ? body.value.join(", ") || "no label" : body.value;
 }
 

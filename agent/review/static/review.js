@@ -1,12 +1,16 @@
 // The review page: one item at a time from a few fetched ahead, answers through the outbox, keys for everything.
 
 import { Card, named } from "./card.js";
+import { Done } from "./done.js";
 import { Entry } from "./entry.js";
+import { Finding } from "./finding.js";
+import { Flagging } from "./flag.js";
 import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
+import { Words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("settings").textContent);
@@ -16,10 +20,14 @@ const LOOK_AGAIN_MS = 5000;
 
 const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
-const card = new Card(wire, complain);
+const words = new Words();
+const card = new Card(wire, complain, () => words.mark());
 const clock = new Clock();
 const line = new Line();
+const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
 const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
+const finding = new Finding(settings, refind);
+const done = new Done(wire, { again: showAgain, takeBack });
 const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
 let ahead = []; // what is to come; ahead[0] is on the screen
@@ -28,6 +36,7 @@ let again = false; // going through what was skipped
 let filling = null; // the fetch under way
 let dry = false; // the last fetch brought nothing
 let waiting = false; // a JSON answer is being checked
+let unwanted = false; // what was fetched ahead is for others: another filter is on
 let noneMeant = false; // Enter was pressed once on an empty set of labels
 const handled = new Set(); // ids answered or skipped here, which a late fetch may still hold
 
@@ -42,16 +51,22 @@ function fill() {
 
 async function fetchAhead() {
   const passed = again ? handled.size : 0; // what was skipped twice still stands in the queue
-  const writes = wire.writes;
+  const { only } = finding;
   let got;
+  let writes;
   try {
-    got = await wire.items(FETCH + outbox.size + passed, again);
+    if (unwanted) await wire.send("/api/let-go", {});
+    unwanted = false;
+    writes = wire.writes;
+    got = await wire.items(FETCH + outbox.size + passed, again, only);
   } catch (refusal) {
     trouble(refusal);
     setTimeout(next, LOOK_AGAIN_MS);
     return;
   }
   if (!outbox.inTrouble) trouble(null);
+  if (only !== finding.only) return fetchAhead(); // another filter was put on meanwhile
+  finding.heard(got.matching);
   const have = new Set(ahead.map((item) => item.id));
   const fresh = got.items.filter((item) => !have.has(item.id) && !handled.has(item.id));
   ahead.push(...fresh);
@@ -93,17 +108,21 @@ function next(was = null, problem = "") {
 /** Nothing to show: say so, once it is sure. */
 function finish() {
   const first = $("finished").hidden;
-  const [title, words] = whyFinished();
+  const [title, why] = whyFinished();
   $("finished").hidden = !dry && $("trouble").hidden;
   $("finished-title").textContent = title;
-  $("finished-words").textContent = words;
-  $("again").hidden = figures.skipped === 0 || !dry || figures.isOver;
+  $("finished-words").textContent = why;
+  $("again").hidden = figures.skipped === 0 || !dry || figures.isOver || finding.isOn;
+  $("finished-clear").hidden = !dry || !finding.isOn;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
 }
 
 function whyFinished() {
   const { done, skipped } = figures;
+  if (dry && finding.isOn) {
+    return ["Nothing more matches", `Press c to clear the filter: ${figures.left.toLocaleString("en")} left without it.`];
+  }
   if (!dry) return ["Waiting for the server", "What you answered is kept on this page meanwhile."];
   if (figures.isOver) {
     const way = "Raise budget.minutes in the job file and start the review again to go on.";
@@ -125,6 +144,18 @@ setInterval(() => {
   fill();
 }, LOOK_AGAIN_MS);
 
+/** Another filter is on: what was fetched ahead is no longer wanted. */
+function refind() {
+  ahead = [];
+  again = false;
+  dry = false;
+  handled.clear();
+  for (const going of outbox.acts) handled.add(going.item.id);
+  unwanted = true;
+  fill(); // where a fetch is under way, what it brings is thrown away, and it begins anew
+  next();
+}
+
 async function goThroughSkipped() {
   await filling;
   again = true;
@@ -141,12 +172,25 @@ function save(value) {
 }
 
 function skip() {
-  if (shown !== null && !waiting) act("/api/skip", {});
+  if (shown === null || waiting) return;
+  if (shown.instead === undefined) act("/api/skip", {});
+  else keepAsItWas();
+}
+
+/** What was labelled before and is on the screen once more stays as it is. */
+function keepAsItWas() {
+  ahead.shift();
+  next();
+}
+
+function flag() {
+  if (shown !== null && !waiting && shown.instead === undefined) flagging.open();
 }
 
 function act(path, what) {
   const item = shown;
   const body = { id: item.id, seconds: clock.lap(), ...what };
+  if (item.instead !== undefined) body.instead = item.instead;
   handled.add(item.id);
   const going = { path, body, item, keep: settings.widget === "json" && path === "/api/label" };
   if (going.keep) wait(true); // the task on the server has to read it first
@@ -186,23 +230,26 @@ function accept() {
 }
 
 function sayAccept() {
+  const isAgain = shown?.instead !== undefined;
+  $("skip-words").textContent = isAgain ? "Keep as it was" : "Skip";
+  $("flag").hidden = isAgain;
   const button = $("accept");
-  const words = $("accept-words");
+  const saying = $("accept-words");
   if (settings.widget === "choice") {
     button.hidden = shown === null || !shown.suggestion;
-    if (!button.hidden) words.replaceChildren("Accept ", named(shown.suggestion.shown));
+    if (!button.hidden) saying.replaceChildren("Accept ", named(shown.suggestion.shown));
     return;
   }
   button.hidden = false;
   if (settings.widget === "json") {
-    words.textContent = "Save";
+    saying.textContent = "Save";
     $("accept-key").textContent = "Ctrl ↵";
     return;
   }
   const size = answer.value().length;
   if (size > 0) noneMeant = false;
   const none = noneMeant ? "Really none? Save" : "None applies";
-  words.textContent = size === 0 ? none : `Save ${size} label${size === 1 ? "" : "s"}`;
+  saying.textContent = size === 0 ? none : `Save ${size} label${size === 1 ? "" : "s"}`;
 }
 
 function saved(going, reply) {
@@ -265,6 +312,32 @@ async function undo() {
   if (reply.item) restore(reply.item, asList(reply.was));
 }
 
+// What was done before ---------------------------------------------------------------------------------------------
+
+function showDone() {
+  if (!waiting) done.open(outbox.idle()); // what is on its way is listed too, where it can be delivered
+}
+
+/** Show something again. What was on the screen comes after it. */
+function showAgain(item, was) {
+  ahead = ahead.filter((other) => other.instead === undefined);
+  restore(item, asList(was));
+}
+
+/** Take back one act of before. Throws a Refusal. */
+async function takeBack(act) {
+  let reply;
+  try {
+    reply = await wire.send("/api/undo", { act });
+  } catch (refusal) {
+    if (refusal.figures) figures.heard(refusal.figures, outbox.acts);
+    throw refusal;
+  }
+  figures.heard(reply.figures, outbox.acts);
+  sayUndone(reply.said);
+  if (reply.item) showAgain(reply.item, reply.was);
+}
+
 // Trouble ---------------------------------------------------------------------------------------------------------
 
 function trouble(refusal) {
@@ -287,8 +360,13 @@ window.addEventListener("pagehide", () => wire.letGo());
 
 const shortcuts = {
   s: skip,
+  x: flag,
+  b: showDone,
+  c: () => finding.clear(),
+  [$("filter") ? "F" : "/"]: () => finding.open(),
   u: undo,
   f: () => card.toggle(),
+  h: () => words.toggle(),
   g: () => $("guide")?.toggleAttribute("open"),
   "?": () => $("keys").showModal(),
   r: () => !$("again").hidden && !$("finished").hidden && goThroughSkipped(),
@@ -302,6 +380,10 @@ new Keys(
 for (const [id, does] of Object.entries({
   accept,
   skip,
+  flag,
+  "open-done": showDone,
+  "open-find": () => finding.open(),
+  "finished-clear": () => finding.clear(),
   undo: () => line.stand(undo),
   "finished-undo": () => line.stand(undo),
   again: goThroughSkipped,
@@ -309,7 +391,7 @@ for (const [id, does] of Object.entries({
   retry: tryAgain,
 })) {
   // while an undo is on its way another item is about to come
-  $(id).addEventListener("click", () => (line.isBusy && (does === accept || does === skip) ? undefined : does()));
+  $(id).addEventListener("click", () => (line.isBusy && [accept, skip, flag, showDone].includes(does) ? undefined : does()));
 }
 if (window.matchMedia("(max-width: 72rem)").matches) $("guide")?.removeAttribute("open");
 

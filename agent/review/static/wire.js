@@ -16,10 +16,23 @@ export class Wire {
     this.writes = 0; // begun and ended: a read that began before one of them may tell of the time before
   }
 
-  async items(limit, again) {
-    const got = await this.call(`/api/items?limit=${limit}&again=${again ? 1 : 0}`);
+  /** The next items; `only` is what a filter asks for, by its names. */
+  async items(limit, again, only = {}) {
+    const asked = new URLSearchParams({ limit, again: again ? 1 : 0, ...only });
+    const got = await this.call(`/api/items?${asked}`);
     this.check(got.session);
     return got;
+  }
+
+  /** What this person did, newest first; `before` is the oldest act that is known already. */
+  async done(before) {
+    const got = await this.call(`/api/done${before === null ? "" : `?before=${before}`}`);
+    this.check(got.session);
+    return got;
+  }
+
+  doneItem(act) {
+    return this.call(`/api/done/item?act=${act}`);
   }
 
   text(id) {
