@@ -21,6 +21,11 @@ TEXTS = 12
 
 
 @pytest.fixture
+def no_rate_limit() -> None:
+    """Here it is on."""
+
+
+@pytest.fixture
 def made(tmp_path: Path) -> Iterator[Scene]:
     found = news(tmp_path, TEXTS)
     yield found
