@@ -240,7 +240,10 @@ class Asker:
                 with attempt:
                     if failed is not None:  # the first attempt, made already: most questions need no other
                         first, failed = failed, None
-                        raise first
+                        try:
+                            raise first
+                        finally:
+                            del first  # it holds this frame, and this frame it
                     return await self._attempt(question, tries, check)
         except OracleError as error:
             self._give_up_on_endpoint(error)
@@ -274,10 +277,14 @@ class Asker:
             if reservation is None:
                 return None
             answer = await self._send(question, reservation, tries, turn)
-            settled = self._ledger.settle(reservation, answer)
-            if (beyond := self._overcharged()) is not None:
-                self._end(beyond)
-            self._learn(answer, tokens, question, turn)
+            try:
+                settled = self._ledger.settle(reservation, answer)
+                if (beyond := self._overcharged()) is not None:
+                    self._end(beyond)
+                self._learn(answer, tokens, question, turn)
+            except BaseException:
+                self._free()
+                raise
         finally:
             self.balance.leave(turn)  # the endpoint does not wait for our disk: somebody else asks meanwhile
         try:

@@ -63,7 +63,7 @@ class Climb:
         self._answers += answers
         self._refusals += refusals
         self._full = self._full or in_flight >= self._start
-        if self._doubling and self._full and not self._doubted:
+        if self._doubling and self._full and not self._doubted and not self._refusals:
             self.limit = min(self.ceiling, 2 * self._start, self.limit + answers)
         total = self._answers + self._refusals
         enough = self._start if self._doubling else 2 * self.limit  # while doubling, a glance will do
@@ -81,9 +81,9 @@ class Climb:
             self.limit, self._usual = cut[0], (share + cut[1]) / 2
             return
         if share > self._usual + 2 * (self._usual * (1 - self._usual) / total) ** 0.5 + CROWDED:
-            self._cut, self._before = (self._start, share), None
+            self._cut, self._before = (self.limit, share), None
             self._doubling, self._up, self._hold = False, True, HOLD
-            self.limit = max(1, int(self._start * CUT))
+            self.limit = max(1, int(self.limit * CUT))
             return
         self._usual += (share - self._usual) / 8
         before, self._before = self._before, None

@@ -175,7 +175,7 @@ class Questions:
         for known, message in self._systems:
             if known == rest:
                 return message
-        message = Message("system", self._template.render("system", dict(variables)))
+        message = Message("system", self._template.render("system", rest))
         self._systems.append((deepcopy(rest), message))
         return message
 

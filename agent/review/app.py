@@ -26,7 +26,7 @@ from starlette.templating import Jinja2Templates
 from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
-from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Stale
+from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
 from agent.store import Filter, Store
 from agent.store.reviewers import LEAD
@@ -63,17 +63,21 @@ def create_app(
     first = Desk(store, job, task, person or "", lead=person is not None)
     _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
     door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)
-    page = _page(first, door.token)
+    page = _page(first)
 
     def desk_of(request: Request) -> Desk:
         who = request.scope.get("reviewer")
-        return first if who is None else replace(first, person=who.name, lead=who.role == LEAD)
+        return first if who is None else first.of(who.name, lead=who.role == LEAD)
+
+    def token_of(request: Request) -> str:
+        who = request.scope.get("reviewer")
+        return door.token if who is None else door.token_of(who.name)
 
     async def index(request: Request) -> Response:
-        return page(request, desk_of(request))
+        return page(request, desk_of(request), token_of(request))
 
     async def session(request: Request) -> Response:
-        return answer({"token": door.token, "session": desk_of(request).session})
+        return answer({"token": token_of(request), "session": desk_of(request).session})
 
     return Starlette(
         routes=[
@@ -97,12 +101,11 @@ def create_app(
     )
 
 
-def _page(desk: Desk, token: str) -> Callable[[Request, Desk], Response]:
+def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
     """The page's HTML, with everything in it that stays the same for all items."""
     described = desk.job.task.labels
     guidelines = desk.job.guidelines
     settings = {
-        "token": token,
         "widget": desk.task.widget,
         "counted": MOST_COUNTED,
         "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
@@ -114,8 +117,9 @@ def _page(desk: Desk, token: str) -> Callable[[Request, Desk], Response]:
     }
     templates = Jinja2Templates(HERE / "templates")
 
-    def page(request: Request, mine: Desk) -> Response:
-        own = {"person": mine.person, "lead": mine.lead, "settings": settings | {"session": mine.session}}
+    def page(request: Request, mine: Desk, token: str) -> Response:
+        known = settings | {"session": mine.session, "token": token}
+        own = {"person": mine.person, "lead": mine.lead, "settings": known}
         return templates.TemplateResponse(request, "page.html", context | own)
 
     return page
@@ -148,7 +152,8 @@ def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
 def label(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     """Give a label; with `instead`, the id of an act, in the place of the one that was given then."""
     instead = asked.get("instead")
-    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), None if instead is None else _act(instead))
+    place = None if instead is None else _act(instead)
+    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), place, seen=_seen(asked))
     return {"figures": desk.figures()}
 
 
@@ -157,13 +162,16 @@ def skip(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     note = asked.get("note")
     if note is not None and (not isinstance(note, str) or not note.strip() or len(note) > NOTE_LIMIT):
         raise HTTPException(400, f"note: a text of at most {NOTE_LIMIT} characters was expected")
-    desk.skip(_id(asked.get("id")), _seconds(asked), note)
+    desk.skip(_id(asked.get("id")), _seconds(asked), note, seen=_seen(asked))
     return {"figures": desk.figures()}
 
 
 def let_go(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    """The page is left: others may have what was fetched ahead."""
-    desk.let_go()
+    """The page is left: others may have the texts `ids` that were fetched ahead, or all that this person had."""
+    ids = asked.get("ids")
+    if ids is not None and (not isinstance(ids, list) or len(ids) > MOST_AGAIN):
+        raise HTTPException(400, "ids: a list of text ids was expected")
+    desk.let_go(None if ids is None else [_id(i) for i in ids])
     return {}
 
 
@@ -224,6 +232,14 @@ def _share(name: str, found: str | None) -> float | None:
     if number is not None and not 0 <= number <= 1:
         raise HTTPException(400, f"{name}: a number from 0 to 1 was expected")
     return number
+
+
+def _seen(asked: dict[str, Any]) -> Seen | None:
+    """How the page showed the text of a request; None where it does not say."""
+    found = asked.get("seen")
+    if not isinstance(found, dict):
+        return None
+    return Seen(blind=found.get("blind") is True, torn=found.get("torn") is True)
 
 
 def _id(found: object) -> TextId:

@@ -54,6 +54,7 @@ def card(
         "text": row.text[:OPENING],
         "length": units(row.text),
         "blind": row.blind,
+        "torn": bool(votes),
         "skipped": row.skipped,
         "unseen": unseen.said if unseen else "",
         "places": list(unseen.places) if unseen else [],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
@@ -18,6 +18,7 @@ from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
 from agent.review.unseen import Look, look_of
 from agent.store import Filter, QueueRow, ReviewRow, Store
+from agent.store.reviews import replaced_by
 from agent.store.waiting import DECIDE, FLAG, LABEL, SKIP
 from agent.tasks import Task
 
@@ -27,6 +28,7 @@ MOST_COUNTED = 1000
 PAGE, OPENING = 50, 160
 """How many of a person's acts are listed at once, and how many characters of each text."""
 PUT_OFF = {SKIP: "skipped", FLAG: "flagged"}
+FOR_A_LEAD = "waits for a lead: people disagree about it."
 
 
 class Stale(Exception):
@@ -35,6 +37,14 @@ class Stale(Exception):
 
 class NotALabel(Exception):
     """The answer is not a label of the task; the message says why, in words for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How the page showed a text: what an answer to it means."""
+
+    blind: bool
+    torn: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,12 @@ class Desk:
         """What the oracle did not see of a text."""
         return look_of(self.job)
 
+    def of(self, person: str, *, lead: bool) -> Desk:
+        """Another person's desk at the same job."""
+        other = replace(self, person=person, lead=lead)
+        other.__dict__["look"] = self.look  # takes some seconds to make where the job redacts
+        return other
+
     def items(self, limit: int, *, again: bool, only: Filter | None = None) -> list[dict[str, Any]]:
         """The next items, most urgent first; with `again` those that this person skipped too, at the end, with `only`
         just what fits that filter. They are this person's for `people.lease_minutes`. A lead is given first what
@@ -68,11 +84,14 @@ class Desk:
         """
         minutes = self.minutes()
         if minutes is not None and minutes["used"] >= minutes["of"]:
+            self.let_go()
             return []
         seconds = 60 * self.job.people.lease_minutes
         claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again, only=only)
         rows = claim(limit=limit, torn=True) if self.lead else []
-        return self._cards(rows + (claim(limit=limit - len(rows)) if len(rows) < limit else []))
+        if len(rows) < limit:
+            rows += claim(limit=limit - len(rows), keep=[row.text_id for row in rows])
+        return self._cards(rows)
 
     def matching(self, only: Filter) -> int:
         """How many texts that wait for this person fit a filter, counted up to `MOST_COUNTED`."""
@@ -80,9 +99,9 @@ class Desk:
         torn = count(MOST_COUNTED, torn=True) if self.lead else 0
         return min(torn + count(MOST_COUNTED), MOST_COUNTED)
 
-    def let_go(self, keep: Sequence[TextId] = ()) -> None:
-        """Others may have what was given to this person, but for these."""
-        self.store.let_go(self.job.name, self.person, keep)
+    def let_go(self, these: Sequence[TextId] | None = None) -> None:
+        """Others may have what was given to this person, or these of it."""
+        self.store.let_go(self.job.name, self.person, these)
 
     def minutes(self) -> dict[str, float] | None:
         """Minutes that people spent on this job, and how many they have; None where there is no end to them."""
@@ -94,9 +113,10 @@ class Desk:
         act; what waits for a lead, too."""
         queued, last = self.store.queued(self.job.name, self.person), self._last()
         return {
-            "left": queued.open + (queued.torn if self.lead else 0),
-            "skipped": queued.put_off,
-            "torn": queued.torn,
+            "left": queued.open + (queued.torn - queued.torn_put_off if self.lead else 0),
+            "skipped": queued.put_off + (queued.torn_put_off if self.lead else 0),
+            # who is asked for a vote would see by it how others voted
+            "torn": queued.torn if self.lead else 0,
             "done": self.store.labelled(self.job.name, self.person),
             "newest": last.id if last else None,
             "minutes": self.minutes(),
@@ -148,10 +168,18 @@ class Desk:
         again = {"badge": "Done before", "reason": reason, "picked": "", "instead": act.id}
         return {"item": shown | again, "was": plain(value, self.task)}
 
-    def label(self, text_id: TextId, answer: object, seconds: float, instead: int | None = None) -> None:
+    def label(
+        self,
+        text_id: TextId,
+        answer: object,
+        seconds: float,
+        instead: int | None = None,
+        *,
+        seen: Seen | None = None,
+    ) -> None:
         """Save one label; a lead's decides where others disagree. A second time the same is the same as once, so that
         a page may try again. With `instead`, the id of an act of this person, it takes the place of the label that
-        they gave then.
+        they gave then. `seen` is how the text was shown to them.
 
         Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more), or not for
         this person; or where somebody else labelled it since or decided, for a label that is to take another's place.
@@ -164,8 +192,11 @@ class Desk:
             row = self.store.waiting(self.job.name, text_id)
             if self._has_given(row, text_id, value):
                 return
+            self._check_seen(row, seen)
             label, action = person_label(text_id, value, self.person), DECIDE if row and row.torn else LABEL
-            self.store.review(self.job.name, text_id, self.person, action, label, _sane(seconds), tx=tx)
+            self.store.review(
+                self.job.name, text_id, self.person, action, label, _sane(seconds), blind=_not_blind(seen), tx=tx
+            )
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def read(self, answer: object, text: Text) -> Value:
@@ -180,7 +211,7 @@ class Desk:
         except ValueError as wrong:
             raise NotALabel(str(wrong)) from None
 
-    def skip(self, text_id: TextId, seconds: float, note: str | None = None) -> None:
+    def skip(self, text_id: TextId, seconds: float, note: str | None = None, *, seen: Seen | None = None) -> None:
         """Put a text off; with a note, flag it for a lead. Twice in a row is the same as once. Raises Stale where it
         does not wait (any more)."""
         action = SKIP if note is None else FLAG
@@ -188,10 +219,23 @@ class Desk:
             last = self._last()
             if last and (last.action, last.text_id, last.note) == (action, text_id, note):
                 return
-            if self.store.waiting(self.job.name, text_id) is None:
+            row = self.store.waiting(self.job.name, text_id)
+            if row is None:
                 self._settled_by_other(text_id, None)
                 raise Stale("no longer waits for a person.")
-            self.store.review(self.job.name, text_id, self.person, action, seconds=_sane(seconds), note=note, tx=tx)
+            if row.torn and not self.lead:
+                raise Stale(FOR_A_LEAD)
+            self._check_seen(row, seen)
+            self.store.review(
+                self.job.name,
+                text_id,
+                self.person,
+                action,
+                seconds=_sane(seconds),
+                note=note,
+                blind=_not_blind(seen),
+                tx=tx,
+            )
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
     def undo(self, newest: int | None, act_id: int | None = None) -> dict[str, Any]:
@@ -206,13 +250,21 @@ class Desk:
                 raise Stale("Something was done in another window meanwhile. Press u again to undo that.")
             if last is None:
                 return {"said": "Nothing to undo.", "item": None, "was": None}
+            former = self.store.replaced(self.job.name, last)
             self.store.undo_review(self.job.name, self.person, last.id, tx=tx)
+            if former is not None:
+                self._give_again(former, tx)
             settle(self.store, self.job.name, self.task, [last.text_id], tx=tx)
-        row = self.store.waiting(self.job.name, last.text_id)
+            seconds = 60 * self.job.people.lease_minutes
+            free = self.store.hold(self.job.name, self.person, last.text_id, seconds, lead=self.lead, tx=tx)
+        row = self.store.waiting(self.job.name, last.text_id) if free else None
         value = self._given(last)
         words = f"Undone: {self._told(last, self._label_of(last))}."
+        if former is not None:
+            again = self._told(former, self._label_of(former))
+            return {"said": f"{words} It is {again} again.", "item": None, "was": None}
         return {
-            "said": words if row else f"{words} The text no longer waits for a person.",
+            "said": words if row else f"{words} The text does not wait for you any more.",
             "item": None if row is None else self._cards([row])[0],
             "was": None if value is None else plain(value, self.task),
         }
@@ -298,17 +350,35 @@ class Desk:
             raise Stale("was changed by you in another window meanwhile.")
         if same(former.value, value, self.task):
             return
+        row = self.store.waiting(self.job.name, text_id)
+        if not self.lead and (act.action == DECIDE or (row is not None and row.torn)):
+            raise Stale(FOR_A_LEAD)  # else one could look how others voted, and agree
         if decided := [x.person for x in acts if x.action == DECIDE and x.id != act.id]:
             raise Stale(f"was decided by {decided[-1]} meanwhile.")
         if later := [label.by for label in self._others(act) if (label.id or 0) > former.id]:
             raise Stale(f"was labelled by {later[-1]} meanwhile.")
-        self.store.undo_review(self.job.name, self.person, act.id, reason=f"replaced by {self.person}", tx=tx)
+        self.store.undo_review(self.job.name, self.person, act.id, reason=replaced_by(self.person), tx=tx)
         label = person_label(text_id, value, self.person)
         # how they saw the text when they first judged it is how they know it
         self.store.review(
             self.job.name, text_id, self.person, act.action, label, _sane(seconds), blind=act.blind, tx=tx
         )
         settle(self.store, self.job.name, self.task, [text_id], tx=tx)
+
+    def _give_again(self, former: ReviewRow, tx: Any) -> None:
+        """Bring back the label that another one had taken the place of."""
+        value = self._given(former)
+        if value is not None:
+            label = person_label(former.text_id, value, self.person)
+            self.store.review(
+                self.job.name, former.text_id, self.person, former.action, label, 0.0, blind=former.blind, tx=tx
+            )
+
+    @staticmethod
+    def _check_seen(row: QueueRow | None, seen: Seen | None) -> None:
+        """Raise Stale where a text is another question now than the page showed."""
+        if row is not None and seen is not None and row.torn != seen.torn:
+            raise Stale("is disagreed about since you saw it: it comes again with what others said.")
 
     def _has_given(self, row: QueueRow | None, text_id: TextId, value: Value) -> bool:
         """Whether this very label is this person's already. Raises Stale where the text waits for nobody, or not for
@@ -317,7 +387,7 @@ class Desk:
             self._settled_by_other(text_id, value)
             return True
         if row.torn and not self.lead:
-            raise Stale("waits for a lead: people disagree about it.")
+            raise Stale(FOR_A_LEAD)
         if row.votes and not row.torn:
             for label in self.store.standing(self.job.name, [text_id]):
                 if label.source is Source.PERSON and label.by == self.person:
@@ -335,6 +405,8 @@ class Desk:
             mine = [x for x in self.store.standing(self.job.name, [text_id]) if x.by == self.person]
             label = mine[-1] if mine and mine[-1].source is Source.PERSON else label
         if value is None or label.by != self.person or not same(label.value, value, self.task):
+            if self.job.people.votes > 1 and not self.lead:  # they may be asked about it yet
+                raise Stale("was labelled by others meanwhile.")
             raise Stale(f"was labelled {said(label.value, self.task)} by {label.by} meanwhile.")
 
 
@@ -346,6 +418,11 @@ def person_label(text_id: TextId, value: Value, person: str) -> Label:
 def same(a: Value, b: Value, task: Task) -> bool:
     """Whether two values say the same, also where one is a list and the other a tuple."""
     return task.show(a) == task.show(b)
+
+
+def _not_blind(seen: Seen | None) -> bool | None:
+    """False where the text was shown with the machine's label; None: as it is shown now."""
+    return False if seen is not None and not seen.blind else None
 
 
 def _sane(seconds: float) -> float:

@@ -13,6 +13,8 @@ The page shows private texts and takes labels, on a port that every web site ope
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import math
 import secrets
 from collections.abc import Callable, Collection
@@ -20,9 +22,10 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from markupsafe import escape
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.review.limits import RateLimit
@@ -54,7 +57,7 @@ class Door:
 
     `people` says whose a token is, and is None for one person on a loopback address, where the address itself is the
     limit. `hosts` is None where any name will do, which is safe only with tokens: another site's name for this server
-    has no cookie that holds one. `token` is what the page sends with each change.
+    has no cookie that holds one. From `token` comes what each person's page sends with each change.
     """
 
     hosts: Collection[str] | None = LOOPBACK
@@ -64,6 +67,10 @@ class Door:
     def __post_init__(self) -> None:
         if self.hosts is None and self.people is None:
             raise ValueError("a server that answers to any name asks for tokens")
+
+    def token_of(self, name: str) -> str:
+        """What a person's page sends with each change: another one's page, open in the same browser, has another."""
+        return hmac.new(self.token.encode(), name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 class Guard:
@@ -100,19 +107,23 @@ class Guard:
             return PlainTextResponse("This server is not the one that was asked for (Host).", 400)
         if self.door.people is not None and (answer := await self._ask_token(scope, headers, self.door.people)):
             return answer
+        if scope["path"].startswith("/api/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return _no(403, "Only the review page itself may ask for this (Sec-Fetch-Site).")
         who = scope.get("reviewer")
         if wait := self._calls.wait_s(who.name if who is not None else ""):
             return _no(429, "Too many requests; it goes on in a moment.", wait)
-        return None if scope["method"] in ("GET", "HEAD") else self._forged(headers, host)
+        if scope["method"] in ("GET", "HEAD"):
+            return None
+        return self._forged(headers, host, self.door.token if who is None else self.door.token_of(who.name))
 
-    def _forged(self, headers: Headers, host: str) -> Response | None:
+    def _forged(self, headers: Headers, host: str, token: str) -> Response | None:
         """The response to a request that changes something and does not come from this page."""
         if headers.get("origin", "").partition("://")[2] != host:
             return _no(403, "Only the review page itself may do this (Origin).")
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _no(415, "JSON was expected.")
-        if not _equal(headers.get("x-labelwright-token", ""), self.door.token):
-            return _no(403, "This page is from before the server was started again (token).")
+        if not _equal(headers.get("x-labelwright-token", ""), token):
+            return _no(403, "This page is from before the server was started again, or another person's (token).")
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -130,21 +141,22 @@ class Guard:
         self, scope: Scope, headers: Headers, people: Callable[[str], Reviewer | None]
     ) -> Response | None:
         """None for somebody who is let in. A token in the address goes into a cookie, and out of the address."""
-        cookie = f"labelwright-{headers.get('host', '').rpartition(':')[2]}"
+        port = headers.get("host", "").rpartition(":")[2]
+        cookie = f"labelwright-{port if port.isdecimal() else 80}"
         asked = parse_qs(scope["query_string"].decode("latin-1"))
         in_address = asked.get("key", [""])[0] if scope["method"] == "GET" else ""
         shown = in_address or _cookie(headers, cookie)
         caller = (scope.get("client") or ("",))[0]
-        if wait := self._wrong.wait_s(caller, take=False):
-            return _no(429, "Too many wrong tokens; try again in a moment.", wait)
         who = await run_in_threadpool(people, shown) if shown else None
-        if who is None:
-            if shown:
-                self._wrong.wait_s(caller)
-            return _no(401, REFUSED)
+        if who is None:  # a right one always opens: many may come from one address
+            wait = self._wrong.wait_s(caller) if shown else 0.0
+            return _no(429, "Too many wrong tokens; try again in a moment.", wait) if wait else _no(401, REFUSED)
         if in_address:
             rest = urlencode({k: v for k, v in asked.items() if k != "key"}, doseq=True)
-            answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
+            here = "/" + scope["path"].lstrip("/") + (f"?{rest}" if rest else "")  # `//` would be another server
+            answer: Response = RedirectResponse(here, 303)
+            if headers.get("sec-fetch-site") == "cross-site":  # which would come without the cookie
+                answer = HTMLResponse(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(here)}">')
             answer.set_cookie(cookie, in_address, httponly=True, samesite="strict")
             return answer
         scope["reviewer"] = who

@@ -22,13 +22,13 @@ class RateLimit:
         self._size, self._rate, self._clock = at_once, a_second, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait_s(self, caller: str, *, take: bool = True) -> float:
-        """Seconds until the caller may come again; 0 where they may now, which counts unless `take` is off."""
+    def wait_s(self, caller: str) -> float:
+        """Seconds until the caller may come again; 0 where they may now, which counts."""
         now = self._clock()
         there, at = self._buckets.pop(caller, (float(self._size), now))
         there = min(float(self._size), there + (now - at) * self._rate)
         wait = 0.0 if there >= 1 else (1 - there) / self._rate
-        self._buckets[caller] = (there - 1 if take and not wait else there), now
+        self._buckets[caller] = (there if wait else there - 1), now
         if len(self._buckets) > MOST_CALLERS:
             self._buckets.popitem(last=False)
         return wait

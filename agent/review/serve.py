@@ -17,6 +17,7 @@ from agent.job import Job
 from agent.review.app import create_app
 from agent.review.guard import LOOPBACK
 from agent.store import Store
+from agent.store.reviewers import LEAD
 from agent.tasks import Task
 
 
@@ -44,6 +45,8 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
                 "nobody has a token yet, and other people are to review: let each in by name, "
                 "labelwright reviewers add JOB.YAML ada"
             )
+        if person is None:
+            warn_of_few(store, job)
         app = create_app(store, job, task, person, hosts=hosts(sock, host))
         url = address(sock, host)
         if person is None:
@@ -122,6 +125,18 @@ def hosts(sock: socket.socket, host: str) -> frozenset[str] | None:
 def bracketed(host: str) -> str:
     """A host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
+
+
+def warn_of_few(store: Store, job: Job) -> None:
+    """Say so where some texts would wait for ever."""
+    people = [r for r in store.reviewers(job.name) if r.revoked_at is None]
+    votes = job.people.votes
+    if len(people) < votes:
+        print(f"`people.votes` is {votes}, and {len(people)} may review: no text is done before more are let in.",
+              file=sys.stderr)  # fmt: skip
+    if votes > 1 and not any(r.role == LEAD for r in people):
+        print("Nobody is a lead: what people disagree on waits for one (reviewers add NAME --role lead).",
+              file=sys.stderr)  # fmt: skip
 
 
 def check_name(person: str) -> None:

@@ -106,11 +106,14 @@ class Audits(Database):
 
 def _with_person(query: Select[Any], person: Any) -> Select[Any]:
     """A query about items, joined with the label of a person that counts where there is one."""
-    item, current = t.audit_items.c, t.current_labels.c
+    item, current, w = t.audit_items.c, t.current_labels.c, t.waiting.c
+    # where several people have to label it, the first one's label counts, and is no verdict yet
+    waits = select(w.text_id).where(w.job == item.job, w.text_id == item.text_id).correlate(t.audit_items).exists()
+    is_verdict = and_(person.c.id == current.label_id, person.c.source == Source.PERSON.value, ~waits)
     return (
         query.select_from(t.audit_items)
         .outerjoin(t.current_labels, and_(current.job == item.job, current.text_id == item.text_id))
-        .outerjoin(person, and_(person.c.id == current.label_id, person.c.source == Source.PERSON.value))
+        .outerjoin(person, is_verdict)
     )
 
 

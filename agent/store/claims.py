@@ -32,10 +32,12 @@ class Claims(Queue):
         again: bool = False,
         torn: bool = False,
         only: Filter | None = None,
+        keep: Sequence[TextId] = (),
         tx: Connection | None = None,
     ) -> list[QueueRow]:
         """The next items for a person, theirs for so many seconds from now: what nobody else has before them, as far
-        as it does not need several people's labels, and they have not labelled. Claimed again, the time begins anew.
+        as it does not need several people's labels, and they have not labelled. Claimed again, the time begins anew;
+        what else was theirs is anybody's again, but for `keep`: nobody can have the whole queue before them.
 
         In the queue's order; what the person put off comes only with `again`, at the end, or where a filter asks for
         it. With `torn` it is what others disagree on, with `only` what fits that filter. It is one transaction: no
@@ -49,9 +51,9 @@ class Claims(Queue):
             if again and not own_too and len(ids) < limit:
                 own = query.where(W.text_id.in_(_put_off(job, person)))
                 ids += _first(sql, job, own, (only, person), limit - len(ids))
+            sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.not_in(keep)))
             if not ids:
                 return []
-            sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.in_(ids)))
             until = at + timedelta(seconds=seconds)
             rows = [{"job": job, "text_id": text_id, "person": person, "until": until} for text_id in ids]
             sql.execute(insert(t.leases), rows)
@@ -67,10 +69,35 @@ class Claims(Queue):
         with self._read(None) as tx:
             return len(_first(tx, job, query, (only, person), limit))
 
-    def let_go(self, job: str, person: str, keep: Sequence[TextId] = (), *, tx: Connection | None = None) -> None:
-        """A person has nothing before them any more but these texts: others need not wait for the rest."""
+    def hold(
+        self,
+        job: str,
+        person: str,
+        text_id: TextId,
+        seconds: float,
+        *,
+        lead: bool = False,
+        tx: Connection | None = None,
+    ) -> bool:
+        """Have one text before a person, as `claim` would; False where it waits for others, or they have it."""
         with self._write(tx, job) as sql:
-            sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.not_in(keep)))
+            at = now()
+            for torn in (False, True) if lead else (False,):
+                query = _next(job, person, at, torn=torn).where(W.text_id == text_id)
+                if sql.execute(query).first() is not None:
+                    sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id == text_id))
+                    row = {"job": job, "text_id": text_id, "person": person, "until": at + timedelta(seconds=seconds)}
+                    sql.execute(insert(t.leases), [row])
+                    return True
+            return False
+
+    def let_go(
+        self, job: str, person: str, these: Sequence[TextId] | None = None, *, tx: Connection | None = None
+    ) -> None:
+        """A person has these texts before them no more, or nothing: others need not wait."""
+        here = delete(t.leases).where(L.job == job, L.person == person)
+        with self._write(tx, job) as sql:
+            sql.execute(here if these is None else here.where(L.text_id.in_(these)))
 
     def set_votes(self, job: str, votes: int, *, tx: Connection | None = None) -> None:
         """So many people have to label each text from now on: what they have labelled already may wait again, or no
@@ -91,16 +118,18 @@ class Claims(Queue):
         mine = (
             select(func.count(func.distinct(r.text_id)))
             .select_from(t.reviews.join(t.waiting, and_(W.job == r.job, W.text_id == r.text_id)))
-            .where(r.job == job, r.person == person, W.torn.is_(False), ~undone)
+            .where(r.job == job, r.person == person, ~undone)
         )
+        mine, mine_torn = mine.where(W.torn.is_(False)), mine.where(W.torn.is_(True))
         with self._read(None) as tx:
             several = tx.execute(select(t.jobs.c.votes).where(t.jobs.c.name == job)).scalar_one() > 1
             size = select(func.count()).select_from(t.waiting).where(W.job == job)
             whole = int(tx.execute(size).scalar_one())
             torn = int(tx.execute(size.where(W.torn.is_(True))).scalar_one()) if several else 0
             put_off = int(tx.execute(mine.where(r.action.in_(PUT_OFF))).scalar_one())
+            torn_put_off = int(tx.execute(mine_torn.where(r.action.in_(PUT_OFF))).scalar_one()) if torn else 0
             acted = int(tx.execute(mine.where(r.action.in_((*PUT_OFF, LABEL)))).scalar_one()) if several else put_off
-        return Queued(open=whole - torn - acted, put_off=put_off, torn=torn)
+        return Queued(open=whole - torn - acted, put_off=put_off, torn=torn, torn_put_off=torn_put_off)
 
 
 def _first(

@@ -145,6 +145,23 @@ class Reviews(Labels):
             row = tx.execute(query.where(r.action != UNDO)).one_or_none()
             return None if row is None else _review(row)
 
+    def replaced(self, job: str, act: ReviewRow) -> ReviewRow | None:
+        """The act whose label an act's own took the place of; None where it took no other's."""
+        r, gone = t.reviews.c, t.withdrawals.c
+        mine = select(t.reviews).where(r.job == job, r.text_id == act.text_id, r.person == act.person)
+        before = mine.where(r.id < act.id)
+        with self._read(None) as tx:
+            last = tx.execute(before.order_by(r.id.desc()).limit(1)).one_or_none()
+            if last is None or last.undoes is None or act.label_id is None:
+                return None
+            query = (
+                select(t.reviews, _undone().label("undone"))
+                .join(t.withdrawals, gone.label_id == r.label_id)
+                .where(r.id == last.undoes, gone.reason == replaced_by(act.person))
+            )
+            row = tx.execute(query).one_or_none()
+            return None if row is None else _review(row)
+
     def acts_on(self, job: str, text_id: TextId) -> list[ReviewRow]:
         """What people did with one text and did not take back, oldest first."""
         r = t.reviews.c
@@ -211,6 +228,11 @@ def _blind(tx: Connection, job: str, ids: Sequence[TextId]) -> dict[TextId, bool
     found.update((row.text_id, bool(row.blind)) for row in tx.execute(newest.order_by(t.routes.c.id)))
     drawn = select(drawn_of(job, ids).c.text_id)
     return found | dict.fromkeys(tx.execute(drawn).scalars(), True)
+
+
+def replaced_by(person: str) -> str:
+    """Why a label was withdrawn that another one of the same person took the place of."""
+    return f"replaced by {person}"
 
 
 def _undone() -> Any:

@@ -239,11 +239,12 @@ class QueueRow:
 @dataclass(frozen=True, slots=True)
 class Queued:
     """How the queue stands for one person: texts that are `open` to them, that they put off, and that others disagree
-    on."""
+    on, with how many of those they put off."""
 
     open: int
     put_off: int
     torn: int
+    torn_put_off: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,16 @@ def _said_of(job: str, texts: Sequence[TextId]) -> FromClause:
     """How many people labelled each of these texts, and how many different labels stand."""
     l = t.labels.c  # noqa: E741
     gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == l.id).exists()
+    here = select(func.max(l.id)).where(l.job == job, l.text_id.in_(texts), l.source == Source.PERSON.value, ~gone)
+    # of one person who labelled it twice (in a file), the newest counts
+    newest = here.group_by(l.text_id, l.given_by)
     return (
         select(
             l.text_id,
             func.count(func.distinct(l.given_by)).label("votes"),
             func.count(func.distinct(l.value)).label("answers"),
         )
-        .where(l.job == job, l.text_id.in_(texts), l.source == Source.PERSON.value, ~gone)
+        .where(l.id.in_(newest))
         .group_by(l.text_id)
         .subquery()
     )

@@ -10,10 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.records import Source, TextId
-from agent.review.desk import Desk, Stale
+from agent.review.desk import Desk, Seen, Stale, person_label
 from agent.review.guard import CALLS, WRONG
 from agent.review.limits import RateLimit
-from tests.review.scenes import Scene, news
+from agent.store import Filter
+from tests.review.scenes import Scene, draw, news
 from tests.review.test_review_page import HOME, Page
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
@@ -215,7 +216,7 @@ def test_where_people_disagree_a_lead_decides_and_a_reviewer_cannot(made: Scene)
     assert "t003" not in ids(eve)
     with pytest.raises(Stale, match="waits for a lead"):
         eve.label(TextId("t003"), "tech", 1)
-    assert (eve.figures()["torn"], lin.figures()["torn"]) == (1, 1)
+    assert (eve.figures()["torn"], lin.figures()["torn"]) == (0, 1), "how others voted is not for who may vote yet"
     first = lin.items(1, again=False)[0]
     assert (first["id"], first["badge"]) == ("t003", "Disagreement")
     assert "ada: tech; bob: sport" in first["reason"]
@@ -240,3 +241,113 @@ def test_a_job_says_how_many_people_have_to_label_each_text(made: Scene) -> None
     Page(Scene(made.store, made.job.model_copy(update={"people": people}), made.task))
     with made.store.snapshot() as tx:
         assert tx.exec_driver_sql("SELECT votes FROM jobs").scalar() == 2
+
+
+def test_a_page_of_another_person_in_the_same_browser_changes_nothing(made: Scene) -> None:
+    ada = let_in(made, "ada")
+    token = ada.token
+    ada.get(f"/?key={made.store.add_reviewer('news', 'bob')}")  # the cookie is bob's from here on
+    assert ada.act("/api/label", id="t000", value="tech", seconds=1).status_code == 403
+    assert ada.get("/api/session").json()["token"] != token
+    assert made.given() == {}
+
+
+def test_a_wrong_token_from_the_same_address_keeps_nobody_else_out(made: Scene) -> None:
+    ada = let_in(made, "ada")
+    stranger = TestClient(ada.app, base_url=HOME, follow_redirects=False)
+    assert {stranger.get("/?key=wrong").status_code for _ in range(3 * WRONG[0])} == {401, 429}
+    assert ada.get("/api/items").status_code == 200
+
+
+def test_an_address_with_a_token_leads_nowhere_else(made: Scene) -> None:
+    token = made.store.add_reviewer("news", "ada")
+    page = Page(made, person=None)
+    assert page.get(f"{HOME}//evil.example/?key={token}").headers["location"] == "/evil.example/"
+
+
+def test_a_token_that_was_clicked_on_another_site_opens_the_page(made: Scene) -> None:
+    page = Page(made, person=None)
+    token = made.store.add_reviewer("news", "ada")
+    reply = page.get(f"/?key={token}", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (reply.status_code, token in reply.text) == (200, False)
+    assert 'url=/"' in reply.text
+    assert page.get("/").status_code == 200
+
+
+def test_another_site_cannot_take_what_waits_from_others(made: Scene) -> None:
+    ada = Page(made)
+    assert ada.get("/api/items", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert ada.get("/api/items", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+def test_who_saw_the_machines_label_did_not_judge_blind(made: Scene) -> None:
+    ada = Page(made)
+    draw(made, "t000", "t001", accepted=False)
+    ada.act("/api/label", id="t000", value="tech", seconds=1, seen={"blind": False, "torn": False})
+    ada.act("/api/label", id="t001", value="tech", seconds=1, seen={"blind": True, "torn": False})
+    assert made.store.judged_blind("news") == {"t001"}
+
+
+def test_a_lead_who_saw_a_text_before_others_disagreed_does_not_decide_by_chance(made: Scene) -> None:
+    ada, bob, _, lin = several(made, 2)
+    ada.label(TextId("t000"), "tech", 1)
+    bob.label(TextId("t000"), "sport", 1)
+    with pytest.raises(Stale, match="is disagreed about since you saw it"):
+        lin.label(TextId("t000"), "tech", 1, seen=Seen(blind=False, torn=False))
+    lin.skip(TextId("t000"), 1, seen=Seen(blind=False, torn=True))
+    assert (lin.figures()["skipped"], lin.figures()["left"]) == (1, TEXTS - 1)
+    assert "t000" in ids(lin, again=True)
+
+
+def test_who_may_vote_yet_is_not_told_how_others_voted(made: Scene) -> None:
+    people = made.job.people.model_copy(update={"votes": 2})
+    scene = Scene(made.store, made.job.model_copy(update={"people": people}), made.task)
+    ada, bob, eve, _ = several(scene, 2)
+    ada.label(TextId("t000"), "politics", 1)
+    bob.label(TextId("t000"), "politics", 1)
+    for act in (lambda: eve.skip(TextId("t000"), 1), lambda: eve.label(TextId("t000"), "tech", 1)):
+        with pytest.raises(Stale) as told:
+            act()
+        assert "politics" not in str(told.value)
+        assert "ada" not in str(told.value)
+    ada.label(TextId("t001"), "politics", 1)
+    bob.label(TextId("t001"), "sport", 1)
+    with pytest.raises(Stale, match="waits for a lead"):
+        bob.label(TextId("t001"), "politics", 1, bob.figures()["newest"])
+
+
+def test_what_is_taken_back_is_before_the_one_who_took_it_back(made: Scene) -> None:
+    ada, bob, *_ = several(made, 1)
+    ada.label(TextId("t000"), "tech", 1)
+    assert ada.undo(ada.figures()["newest"])["item"]["id"] == "t000"
+    assert "t000" not in ids(bob)
+    bob.let_go()
+    ada.label(TextId("t000"), "tech", 1)
+    ada.label(TextId("t000"), "sport", 1, ada.figures()["newest"])
+    undone = ada.undo(ada.figures()["newest"])
+    assert (undone["said"], undone["item"]) == ("Undone: sport. It is tech again.", None)
+    assert made.given() == {"t000": "tech"}
+
+
+def test_one_person_never_has_the_whole_queue_before_them(made: Scene) -> None:
+    ada, bob, *_ = several(made, 1)
+    ids(ada, 4)
+    assert [i["id"] for i in ada.items(2, again=False, only=Filter(words="number 9"))] == ["t009"]
+    assert len(ids(bob)) == TEXTS - 1
+
+
+def test_one_persons_two_answers_in_a_file_are_no_disagreement(made: Scene) -> None:
+    ada, bob, *_ = several(made, 2)
+    ada.label(TextId("t000"), "tech", 1)
+    made.store.review_all("news", [(person_label(TextId("t000"), "sport", "ada"), 0.0)])
+    bob.label(TextId("t000"), "sport", 1)
+    assert made.store.waiting("news", TextId("t000")) is None
+
+
+def test_the_first_of_two_votes_is_no_verdict_of_an_audit(made: Scene) -> None:
+    ada, bob, *_ = several(made, 2)
+    audit = draw(made, "t000")
+    ada.label(TextId("t000"), "tech", 1)
+    assert [a.judged for a in made.store.audit_answers("news", audit)] == [False]
+    bob.label(TextId("t000"), "tech", 1)
+    assert [a.judged for a in made.store.audit_answers("news", audit)] == [True]

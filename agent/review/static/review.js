@@ -17,6 +17,7 @@ const settings = JSON.parse($("settings").textContent);
 const ENOUGH_AHEAD = 4;
 const FETCH = 8;
 const LOOK_AGAIN_MS = 5000;
+const RENEW_MS = 120_000;
 
 const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
@@ -189,7 +190,8 @@ function flag() {
 
 function act(path, what) {
   const item = shown;
-  const body = { id: item.id, seconds: clock.lap(), ...what };
+  const seen = { blind: item.blind, torn: item.torn };
+  const body = { id: item.id, seconds: clock.lap(), seen, ...what };
   if (item.instead !== undefined) body.instead = item.instead;
   handled.add(item.id);
   const going = { path, body, item, keep: settings.widget === "json" && path === "/api/label" };
@@ -354,7 +356,11 @@ window.addEventListener("beforeunload", (event) => {
   if (outbox.size > 0) event.preventDefault(); // answers that are not saved yet would be lost
 });
 
-window.addEventListener("pagehide", () => wire.letGo());
+window.addEventListener("pagehide", () => wire.letGo(ahead.map((item) => item.id)));
+
+setInterval(() => {
+  if (shown !== null && document.visibilityState === "visible") fill(); // what is here stays this person's
+}, RENEW_MS);
 
 // Keys and buttons ------------------------------------------------------------------------------------------------
 

@@ -62,9 +62,10 @@ export class Wire {
   }
 
   /** The page is left: others may have what was fetched ahead. Outlives the page, and nobody waits for it. */
-  letGo() {
+  letGo(ids) {
+    if (ids.length === 0) return;
     const headers = { "Content-Type": "application/json", "X-Labelwright-Token": this.token };
-    fetch("/api/let-go", { method: "POST", keepalive: true, headers, body: "{}" }).catch(() => {});
+    fetch("/api/let-go", { method: "POST", keepalive: true, headers, body: JSON.stringify({ ids }) }).catch(() => {});
   }
 
   /** A restarted server has another token. Answers go to it only where it serves the same job and person. */
