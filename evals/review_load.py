@@ -103,6 +103,7 @@ class Person:
         self._leaves = rng.random() < 0.1 and not self.name.startswith("lead")
         self._csrf = ""
         self._newest: int | None = None
+        self._mine: set[str] = set()
         self._acts: dict[int, tuple[str, str]] = {}  # what the server confirmed, by the number that it gave it
         self._session: aiohttp.ClientSession | None = None
 
@@ -149,6 +150,10 @@ class Person:
         now = time.time()
         self._said.waits["next"].append(now - asked)
         self._newest = got["figures"]["newest"]
+        here = {item["id"] for item in got["items"]}
+        for text in self._mine - here:  # what is not among them is anybody's again
+            self._said.over[text, self.name].append(asked)
+        self._mine = here
         for item in got["items"]:
             self._said.grants.append((now, asked + LEASE_S, item["id"], self.name))
         return list(got["items"])

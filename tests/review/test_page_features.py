@@ -90,8 +90,8 @@ def test_any_item_is_shown_again_with_what_was_given_and_labelled_anew(review: O
     ada.left(3)
     ada.sees("#done", "3")
     ada.press("u")
-    ada.reads(0)
-    ada.has_given({"t001": "entertainment", "t002": "business"})
+    ada.has_given({"t000": "tech", "t001": "entertainment", "t002": "business"})
+    ada.reads(3)
 
 
 def test_what_is_shown_again_may_stay_as_it_was(review: Open, tmp_path: Path) -> None:
