@@ -4,9 +4,9 @@
 
 The server is `labelwright review --team` in a process of its own, killed with -9 and started again meanwhile; the
 people are clients that think half a second, label at random (so that they often disagree), skip, take back, load the
-page anew, break off in the middle of a request, and in part leave for good with texts before them. Eight of them lead,
-and decide where people disagree. Another process gives labels all the time, as a run does. Each is asked of SQLite and
-of PostgreSQL. Afterwards the store is held against what every client was told.
+page anew, break off in the middle of a request, and in part leave for good with texts before them. Eight of them
+lead, and decide where people disagree. Another process gives labels all the time, as a run does. Each is asked of
+SQLite and of PostgreSQL. Afterwards the store is held against what every client was told.
 """
 
 from __future__ import annotations
