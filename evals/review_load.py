@@ -34,7 +34,7 @@ from agent.store import RouteRow, Store
 from evals.outcome import Outcome, is_quick
 from tests.postgres import NotInstalled, PostgresServer
 
-CLIENTS, LEADS, TEXTS, VOTES = 50, 8, 2000, 2
+CLIENTS, TEXTS, VOTES = 50, 2000, 2
 LEASE_S = 4.0
 PRICE = {"input": 1, "output": 1}
 NAMES = ("business", "politics", "sport", "tech")
@@ -52,6 +52,11 @@ class Size:
     think_s: float = 0.5
     kills: int = 3
     limit_s: float = 900.0
+
+    @property
+    def leads(self) -> int:
+        """How many of them lead."""
+        return max(2, self.clients // 6)
 
 
 WRITER = """
@@ -335,8 +340,8 @@ def measure(outcome: Outcome, what: str, url: str, folder: Path, size: Size) -> 
     """One kind of database."""
     file, said = begin(folder, url, size.texts), Said()
     with Store.open(url) as store:
-        tokens = {f"person {n}": store.add_reviewer("load", f"person {n}") for n in range(size.clients - LEADS)}
-        tokens |= {f"lead {n}": store.add_reviewer("load", f"lead {n}", "lead") for n in range(LEADS)}
+        tokens = {f"person {n}": store.add_reviewer("load", f"person {n}") for n in range(size.clients - size.leads)}
+        tokens |= {f"lead {n}": store.add_reviewer("load", f"lead {n}", "lead") for n in range(size.leads)}
     server = Server(file)
     writer = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE, text=True)
     try:
