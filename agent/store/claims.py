@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
 
 from agent.records import TextId
 from agent.store import tables as t
@@ -51,7 +51,8 @@ class Claims(Queue):
             if again and not own_too and len(ids) < limit:
                 own = query.where(W.text_id.in_(_put_off(job, person)))
                 ids += _first(sql, job, own, (only, person), limit - len(ids))
-            sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id.not_in(keep)))
+            mine = delete(t.leases).where(L.job == job, L.person == person)
+            sql.execute(mine.where(or_(L.text_id.not_in(keep), L.text_id.in_(ids))))
             if not ids:
                 return []
             until = at + timedelta(seconds=seconds)
