@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,18 +22,11 @@ from agent.console import Lines
 from agent.errors import UserError
 from agent.job import Job
 from agent.report.wording import dollars as dollars_of
+from agent.store.reviewers import Role
 from agent.watch import Watch
 from agent.workbench import Workbench
 
 INTERRUPTED = 130
-
-
-class Role(StrEnum):
-    """What somebody may do."""
-
-    reviewer = "reviewer"
-    lead = "lead"
-
 
 app = typer.Typer(
     name="labelwright",

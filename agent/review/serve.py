@@ -40,13 +40,8 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
         check_name(person)
     with contextlib.closing(listen(host, port)) as sock:
         person = person if is_loopback(sock) else None
-        if person is None and not any(r.revoked_at is None for r in store.reviewers(job.name)):
-            raise UserError(
-                "nobody has a token yet, and other people are to review: let each in by name, "
-                "labelwright reviewers add JOB.YAML ada"
-            )
         if person is None:
-            warn_of_few(store, job)
+            check_people(store, job)
         app = create_app(store, job, task, person, hosts=hosts(sock, host))
         url = address(sock, host)
         if person is None:
@@ -127,9 +122,14 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def warn_of_few(store: Store, job: Job) -> None:
-    """Say so where some texts would wait for ever."""
+def check_people(store: Store, job: Job) -> None:
+    """Raises UserError where nobody has a token, and says so where some texts would wait for ever."""
     people = [r for r in store.reviewers(job.name) if r.revoked_at is None]
+    if not people:
+        raise UserError(
+            "nobody has a token yet, and other people are to review: let each in by name, "
+            "labelwright reviewers add JOB.YAML ada"
+        )
     votes = job.people.votes
     if len(people) < votes:
         print(f"`people.votes` is {votes}, and {len(people)} may review: no text is done before more are let in.",

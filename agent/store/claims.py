@@ -14,7 +14,7 @@ from agent.store.columns import InCodePoints, now
 from agent.store.filters import FEW, HEAD, labelled_by, narrowed, sifts
 from agent.store.queue import Queue, items_of, to_queue_row
 from agent.store.rows import Filter, Queued, QueueRow
-from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of
+from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of, undone
 
 W, L = t.waiting.c, t.leases.c
 
@@ -114,12 +114,11 @@ class Claims(Queue):
 
     def queued(self, job: str, person: str) -> Queued:
         """How the queue stands for one person. Costs what they did, and not what waits."""
-        undo, r = t.reviews.alias(), t.reviews.c
-        undone = select(undo.c.id).where(undo.c.undoes == r.id).correlate(t.reviews).exists()
+        r = t.reviews.c
         mine = (
             select(func.count(func.distinct(r.text_id)))
             .select_from(t.reviews.join(t.waiting, and_(W.job == r.job, W.text_id == r.text_id)))
-            .where(r.job == job, r.person == person, ~undone)
+            .where(r.job == job, r.person == person, ~undone())
         )
         mine, mine_torn = mine.where(W.torn.is_(False)), mine.where(W.torn.is_(True))
         with self._read(None) as tx:
@@ -185,9 +184,8 @@ def _open_to(job: str, person: str, *, torn: bool) -> Select[Any]:
 
 def _put_off(job: str, person: str) -> Select[Any]:
     """The texts that a person put off and did not take back: few, beside all that wait."""
-    undo, r = t.reviews.alias(), t.reviews.c
-    undone = select(undo.c.id).where(undo.c.undoes == r.id).correlate(t.reviews).exists()
-    return select(r.text_id).where(r.job == job, r.person == person, r.action.in_(PUT_OFF), ~undone)
+    r = t.reviews.c
+    return select(r.text_id).where(r.job == job, r.person == person, r.action.in_(PUT_OFF), ~undone())
 
 
 def _skipped_by(person: str) -> ColumnElement[bool]:

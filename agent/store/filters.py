@@ -17,7 +17,7 @@ from agent.records import Source
 from agent.store import tables as t
 from agent.store.columns import MARK, pack_json, pack_text
 from agent.store.rows import Filter
-from agent.store.waiting import FLAG, acted, skipped_of
+from agent.store.waiting import FLAG, acted, skipped_of, withdrawn
 
 W = t.waiting.c
 ESCAPE = "\\"
@@ -71,7 +71,11 @@ def labelled_by(person: str) -> ColumnElement[bool]:
     """Whether a label of this person stands of a text that waits."""
     l = t.labels.c  # noqa: E741
     own = select(l.id).where(
-        l.job == W.job, l.text_id == W.text_id, l.given_by == person, l.source == Source.PERSON.value, ~_gone(l.id)
+        l.job == W.job,
+        l.text_id == W.text_id,
+        l.given_by == person,
+        l.source == Source.PERSON.value,
+        ~withdrawn(l.id),
     )
     return own.correlate(t.waiting).exists()
 
@@ -137,11 +141,7 @@ def _disagree() -> ColumnElement[bool]:
         other.c.text_id == W.text_id,
         other.c.source == Source.ORACLE.value,
         type_coerce(mine.c.value, Text) != type_coerce(other.c.value, Text),
-        ~_gone(mine.c.id),
-        ~_gone(other.c.id),
+        ~withdrawn(mine.c.id),
+        ~withdrawn(other.c.id),
     )
     return both.correlate(t.waiting).exists()
-
-
-def _gone(label_id: Any) -> ColumnElement[bool]:
-    return select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == label_id).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,8 +16,15 @@ from agent.store.columns import now
 from agent.store.engine import Database
 from agent.store.rows import Reviewer
 
-REVIEWER, LEAD = "reviewer", "lead"
-ROLES = (REVIEWER, LEAD)
+
+class Role(StrEnum):
+    """What somebody may do."""
+
+    reviewer = "reviewer"
+    lead = "lead"
+
+
+REVIEWER, LEAD = Role.reviewer.value, Role.lead.value
 R = t.reviewers.c
 
 
@@ -28,7 +36,7 @@ class Reviewers(Database):
 
         Who was let in before gets a new token and this role, and the old token opens nothing any more.
         """
-        if role not in ROLES:
+        if role not in set(Role):
             raise ValueError(f"not a role: {role!r}")
         token = secrets.token_urlsafe(24)
         values = {"role": role, "token_hash": hash_of(token), "created_at": now(), "revoked_at": None}

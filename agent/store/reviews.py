@@ -15,7 +15,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import DECIDE, FLAG, LABEL, drawn_of, requeue
+from agent.store.waiting import DECIDE, FLAG, LABEL, drawn_of, requeue, undone
 
 UNDO = "undo"
 GIVES = (LABEL, DECIDE)
@@ -123,7 +123,7 @@ class Reviews(Labels):
 
     def reviews(self, job: str, *, person: str | None = None) -> list[ReviewRow]:
         """Everything that people did (or one of them), oldest first, also what was undone and the undoing."""
-        query = select(t.reviews, _undone().label("undone")).where(t.reviews.c.job == job).order_by(t.reviews.c.id)
+        query = select(t.reviews, undone().label("undone")).where(t.reviews.c.job == job).order_by(t.reviews.c.id)
         if person is not None:
             query = query.where(t.reviews.c.person == person)
         with self._read(None) as tx:
@@ -140,7 +140,7 @@ class Reviews(Labels):
     def act(self, job: str, person: str, act: int) -> ReviewRow | None:
         """One thing that a person did, whether or not it was taken back; None where it is not theirs."""
         r = t.reviews.c
-        query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.id == act, r.person == person)
+        query = select(t.reviews, undone().label("undone")).where(r.job == job, r.id == act, r.person == person)
         with self._read(None) as tx:
             row = tx.execute(query.where(r.action != UNDO)).one_or_none()
             return None if row is None else _review(row)
@@ -155,7 +155,7 @@ class Reviews(Labels):
             if last is None or last.undoes is None or act.label_id is None:
                 return None
             query = (
-                select(t.reviews, _undone().label("undone"))
+                select(t.reviews, undone().label("undone"))
                 .join(t.withdrawals, gone.label_id == r.label_id)
                 .where(r.id == last.undoes, gone.reason == replaced_by(act.person))
             )
@@ -165,9 +165,9 @@ class Reviews(Labels):
     def acts_on(self, job: str, text_id: TextId) -> list[ReviewRow]:
         """What people did with one text and did not take back, oldest first."""
         r = t.reviews.c
-        query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.text_id == text_id)
+        query = select(t.reviews, undone().label("undone")).where(r.job == job, r.text_id == text_id)
         with self._read(None) as tx:
-            rows = tx.execute(query.where(r.action != UNDO, ~_undone()).order_by(r.id))
+            rows = tx.execute(query.where(r.action != UNDO, ~undone()).order_by(r.id))
             return [_review(row) for row in rows]
 
     def is_blind(self, job: str, text_id: TextId) -> bool:
@@ -180,8 +180,8 @@ class Reviews(Labels):
         r, found = t.reviews.c, dict[TextId, list[ReviewRow]]()
         with self._read(None) as tx:
             for part in in_parts(ids):
-                query = select(t.reviews, _undone().label("undone")).where(r.job == job, r.text_id.in_(part))
-                for row in tx.execute(query.where(r.action == FLAG, ~_undone()).order_by(r.id)):
+                query = select(t.reviews, undone().label("undone")).where(r.job == job, r.text_id.in_(part))
+                for row in tx.execute(query.where(r.action == FLAG, ~undone()).order_by(r.id)):
                     found.setdefault(row.text_id, []).append(_review(row))
         return found
 
@@ -206,7 +206,7 @@ class Reviews(Labels):
     def judged_blind(self, job: str) -> set[TextId]:
         """Texts that a person labelled who did not see the machine's label, and did not take that back."""
         r = t.reviews.c
-        query = select(r.text_id).where(r.job == job, r.action == LABEL, r.blind, ~_undone())
+        query = select(r.text_id).where(r.job == job, r.action == LABEL, r.blind, ~undone())
         with self._read(None) as tx:
             return set(tx.execute(query).scalars())
 
@@ -235,16 +235,11 @@ def replaced_by(person: str) -> str:
     return f"replaced by {person}"
 
 
-def _undone() -> Any:
-    undo = t.reviews.alias()
-    return select(undo.c.id).where(undo.c.undoes == t.reviews.c.id).correlate(t.reviews).exists()
-
-
 def _acts(job: str, person: str) -> Any:
     r = t.reviews.c
     return (
-        select(t.reviews, _undone().label("undone"))
-        .where(r.job == job, r.person == person, r.action != UNDO, ~_undone())
+        select(t.reviews, undone().label("undone"))
+        .where(r.job == job, r.person == person, r.action != UNDO, ~undone())
         .order_by(r.id.desc())
     )
 

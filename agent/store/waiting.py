@@ -65,8 +65,9 @@ def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
 def _said_of(job: str, texts: Sequence[TextId]) -> FromClause:
     """How many people labelled each of these texts, and how many different labels stand."""
     l = t.labels.c  # noqa: E741
-    gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == l.id).exists()
-    here = select(func.max(l.id)).where(l.job == job, l.text_id.in_(texts), l.source == Source.PERSON.value, ~gone)
+    here = select(func.max(l.id)).where(
+        l.job == job, l.text_id.in_(texts), l.source == Source.PERSON.value, ~withdrawn(l.id)
+    )
     # of one person who labelled it twice (in a file), the newest counts
     newest = here.group_by(l.text_id, l.given_by)
     return (
@@ -104,12 +105,23 @@ def skipped_of(other: Table, person: str | None = None) -> ColumnElement[bool]:
     return acted(other, *PUT_OFF, person=person)
 
 
+def undone() -> ColumnElement[bool]:
+    """Whether a review was taken back."""
+    undo = t.reviews.alias()
+    return select(undo.c.id).where(undo.c.undoes == t.reviews.c.id).correlate(t.reviews).exists()
+
+
+def withdrawn(label_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the label of a row with this id was taken back."""
+    gone = t.withdrawals.c.label_id
+    return select(gone).where(gone == label_id).exists()
+
+
 def acted(other: Table, *actions: str, person: str | None = None) -> ColumnElement[bool]:
     """Whether somebody (or one person) did one of these with the text of a row of another table, and did not take it
     back."""
-    undo, act = t.reviews.alias(), t.reviews.c
-    undone = select(undo.c.id).where(undo.c.undoes == act.id).correlate(t.reviews).exists()
+    act = t.reviews.c
     here = select(act.id).where(
-        act.job == other.c.job, act.text_id == other.c.text_id, act.action.in_(actions), ~undone
+        act.job == other.c.job, act.text_id == other.c.text_id, act.action.in_(actions), ~undone()
     )
     return (here if person is None else here.where(act.person == person)).correlate(other).exists()
