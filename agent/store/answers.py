@@ -143,7 +143,7 @@ def insert_answers(tx: Connection, bought: Sequence[tuple[int, StoredAnswer]]) -
         }
         for attempt_id, stored in bought
     ]
-    return append_all(tx, insert(t.answers), rows)
+    return append_all(tx, t.answers, rows)
 
 
 def pack_answer(answer: Answer) -> str:

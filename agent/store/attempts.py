@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import BudgetExceeded, StoreError
@@ -76,7 +76,7 @@ class Attempts(Answers):
             same = {"job": job, "owner": owner, "batch_id": batch_id, "created_at": now()}
             same |= {"charged": 0, "state": AttemptState.RESERVED, "reason": ""}
             rows = [wanted[i]._asdict() | {"worst": int(wanted[i].worst)} | same for i in chosen]
-            ids = append_all(sql, insert(t.attempts), rows)
+            ids = append_all(sql, t.attempts, rows)
             found: list[int | None] = [None] * len(wanted)
             for place, attempt_id in zip(chosen, ids, strict=True):
                 found[place] = attempt_id

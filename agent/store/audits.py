@@ -29,7 +29,7 @@ class Audits(Database):
         The items' texts and labels must be kept.
         """
         with self._write(tx, job) as sql:
-            made = append(sql, insert(t.audits).values(job=job, design=dict(design), created_at=now()))
+            made = append(sql, t.audits, {"job": job, "design": dict(design), "created_at": now()})
             rows = [{"audit_id": made, "job": job} | {name: getattr(i, name) for name in ITEM} for i in items]
             for part in in_parts(rows):
                 sql.execute(insert(t.audit_items), part)

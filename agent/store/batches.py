@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
@@ -22,9 +22,8 @@ class Batches(Database):
         """A new batch, prepared; returns its id. Reserve its attempts in the same transaction."""
         at = now()
         row = {"job": job, "oracle": oracle, "details": dict(details), "created_at": at, "changed_at": at}
-        made = insert(t.batches).values(**row, state=BatchState.PREPARED, remote_id="", reason="")
         with self._write(tx) as sql:
-            return append(sql, made)
+            return append(sql, t.batches, row | {"state": BatchState.PREPARED, "remote_id": "", "reason": ""})
 
     def move_batch(
         self,

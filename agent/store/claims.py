@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Delete, Select, and_, delete, func, insert, select, update
 
 from agent.records import TextId
 from agent.store import tables as t
+from agent.store.blanks import AT, JOB, LIMIT, PERSON, TEXT, TEXTS
 from agent.store.columns import InCodePoints, now
 from agent.store.filters import FEW, HEAD, labelled_by, narrowed, sifts
-from agent.store.queue import Queue, items_of, to_queue_row
+from agent.store.queue import Queue, these_items, to_queue_row
 from agent.store.rows import Filter, Queued, QueueRow
 from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of, undone
 
@@ -45,30 +47,29 @@ class Claims(Queue):
         """
         with self._write(tx, job) as sql:
             at = now()
-            sql.execute(delete(t.leases).where(L.job == job, L.until <= at))
-            query, own_too = _next(job, person, at, torn=torn), _asks_put_off(only)
-            ids = _first(sql, job, query if own_too else query.where(~_skipped_by(person)), (only, person), limit)
+            who = {JOB.key: job, PERSON.key: person, AT.key: at}
+            sql.execute(_over(), who)
+            own_too = _asks_put_off(only)
+            ids = _first(sql, _next(torn=torn, put_off=None if own_too else False), who, only, limit)
             if again and not own_too and len(ids) < limit:
-                own = query.where(W.text_id.in_(_put_off(job, person)))
-                ids += _first(sql, job, own, (only, person), limit - len(ids))
-            mine = delete(t.leases).where(L.job == job, L.person == person)
-            sql.execute(mine.where(or_(L.text_id.not_in(keep), L.text_id.in_(ids))))
+                ids += _first(sql, _next(torn=torn, put_off=True), who, only, limit - len(ids))
+            still = [text_id for text_id in keep if text_id not in set(ids)]
+            sql.execute(_let_go_but(), who | {TEXTS.key: still})
             if not ids:
                 return []
             until = at + timedelta(seconds=seconds)
             rows = [{"job": job, "text_id": text_id, "person": person, "until": until} for text_id in ids]
             sql.execute(insert(t.leases), rows)
             place = {text_id: k for k, text_id in enumerate(ids)}
-            items = [to_queue_row(row) for row in sql.execute(items_of(job).where(W.text_id.in_(ids)))]
+            items = [to_queue_row(row) for row in sql.execute(these_items(), {JOB.key: job, TEXTS.key: ids})]
             return sorted(items, key=lambda row: place[row.text_id])
 
     def matching(self, job: str, person: str, only: Filter, limit: int, *, torn: bool = False) -> int:
         """How many texts `claim` would give a person in the end, if nobody else were at the queue; so many are
         counted at most."""
-        query = _open_to(job, person, torn=torn)
-        query = _in_order(query if _asks_put_off(only) else query.where(~_skipped_by(person)))
+        query = _in_order(_open_to(torn=torn, put_off=None if _asks_put_off(only) else False))
         with self._read(None) as tx:
-            return len(_first(tx, job, query, (only, person), limit))
+            return len(_first(tx, query, {JOB.key: job, PERSON.key: person}, only, limit))
 
     def hold(
         self,
@@ -83,14 +84,15 @@ class Claims(Queue):
         """Have one text before a person, as `claim` would; False where it waits for others, or they have it."""
         with self._write(tx, job) as sql:
             at = now()
-            for torn in (False, True) if lead else (False,):
-                query = _next(job, person, at, torn=torn).where(W.text_id == text_id)
-                if sql.execute(query).first() is not None:
-                    sql.execute(delete(t.leases).where(L.job == job, L.person == person, L.text_id == text_id))
-                    row = {"job": job, "text_id": text_id, "person": person, "until": at + timedelta(seconds=seconds)}
-                    sql.execute(insert(t.leases), [row])
-                    return True
-            return False
+            who = {JOB.key: job, PERSON.key: person, AT.key: at, TEXT.key: text_id}
+            if not any(
+                sql.execute(_is_open(torn=torn), who).first() for torn in ((False, True) if lead else (False,))
+            ):
+                return False
+            sql.execute(_let_go_of(), who)
+            row = {"job": job, "text_id": text_id, "person": person, "until": at + timedelta(seconds=seconds)}
+            sql.execute(insert(t.leases), [row])
+            return True
 
     def let_go(
         self, job: str, person: str, these: Sequence[TextId] | None = None, *, tx: Connection | None = None
@@ -113,83 +115,116 @@ class Claims(Queue):
             requeue(sql, job, list(sql.execute(routed.union(drawn)).scalars()))
 
     def queued(self, job: str, person: str) -> Queued:
-        """How the queue stands for one person. Costs what they did, and not what waits."""
-        r = t.reviews.c
-        mine = (
-            select(func.count(func.distinct(r.text_id)))
-            .select_from(t.reviews.join(t.waiting, and_(W.job == r.job, W.text_id == r.text_id)))
-            .where(r.job == job, r.person == person, ~undone())
-        )
-        mine, mine_torn = mine.where(W.torn.is_(False)), mine.where(W.torn.is_(True))
+        """How the queue stands for one person. Costs what they did, and what waits is only counted."""
         with self._read(None) as tx:
-            several = tx.execute(select(t.jobs.c.votes).where(t.jobs.c.name == job)).scalar_one() > 1
-            size = select(func.count()).select_from(t.waiting).where(W.job == job)
-            whole = int(tx.execute(size).scalar_one())
-            torn = int(tx.execute(size.where(W.torn.is_(True))).scalar_one()) if several else 0
-            put_off = int(tx.execute(mine.where(r.action.in_(PUT_OFF))).scalar_one())
-            torn_put_off = int(tx.execute(mine_torn.where(r.action.in_(PUT_OFF))).scalar_one()) if torn else 0
-            acted = int(tx.execute(mine.where(r.action.in_((*PUT_OFF, LABEL)))).scalar_one()) if several else put_off
-        return Queued(open=whole - torn - acted, put_off=put_off, torn=torn, torn_put_off=torn_put_off)
+            row = tx.execute(_figures(), {JOB.key: job, PERSON.key: person}).one()
+        torn, torn_put_off, acted = (row.torn, row.torn_put_off, row.acted) if row.votes > 1 else (0, 0, row.put_off)
+        return Queued(open=row.whole - torn - acted, put_off=row.put_off, torn=torn, torn_put_off=torn_put_off)
 
 
 def _first(
-    sql: Connection, job: str, query: Select[Any], asked: tuple[Filter | None, str], limit: int
+    sql: Connection, query: Select[Any], who: Mapping[str, Any], only: Filter | None, limit: int
 ) -> list[TextId]:
     """The first so many texts of a query that fit what a person asked for, see `filters`."""
-    only, person = asked
 
-    def found(those: Select[Any]) -> list[TextId]:
-        return list(sql.execute(those).scalars())
+    def found(those: Select[Any], most: int) -> list[TextId]:
+        return list(sql.execute(those.limit(LIMIT), {**who, LIMIT.key: most}).scalars())
 
     if only is None:
-        return found(query.limit(limit))
+        return list(sql.execute(query, {**who, LIMIT.key: limit}).scalars())
     dialect = sql.dialect.name
-    wanted = narrowed(query, only, person, dialect)
+    wanted = narrowed(query, only, who[PERSON.key], dialect)
     if only.flagged or only.skipped:  # what was put off is found by itself
-        return found(wanted.limit(limit))
-    head = found(query.limit(HEAD))
-    first = found(wanted.where(W.text_id.in_(head)).limit(limit))
+        return found(wanted, limit)
+    head = found(query, HEAD)
+    first = found(wanted.where(W.text_id.in_(head)), limit)
     if len(first) == limit or len(head) < HEAD:
         return first
     if len(first) < HEAD // 10:
-        for sift in sifts(job, only, dialect):
-            ids = found(sift.limit(FEW + 1))
+        for sift in sifts(who[JOB.key], only, dialect):
+            ids = found(sift, FEW + 1)
             if len(ids) <= FEW:
-                return found(wanted.where(W.text_id.in_(ids)).limit(limit))
-    return found(wanted.limit(limit))
+                return found(wanted.where(W.text_id.in_(ids)), limit)
+    return found(wanted, limit)
 
 
-def _next(job: str, person: str, at: datetime, *, torn: bool) -> Select[Any]:
+@cache
+def _next(*, torn: bool, put_off: bool | None) -> Select[Any]:
+    """The next texts for a person, in order: what they put off (or not, or both), and nobody else has before them."""
+    return _in_order(_free(_open_to(torn=torn, put_off=put_off), torn=torn))
+
+
+@cache
+def _is_open(*, torn: bool) -> Select[Any]:
+    return _free(_open_to(torn=torn, put_off=None), torn=torn).where(W.text_id == TEXT)
+
+
+def _free(query: Select[Any], *, torn: bool) -> Select[Any]:
+    """What nobody else has before them, as far as it does not need several."""
     others = (
         select(func.count())
-        .where(L.job == W.job, L.text_id == W.text_id, L.person != person, L.until > at)
+        .where(L.job == W.job, L.text_id == W.text_id, L.person != PERSON, L.until > AT)
         .correlate(t.waiting)
         .scalar_subquery()
     )
-    needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
-    query = _open_to(job, person, torn=torn)
-    return _in_order(query.where(others == 0 if torn else W.votes + others < needed))
+    needed = select(t.jobs.c.votes).where(t.jobs.c.name == JOB).scalar_subquery()
+    return query.where(others == 0 if torn else W.votes + others < needed)
 
 
 def _in_order(query: Select[Any]) -> Select[Any]:
-    return query.order_by(W.skipped, W.place, InCodePoints(W.text_id))
+    """A query, in the queue's order, with its `LIMIT` to be filled in."""
+    return query.order_by(W.skipped, W.place, InCodePoints(W.text_id)).limit(LIMIT)
 
 
-def _open_to(job: str, person: str, *, torn: bool) -> Select[Any]:
-    """What waits for a person, whatever others have before them, and what they put off too."""
-    query = select(W.text_id).where(W.job == job, W.torn.is_(torn))
-    # most texts that wait were labelled by nobody, which is known without looking
-    return query if torn else query.where(~and_(W.votes > 0, labelled_by(person)))
+@cache
+def _open_to(*, torn: bool, put_off: bool | None) -> Select[Any]:
+    """What waits for a person, whatever others have before them: what they put off, or not, or both."""
+    query = select(W.text_id).where(W.job == JOB, W.torn.is_(torn))
+    if not torn:  # most texts that wait were labelled by nobody, which is known without looking
+        query = query.where(~and_(W.votes > 0, labelled_by(PERSON)))
+    if put_off:  # few, beside all that wait
+        r = t.reviews.c
+        own = select(r.text_id).where(r.job == JOB, r.person == PERSON, r.action.in_(PUT_OFF), ~undone())
+        return query.where(W.text_id.in_(own))
+    # most were put off by nobody
+    return query if put_off is None else query.where(~and_(W.skipped.is_(True), skipped_of(t.waiting, PERSON)))
 
 
-def _put_off(job: str, person: str) -> Select[Any]:
-    """The texts that a person put off and did not take back: few, beside all that wait."""
+@cache
+def _figures() -> Select[Any]:
+    """All of `queued` in one statement."""
     r = t.reviews.c
-    return select(r.text_id).where(r.job == job, r.person == person, r.action.in_(PUT_OFF), ~undone())
+    mine = (
+        select(func.count(func.distinct(r.text_id)))
+        .select_from(t.reviews.join(t.waiting, and_(W.job == r.job, W.text_id == r.text_id)))
+        .where(r.job == JOB, r.person == PERSON, ~undone())
+    )
+    undecided, size = mine.where(W.torn.is_(False)), select(func.count()).select_from(t.waiting).where(W.job == JOB)
+    figures = {
+        "votes": select(t.jobs.c.votes).where(t.jobs.c.name == JOB),
+        "whole": size,
+        "torn": size.where(W.torn.is_(True)),
+        "put_off": undecided.where(r.action.in_(PUT_OFF)),
+        "torn_put_off": mine.where(W.torn.is_(True), r.action.in_(PUT_OFF)),
+        "acted": undecided.where(r.action.in_((*PUT_OFF, LABEL))),
+    }
+    return select(*(query.scalar_subquery().label(name) for name, query in figures.items()))
 
 
-def _skipped_by(person: str) -> ColumnElement[bool]:
-    return and_(W.skipped.is_(True), skipped_of(t.waiting, person))  # most were put off by nobody
+@cache
+def _over() -> Delete:
+    return delete(t.leases).where(L.job == JOB, L.until <= AT)
+
+
+@cache
+def _let_go_but() -> Delete:
+    """All that a person has before them, but for some."""
+    return delete(t.leases).where(L.job == JOB, L.person == PERSON, L.text_id.not_in(TEXTS))
+
+
+@cache
+def _let_go_of() -> Delete:
+    return delete(t.leases).where(L.job == JOB, L.person == PERSON, L.text_id == TEXT)
 
 
 def _asks_put_off(only: Filter | None) -> bool:

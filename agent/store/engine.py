@@ -16,15 +16,18 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, make_url, select
+from sqlalchemy import URL, Connection, Engine, Select, Table, create_engine, event, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.sql.dml import ReturningInsert
 
 from agent.errors import ExtraMissing, StoreError
 from agent.job import without_secrets
 from agent.store import tables as t
+from agent.store.blanks import JOB
 from agent.store.explain import BUSY_TIMEOUT_S, explain
 
 T = TypeVar("T")
@@ -48,7 +51,7 @@ class Database:
         self.name = _shown(self._url)
         self._engine = _engine(self._url, self.name)
         self._writer = threading.RLock()
-        self._writing = threading.local()
+        self._here = _Here()
 
     @property
     def url(self) -> URL:
@@ -81,21 +84,48 @@ class Database:
     def transaction(self, job: str | None = None) -> Iterator[Connection]:
         """One write transaction: committed at the end, rolled back if the block raises.
 
-        Give it to other methods as `tx=`. Do not open a second one inside (it would wait for itself). With `job`,
-        nothing of that job is written by anybody else until it ends, so that what is read inside holds.
+        Give it to other methods as `tx=`. Do not open a second one inside (it would wait for itself); what this
+        thread reads meanwhile is read in it. With `job`, nothing of that job is written by anybody else until it
+        ends, so that what is read inside holds. Inside of `joined` it is that transaction, which ends later.
         Raises StoreError where the database cannot be written.
         """
-        if getattr(self._writing, "now", False):
+        if self._here.joined is not None:
+            with self._explained():
+                if job is not None:
+                    self._lock(self._here.joined, job)
+                yield self._here.joined
+            return
+        if self._here.writing:
             raise RuntimeError("a transaction is already open in this thread: pass it on as tx=")
-        with self._writer:
-            self._writing.now = True
-            try:
-                with self._explained(), self._engine.connect().execution_options(**{WRITES: True}) as tx, tx.begin():
-                    if job is not None:
-                        self._lock(tx, job)
-                    yield tx
-            finally:
-                self._writing.now = False
+        with (
+            self._writer,
+            self._explained(),
+            self._engine.connect().execution_options(**{WRITES: True}) as tx,
+            tx.begin(),
+        ):
+            if job is not None:
+                self._lock(tx, job)
+            with self._here.all_in(tx, writing=True):
+                yield tx
+
+    @contextmanager
+    def joined(self, tx: Connection) -> Iterator[None]:
+        """Everything that this thread does until the end belongs to a transaction that it has opened, also what would
+        be a transaction of its own: so the acts of several people become one commit."""
+        self._here.joined = tx
+        try:
+            yield
+        finally:
+            self._here.joined = None
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Everything that this thread reads until the end is as it was at one moment, and costs one transaction."""
+        if self._here.open is not None:
+            yield
+            return
+        with self.snapshot() as tx, self._here.all_in(tx):
+            yield
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -115,10 +145,11 @@ class Database:
         """Wait until nobody else writes to a job, and keep it so until the transaction ends."""
         if tx.dialect.name == "postgresql":  # SQLite has locked the whole file by now
             # a lock that lets others add rows that point at the job, as the ledger does
-            tx.execute(select(t.jobs.c.name).where(t.jobs.c.name == job).with_for_update(key_share=True))
+            tx.execute(_locking(), {JOB.key: job})
 
     def _read(self, tx: Connection | None) -> AbstractContextManager[Connection]:
-        return self.snapshot() if tx is None else nullcontext(tx)
+        found = tx if tx is not None else self._here.open
+        return self.snapshot() if found is None else nullcontext(found)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -126,6 +157,28 @@ class Database:
             yield
         except DBAPIError as error:
             explain(error, self.name)
+
+
+class _Here(threading.local):
+    """What a thread is in the middle of: the transaction that its queries belong to, and whether it writes."""
+
+    open: Connection | None = None
+    joined: Connection | None = None
+    writing = False
+
+    @contextmanager
+    def all_in(self, tx: Connection, *, writing: bool = False) -> Iterator[None]:
+        before = self.open, self.writing
+        self.open, self.writing = tx, writing
+        try:
+            yield
+        finally:
+            self.open, self.writing = before
+
+
+@cache
+def _locking() -> Select[Any]:
+    return select(t.jobs.c.name).where(t.jobs.c.name == JOB).with_for_update(key_share=True)
 
 
 def file_of(url: str) -> Path | None:
@@ -246,19 +299,19 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def append(tx: Connection, made: Insert) -> int:
+def append(tx: Connection, table: Table, row: Mapping[str, Any]) -> int:
     """Insert one row into a table with a numbered key; returns its number."""
-    key = tx.execute(made).inserted_primary_key
-    assert key is not None  # such a table always has one
-    return int(key[0])
+    return append_all(tx, table, [row])[0]
 
 
-def append_all(tx: Connection, made: Insert, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+def append_all(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Insert rows into a table with a numbered key, in few statements; returns their numbers in the same order."""
-    if not rows:
-        return []
-    keyed = made.returning(made.table.c.id, sort_by_parameter_order=True)
-    return list(tx.execute(keyed, list(rows)).scalars())
+    return list(tx.execute(_numbering(table), list(rows)).scalars()) if rows else []
+
+
+@cache
+def _numbering(table: Table) -> ReturningInsert[Any]:
+    return insert(table).returning(table.c.id, sort_by_parameter_order=True)
 
 
 def in_parts(values: Iterable[T], size: int = 1000) -> Iterator[list[T]]:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, case, false, func, or_
 
 from agent.records import Source
 from agent.store import tables as t
+from agent.store.blanks import OneText
 from agent.store.columns import MARK, pack_json, pack_text
 from agent.store.rows import Filter
 from agent.store.waiting import FLAG, acted, skipped_of, withdrawn
@@ -67,7 +68,7 @@ def sifts(job: str, only: Filter, dialect: str) -> Iterator[Select[Any]]:
         yield select(r.text_id).where(r.job == job, r.round == only.round)
 
 
-def labelled_by(person: str) -> ColumnElement[bool]:
+def labelled_by(person: OneText) -> ColumnElement[bool]:
     """Whether a label of this person stands of a text that waits."""
     l = t.labels.c  # noqa: E741
     own = select(l.id).where(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Delete, Select, delete, func, insert, select
 
 from agent.errors import StoreError
 from agent.records import Label, Source, TextId
 from agent.store import tables as t
+from agent.store.blanks import JOB, NUMBER, TEXT, TEXTS
 from agent.store.columns import known, now, pack_json
-from agent.store.engine import Database, in_parts
-from agent.store.waiting import requeue
+from agent.store.engine import Database, append_all, in_parts
+from agent.store.waiting import requeue, withdrawn
 
 # (text, answer) to the (id, value as JSON) of every label derived from it
 Derived = dict[tuple[TextId, int | None], list[tuple[int, str]]]
@@ -34,9 +36,15 @@ class Labels(Database):
             before = self._derived(sql, job, [x.answer_id for x in labels if x.answer_id is not None])
             known_ids = [_same(x, before) for x in labels]
             new = [x for x, i in zip(labels, known_ids, strict=True) if i is None]
-            made = iter(_insert(sql, job, new))
-            point(sql, job, [x.text_id for x in new])
+            made = iter(self._give(sql, job, new))
+            requeue(sql, job, [x.text_id for x in new])
             return [next(made) if i is None else i for i in known_ids]
+
+    def _give(self, tx: Connection, job: str, labels: Sequence[Label]) -> list[int]:
+        """Append labels; ids in order. The texts are to be queued anew afterwards."""
+        made = _insert(tx, job, labels)
+        point(tx, job, [x.text_id for x in labels])
+        return made
 
     def labels(self, job: str, *, source: Source | None = None) -> list[Label]:
         """Every label that was ever given, oldest first, also superseded and withdrawn ones."""
@@ -56,7 +64,7 @@ class Labels(Database):
     def label(self, job: str, label_id: int) -> Label | None:
         """One label, whether or not it stands."""
         with self._read(None) as tx:
-            row = tx.execute(select(t.labels).where(t.labels.c.job == job, t.labels.c.id == label_id)).one_or_none()
+            row = tx.execute(_one(), {JOB.key: job, NUMBER.key: label_id}).one_or_none()
             return None if row is None else to_label(row)
 
     def labels_with(self, job: str, ids: Iterable[int]) -> dict[int, Label]:
@@ -70,13 +78,8 @@ class Labels(Database):
 
     def label_of(self, job: str, text_id: TextId) -> Label | None:
         """The label that counts for one text."""
-        query = (
-            select(t.labels)
-            .join(t.current_labels, t.current_labels.c.label_id == t.labels.c.id)
-            .where(t.current_labels.c.job == job, t.current_labels.c.text_id == text_id)
-        )
         with self._read(None) as tx:
-            row = tx.execute(query).one_or_none()
+            row = tx.execute(_counting(), {JOB.key: job, TEXT.key: text_id}).one_or_none()
             return None if row is None else to_label(row)
 
     def current(self, job: str) -> dict[TextId, Label]:
@@ -105,13 +108,10 @@ class Labels(Database):
 
     def standing(self, job: str, ids: Iterable[TextId], *, tx: Connection | None = None) -> list[Label]:
         """The labels that stand of these texts, oldest first."""
-        l = t.labels.c  # noqa: E741
-        gone = select(t.withdrawals.c.label_id)
         found: list[Label] = []
         with self._read(tx) as sql:
             for part in in_parts(dict.fromkeys(ids)):
-                query = select(t.labels).where(l.job == job, l.text_id.in_(part), l.id.not_in(gone))
-                found += [to_label(row) for row in sql.execute(query)]
+                found += [to_label(row) for row in sql.execute(_standing(), {JOB.key: job, TEXTS.key: part})]
         return sorted(found, key=lambda label: label.id or 0)
 
     def withdraw(self, job: str, label_id: int, reason: str, *, tx: Connection | None = None) -> None:
@@ -120,14 +120,20 @@ class Labels(Database):
         Raises StoreError where the job has no such label.
         """
         with self._write(tx, job) as sql:
-            query = select(t.labels.c.text_id).where(t.labels.c.job == job, t.labels.c.id == label_id)
-            text_id = sql.execute(query).scalar_one_or_none()
-            if text_id is None:
-                raise StoreError(f"store {self.name}: job {job!r} has no label {label_id}")
-            gone = select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == label_id)
-            if sql.execute(gone).one_or_none() is None:
-                sql.execute(insert(t.withdrawals).values(label_id=label_id, reason=reason, created_at=now()))
-                point(sql, job, [text_id])
+            text_id = self._take_back(sql, job, label_id, reason)
+            if text_id is not None:
+                requeue(sql, job, [text_id])
+
+    def _take_back(self, tx: Connection, job: str, label_id: int, reason: str) -> TextId | None:
+        """`withdraw`, but for the queue: its text, None where it was taken back before."""
+        row = tx.execute(_one(), {JOB.key: job, NUMBER.key: label_id}).one_or_none()
+        if row is None:
+            raise StoreError(f"store {self.name}: job {job!r} has no label {label_id}")
+        if tx.execute(_gone(), {NUMBER.key: label_id}).one_or_none() is not None:
+            return None
+        tx.execute(insert(t.withdrawals), [{"label_id": label_id, "reason": reason, "created_at": now()}])
+        point(tx, job, [row.text_id])
+        return TextId(row.text_id)
 
     def withdrawn(self, job: str) -> dict[int, str]:
         """Label id to the reason why it was taken back."""
@@ -157,10 +163,7 @@ def _same(label: Label, derived: Derived) -> int | None:
 
 def _insert(tx: Connection, job: str, labels: Sequence[Label]) -> list[int]:
     """Append labels; ids in order. The pointer is not moved."""
-    if not labels:
-        return []
-    made = insert(t.labels).returning(t.labels.c.id, sort_by_parameter_order=True)
-    return list(tx.execute(made, [_values(job, label) for label in labels]).scalars())
+    return append_all(tx, t.labels, [_values(job, label) for label in labels])
 
 
 def _values(job: str, label: Label) -> dict[str, Any]:
@@ -182,21 +185,48 @@ def _values(job: str, label: Label) -> dict[str, Any]:
 
 
 def point(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
-    """Point at the labels that count now, for these texts; a person's takes a text off the queue."""
-    l, w, p = t.labels.c, t.withdrawals.c, t.current_labels.c  # noqa: E741
+    """Point at the labels that count now, for these texts, which are to be queued anew afterwards."""
     for part in in_parts(dict.fromkeys(text_ids)):
-        standing = (
-            select(l.id, l.text_id, l.source)
-            .outerjoin(t.withdrawals, w.label_id == l.id)
-            .where(l.job == job, l.text_id.in_(part), w.label_id.is_(None))
-        )
-        rows = sorted(tx.execute(standing), key=lambda r: (RANK[Source(r.source)], r.id))
+        these = {JOB.key: job, TEXTS.key: part}
+        rows = sorted(tx.execute(_ranked(), these), key=lambda r: (RANK[Source(r.source)], r.id))
         best = {row.text_id: row.id for row in rows}  # the last one wins
-        tx.execute(delete(t.current_labels).where(p.job == job, p.text_id.in_(part)))
+        tx.execute(_unpointed(), these)
         if best:
             pointers = [{"job": job, "text_id": text_id, "label_id": i} for text_id, i in best.items()]
             tx.execute(insert(t.current_labels), pointers)
-        requeue(tx, job, part)
+
+
+@cache
+def _one() -> Select[Any]:
+    return select(t.labels).where(t.labels.c.job == JOB, t.labels.c.id == NUMBER)
+
+
+@cache
+def _counting() -> Select[Any]:
+    """The label that counts for one text."""
+    p = t.current_labels.c
+    return select(t.labels).join(t.current_labels, p.label_id == t.labels.c.id).where(p.job == JOB, p.text_id == TEXT)
+
+
+@cache
+def _standing() -> Select[Any]:
+    return select(t.labels).where(t.labels.c.job == JOB, t.labels.c.text_id.in_(TEXTS), ~withdrawn(t.labels.c.id))
+
+
+@cache
+def _ranked() -> Select[Any]:
+    l = t.labels.c  # noqa: E741
+    return select(l.id, l.text_id, l.source).where(l.job == JOB, l.text_id.in_(TEXTS), ~withdrawn(l.id))
+
+
+@cache
+def _gone() -> Select[Any]:
+    return select(t.withdrawals.c.label_id).where(t.withdrawals.c.label_id == NUMBER)
+
+
+@cache
+def _unpointed() -> Delete:
+    return delete(t.current_labels).where(t.current_labels.c.job == JOB, t.current_labels.c.text_id.in_(TEXTS))
 
 
 def to_label(values: Sequence[Any]) -> Label:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, FromClause, Select, case, func, insert, null, select
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Row
 
 from agent.records import Route, TextId
 from agent.store import tables as t
+from agent.store.blanks import JOB, TEXTS, OneText
 from agent.store.columns import InCodePoints, known, now
 from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
@@ -97,7 +99,7 @@ class Queue(Database):
         for part in in_parts(ids, WITH_TEXT):
             place = {text_id: k for k, text_id in enumerate(part)}
             with self._read(None) as tx:
-                rows = [to_queue_row(row) for row in tx.execute(items_of(job).where(w.text_id.in_(part)))]
+                rows = [to_queue_row(row) for row in tx.execute(these_items(), {JOB.key: job, TEXTS.key: part})]
             yield sorted(rows, key=lambda row: place[row.text_id])
 
     def newest_routes(self, job: str, ids: Sequence[TextId]) -> dict[TextId, RouteRow]:
@@ -113,7 +115,7 @@ class Queue(Database):
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
         """One item of the queue, skipped or not; None where the text does not wait."""
         with self._read(None) as tx:
-            row = tx.execute(items_of(job).where(t.waiting.c.text_id == text_id)).one_or_none()
+            row = tx.execute(these_items(), {JOB.key: job, TEXTS.key: [text_id]}).one_or_none()
             return None if row is None else to_queue_row(row)
 
     def queue_size(self, job: str, *, include_skipped: bool = False) -> int:
@@ -155,7 +157,7 @@ def _newest(job: str, ids: Sequence[TextId] | None = None) -> FromClause:
     return query.group_by(routes.c.text_id).subquery()
 
 
-def waiting_rows(job: str, *what: Any, audits: bool = True) -> Select[Any]:
+def waiting_rows(job: OneText, *what: Any, audits: bool = True) -> Select[Any]:
     """A query about what waits for a person: routes, with the label that counts where there is one. Without `audits`
     about what waits by its route alone."""
     its_current = t.current_labels.c.label_id
@@ -171,7 +173,7 @@ def waiting_rows(job: str, *what: Any, audits: bool = True) -> Select[Any]:
     return query if audits else query.where(t.waiting.c.routed.is_(True))
 
 
-def items_of(job: str, *, audits: bool = True) -> Select[Any]:
+def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
     """What waits, whole: rows for `to_queue_row`, in the queue's order."""
     w = t.waiting.c
     by_audit = w.by_audit if audits else null().label("by_audit")
@@ -192,6 +194,12 @@ def items_of(job: str, *, audits: bool = True) -> Select[Any]:
         .outerjoin(t.picks, same_text(t.picks))
         .order_by(w.skipped, w.place if audits else t.routes.c.priority.desc(), InCodePoints(w.text_id))
     )
+
+
+@cache
+def these_items() -> Select[Any]:
+    """`items_of` for a job and some texts, as blanks."""
+    return items_of(JOB).where(t.waiting.c.text_id.in_(TEXTS))
 
 
 def _route(row: Row[Any]) -> RouteRow:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Delete, Select, delete, false, func, insert, or_, select
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
 from agent.records import Label, Source, TextId
 from agent.store import tables as t
+from agent.store.blanks import JOB, LIMIT, NUMBER, PERSON, TEXT, TEXTS
 from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
@@ -54,14 +56,14 @@ class Reviews(Labels):
                 "text_id": text_id,
                 "person": person,
                 "action": action,
-                "label_id": self.add_labels(job, [label], tx=sql)[0] if label is not None else None,
+                "label_id": self._give(sql, job, [label])[0] if label is not None else None,
                 "seconds": float(seconds),
                 "blind": now_blind[text_id] if blind is None else blind,
                 "note": note,
+                "created_at": now(),
             }
-            made = append(sql, insert(t.reviews).values(**row, created_at=now()))
-            l = t.leases.c  # noqa: E741
-            sql.execute(delete(t.leases).where(l.job == job, l.text_id == text_id, l.person == person))
+            made = append(sql, t.reviews, row)
+            sql.execute(_no_longer_theirs(), {JOB.key: job, TEXT.key: text_id, PERSON.key: person})
             requeue(sql, job, [text_id])
             return made
 
@@ -111,13 +113,24 @@ class Reviews(Labels):
         act is not theirs or was taken back. `reason` is why the label is withdrawn.
         """
         with self._write(tx, job) as sql:
-            last = sql.execute(_last_act(job, person, act)).one_or_none()
+            who = {JOB.key: job, PERSON.key: person}
+            of = (_newest(), who | {LIMIT.key: 1}) if act is None else (_this(), who | {NUMBER.key: act})
+            last = sql.execute(*of).one_or_none()
             if last is None:
                 return None
             if last.label_id is not None:
-                self.withdraw(job, last.label_id, reason or f"undone by {person}", tx=sql)
-            row = {"job": job, "text_id": last.text_id, "person": person, "action": UNDO, "undoes": last.id}
-            append(sql, insert(t.reviews).values(**row, seconds=0.0, blind=last.blind, created_at=now()))
+                self._take_back(sql, job, last.label_id, reason or f"undone by {person}")
+            row = {
+                "job": job,
+                "text_id": last.text_id,
+                "person": person,
+                "action": UNDO,
+                "undoes": last.id,
+                "seconds": 0.0,
+                "blind": last.blind,
+                "created_at": now(),
+            }
+            append(sql, t.reviews, row)
             requeue(sql, job, [last.text_id])
             return TextId(last.text_id)
 
@@ -131,11 +144,11 @@ class Reviews(Labels):
 
     def acts(self, job: str, person: str, limit: int, before: int | None = None) -> list[ReviewRow]:
         """What a person did and did not take back, newest first; with `before` what came before that act."""
-        query = _acts(job, person).limit(limit)
+        query, who = _newest(), {JOB.key: job, PERSON.key: person, LIMIT.key: limit}
         if before is not None:
             query = query.where(t.reviews.c.id < before)
         with self._read(None) as tx:
-            return [_review(row) for row in tx.execute(query)]
+            return [_review(row) for row in tx.execute(query, who)]
 
     def act(self, job: str, person: str, act: int) -> ReviewRow | None:
         """One thing that a person did, whether or not it was taken back; None where it is not theirs."""
@@ -188,20 +201,13 @@ class Reviews(Labels):
     def last_act(self, job: str, person: str) -> ReviewRow | None:
         """The newest thing that a person did and did not take back: what `undo_review` would take back."""
         with self._read(None) as tx:
-            row = tx.execute(_last_act(job, person)).one_or_none()
+            row = tx.execute(_newest(), {JOB.key: job, PERSON.key: person, LIMIT.key: 1}).one_or_none()
             return None if row is None else _review(row)
 
     def labelled(self, job: str, person: str) -> int:
         """How many times a person labelled a text and did not take that back."""
-        given, undo, r = t.reviews.alias(), t.reviews.alias(), t.reviews.c
-        labels = select(func.count()).where(r.job == job, r.person == person, r.action.in_(GIVES))
-        taken_back = (
-            select(func.count())
-            .select_from(undo.join(given, given.c.id == undo.c.undoes))
-            .where(undo.c.job == job, undo.c.person == person, undo.c.action == UNDO, given.c.action.in_(GIVES))
-        )
         with self._read(None) as tx:
-            return int(tx.execute(labels).scalar_one()) - int(tx.execute(taken_back).scalar_one())
+            return int(tx.execute(_labelled(), {JOB.key: job, PERSON.key: person}).scalar_one())
 
     def judged_blind(self, job: str) -> set[TextId]:
         """Texts that a person labelled who did not see the machine's label, and did not take that back."""
@@ -222,12 +228,25 @@ class Reviews(Labels):
 
 def _blind(tx: Connection, job: str, ids: Sequence[TextId]) -> dict[TextId, bool]:
     """Whether each text that is kept is shown blind now: by its route, or since an audit drew it."""
-    here = select(t.texts.c.text_id).where(t.texts.c.job == job, t.texts.c.text_id.in_(ids))
-    found = dict.fromkeys(tx.execute(here).scalars(), False)
-    newest = select(t.routes.c.text_id, t.routes.c.blind).where(t.routes.c.job == job, t.routes.c.text_id.in_(ids))
-    found.update((row.text_id, bool(row.blind)) for row in tx.execute(newest.order_by(t.routes.c.id)))
-    drawn = select(drawn_of(job, ids).c.text_id)
-    return found | dict.fromkeys(tx.execute(drawn).scalars(), True)
+    return {row.text_id: bool(row.blind) for row in tx.execute(_seen(), {JOB.key: job, TEXTS.key: ids})}
+
+
+@cache
+def _seen() -> Select[Any]:
+    x, r, drawn = t.texts.c, t.routes.c, drawn_of(JOB, TEXTS)
+    newest = select(r.blind).where(r.job == x.job, r.text_id == x.text_id).order_by(r.id.desc()).limit(1)
+    by_route = func.coalesce(newest.scalar_subquery(), false())
+    return (
+        select(x.text_id, or_(by_route, drawn.c.text_id.is_not(None)).label("blind"))
+        .outerjoin(drawn, drawn.c.text_id == x.text_id)
+        .where(x.job == JOB, x.text_id.in_(TEXTS))
+    )
+
+
+@cache
+def _no_longer_theirs() -> Delete:
+    l = t.leases.c  # noqa: E741
+    return delete(t.leases).where(l.job == JOB, l.text_id == TEXT, l.person == PERSON)
 
 
 def replaced_by(person: str) -> str:
@@ -235,18 +254,34 @@ def replaced_by(person: str) -> str:
     return f"replaced by {person}"
 
 
-def _acts(job: str, person: str) -> Any:
+@cache
+def _acts() -> Select[Any]:
+    """What a person did and did not take back."""
     r = t.reviews.c
-    return (
-        select(t.reviews, undone().label("undone"))
-        .where(r.job == job, r.person == person, r.action != UNDO, ~undone())
-        .order_by(r.id.desc())
+    standing = (r.job == JOB, r.person == PERSON, r.action != UNDO, ~undone())
+    return select(t.reviews, false().label("undone")).where(*standing)
+
+
+@cache
+def _newest() -> Select[Any]:
+    return _acts().order_by(t.reviews.c.id.desc()).limit(LIMIT)
+
+
+@cache
+def _this() -> Select[Any]:
+    return _acts().where(t.reviews.c.id == NUMBER)
+
+
+@cache
+def _labelled() -> Select[Any]:
+    given, undo, r = t.reviews.alias(), t.reviews.alias(), t.reviews.c
+    labels = select(func.count()).where(r.job == JOB, r.person == PERSON, r.action.in_(GIVES))
+    taken_back = (
+        select(func.count())
+        .select_from(undo.join(given, given.c.id == undo.c.undoes))
+        .where(undo.c.job == JOB, undo.c.person == PERSON, undo.c.action == UNDO, given.c.action.in_(GIVES))
     )
-
-
-def _last_act(job: str, person: str, act: int | None = None) -> Any:
-    query = _acts(job, person).limit(1)
-    return query if act is None else query.where(t.reviews.c.id == act)
+    return select(labels.scalar_subquery() - taken_back.scalar_subquery())
 
 
 def _review(row: Row[Any]) -> ReviewRow:

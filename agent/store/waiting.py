@@ -6,12 +6,28 @@ person put the text off. Whoever changes one of these for a text says so here, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, delete, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    FromClause,
+    Insert,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from agent.records import Route, Source, TextId
 from agent.store import tables as t
+from agent.store.blanks import JOB, TEXTS, OneText, SomeTexts
 from agent.store.engine import in_parts
 
 W = t.waiting.c
@@ -23,11 +39,22 @@ PUT_OFF = (SKIP, FLAG)
 def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
     """Note anew which of these texts wait for a person, and where in the queue."""
     for part in in_parts(dict.fromkeys(text_ids)):
-        tx.execute(delete(t.waiting).where(W.job == job, W.text_id.in_(part)))
-        tx.execute(insert(t.waiting).from_select([c.name for c in W], _queued(job, part)))
+        these = {JOB.key: job, TEXTS.key: part}
+        tx.execute(_clear(), these)
+        tx.execute(_fill(), these)
 
 
-def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
+@cache
+def _clear() -> Delete:
+    return delete(t.waiting).where(W.job == JOB, W.text_id.in_(TEXTS))
+
+
+@cache
+def _fill() -> Insert:
+    return insert(t.waiting).from_select([c.name for c in W], _queued(JOB, TEXTS))
+
+
+def _queued(job: OneText, texts: SomeTexts) -> Select[tuple[object, ...]]:
     """The rows of `waiting` of some texts: those that were last routed to a person, are put off until a stronger
     oracle is asked, or were drawn by an audit, and that fewer people than have to have labelled; or as many, who
     disagree, until somebody decides."""
@@ -62,7 +89,7 @@ def _queued(job: str, texts: list[TextId]) -> Select[tuple[object, ...]]:
     )
 
 
-def _said_of(job: str, texts: Sequence[TextId]) -> FromClause:
+def _said_of(job: OneText, texts: SomeTexts) -> FromClause:
     """How many people labelled each of these texts, and how many different labels stand."""
     l = t.labels.c  # noqa: E741
     here = select(func.max(l.id)).where(
@@ -82,7 +109,7 @@ def _said_of(job: str, texts: Sequence[TextId]) -> FromClause:
     )
 
 
-def drawn_of(job: str, texts: Sequence[TextId]) -> FromClause:
+def drawn_of(job: OneText, texts: SomeTexts) -> FromClause:
     """Which of these texts an audit drew that is not decided, with their priority in the queue."""
     item = t.audit_items.c
     return (
@@ -99,7 +126,7 @@ def same_text(other: FromClause) -> ColumnElement[bool]:
     return and_(other.c.job == t.routes.c.job, other.c.text_id == t.routes.c.text_id)
 
 
-def skipped_of(other: Table, person: str | None = None) -> ColumnElement[bool]:
+def skipped_of(other: Table, person: OneText | None = None) -> ColumnElement[bool]:
     """Whether the text of a row of another table was put off by somebody (or by one person), who did not take that
     back."""
     return acted(other, *PUT_OFF, person=person)
@@ -117,7 +144,7 @@ def withdrawn(label_id: ColumnElement[int]) -> ColumnElement[bool]:
     return select(gone).where(gone == label_id).exists()
 
 
-def acted(other: Table, *actions: str, person: str | None = None) -> ColumnElement[bool]:
+def acted(other: Table, *actions: str, person: OneText | None = None) -> ColumnElement[bool]:
     """Whether somebody (or one person) did one of these with the text of a row of another table, and did not take it
     back."""
     act = t.reviews.c
