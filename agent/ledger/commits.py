@@ -16,10 +16,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from agent.errors import StoreError
 from agent.store import Store
+from agent.store.engine import tried
 
 T = TypeVar("T")
 Wish = TypeVar("Wish")
@@ -154,7 +154,7 @@ class GroupCommits:
             try:
                 with self._store.transaction() as tx:
                     lined = [(found, _in_lane(lane, [w.wish for w in found], tx)) for lane, found in alike if found]
-                    return lined, [_tried(tx, write.operation) for write in alone]
+                    return lined, [tried(tx, write.operation) for write in alone]
             except StoreError as error:
                 if not left or "is locked" not in str(error):
                     raise
@@ -163,27 +163,14 @@ class GroupCommits:
 
 def _in_lane(lane: Lane[Any, T], wishes: Sequence[Any], tx: Connection) -> list[T | Exception]:
     """All in one go; where that raises, each by itself, so that one that cannot be written fails alone."""
-    results, problem = _tried(tx, lambda sql: list(lane.write(sql, wishes)))
+    results, problem = tried(tx, lambda sql: list(lane.write(sql, wishes)))
     if problem is None and results is not None:
         return results
     found: list[T | Exception] = []
     for wish in wishes:
-        single, problem = _tried(tx, lambda sql, wish=wish: lane.write(sql, [wish])[0])  # type: ignore[misc]
+        single, problem = tried(tx, lambda sql, wish=wish: lane.write(sql, [wish])[0])  # type: ignore[misc]
         found.append(problem if problem is not None else single)  # type: ignore[arg-type]
     return found
-
-
-def _tried(tx: Connection, operation: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
-    savepoint = tx.begin_nested()
-    try:
-        result = operation(tx)
-    except OperationalError:  # disk full, connection lost: the transaction is gone, and the savepoint with it
-        raise
-    except Exception as problem:
-        savepoint.rollback()
-        return None, problem
-    savepoint.commit()
-    return result, None
 
 
 def _wake(results: Iterable[tuple[Waiting[Any, Any], Any]]) -> None:

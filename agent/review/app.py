@@ -26,6 +26,7 @@ from starlette.templating import Jinja2Templates
 from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
+from agent.review.clerk import Clerk
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
 from agent.store import Filter, Store
@@ -39,7 +40,9 @@ NOTE_LIMIT, LONGEST_WORDS = 2000, 500
 FEW = 10
 """Up to this many labels are buttons with a number key each; more become a list with a filter."""
 
-Act = Callable[[Desk, dict[str, Any]], dict[str, Any]]
+Told = dict[str, Any]
+Act = Callable[[Desk, dict[str, Any]], Told | Callable[[], Told]]
+"""What a request does, and its answer; or what makes the answer once everything is saved."""
 DeskOf = Callable[[Request], Desk]
 
 
@@ -62,6 +65,7 @@ def create_app(
     store.set_votes(job.name, job.people.votes)
     first = Desk(store, job, task, person or "", lead=person is not None)
     _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
+    clerk = Clerk(store, job.name)
     door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)
     page = _page(first)
 
@@ -83,14 +87,14 @@ def create_app(
         routes=[
             Route("/", index),
             Route("/api/session", session),
-            Route("/api/items", _reader(desk_of, items)),
+            Route("/api/items", _reader(desk_of, items, clerk)),
             Route("/api/text", _reader(desk_of, text)),
             Route("/api/done", _reader(desk_of, done)),
             Route("/api/done/item", _reader(desk_of, done_item)),
-            Route("/api/label", _writer(desk_of, label), methods=["POST"]),
-            Route("/api/skip", _writer(desk_of, skip), methods=["POST"]),
-            Route("/api/undo", _writer(desk_of, undo), methods=["POST"]),
-            Route("/api/let-go", _writer(desk_of, let_go), methods=["POST"]),
+            Route("/api/label", _writer(desk_of, label, clerk), methods=["POST"]),
+            Route("/api/skip", _writer(desk_of, skip, clerk), methods=["POST"]),
+            Route("/api/undo", _writer(desk_of, undo, clerk), methods=["POST"]),
+            Route("/api/let-go", _writer(desk_of, let_go, clerk), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[
@@ -133,15 +137,19 @@ def prose(markdown: str) -> Markup:
 # What can be asked and done ------------------------------------------------------------------------------------
 
 
-def items(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+def items(desk: Desk, asked: dict[str, Any]) -> Callable[[], Told]:
     """`limit` next items and the figures; with `again` also what was skipped. With a filter only what fits it, and
     `matching`: how many do."""
     only = _filter(desk, asked)
     again = asked.get("again") == "1"
     limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_AGAIN if again else MOST_ITEMS)
-    found = desk.items(limit, again=again, only=only)
-    matching = None if only is None else desk.matching(only)
-    return {"items": found, "figures": desk.figures(), "session": desk.session, "matching": matching}
+    rows, figures = desk.claim(limit, again=again, only=only), desk.figures()
+
+    def shown() -> Told:
+        matching = None if only is None else desk.matching(only)
+        return {"items": desk.cards(rows), "figures": figures, "session": desk.session, "matching": matching}
+
+    return shown
 
 
 def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
@@ -272,14 +280,14 @@ def _whole(found: object, default: int) -> int:
 # In and out ----------------------------------------------------------------------------------------------------
 
 
-def _reader(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
+def _reader(desk_of: DeskOf, act: Act, clerk: Clerk | None = None) -> Callable[[Request], Any]:
     async def read(request: Request) -> Response:
-        return await _done(desk_of(request), act, dict(request.query_params))
+        return await _done(desk_of(request), act, dict(request.query_params), clerk)
 
     return read
 
 
-def _writer(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
+def _writer(desk_of: DeskOf, act: Act, clerk: Clerk) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
         try:
             body = _json(await request.body())
@@ -287,15 +295,20 @@ def _writer(desk_of: DeskOf, act: Act) -> Callable[[Request], Any]:
             return answer({"error": "the request broke off"}, 400)
         if not isinstance(body, dict):
             raise HTTPException(400, "a JSON object was expected")
-        return await _done(desk_of(request), act, body)
+        return await _done(desk_of(request), act, body, clerk)
 
     return write
 
 
-async def _done(desk: Desk, act: Act, asked: dict[str, Any]) -> Response:
-    """Run one act in a thread (the store blocks) and say what came of it."""
+async def _done(desk: Desk, act: Act, asked: dict[str, Any], clerk: Clerk | None) -> Response:
+    """Run one act in a thread (the store blocks) and say what came of it. What changes something is the clerk's."""
+
+    def run() -> Told:
+        came = act(desk, asked) if clerk is None else clerk.done(partial(act, desk, asked))
+        return came() if callable(came) else came
+
     try:
-        return answer(await run_in_threadpool(act, desk, asked))
+        return answer(await run_in_threadpool(run))
     except Stale as stale:
         figures = await run_in_threadpool(desk.figures)
         return answer({"error": str(stale), "figures": figures}, 409)

@@ -76,6 +76,10 @@ class Desk:
         return other
 
     def items(self, limit: int, *, again: bool, only: Filter | None = None) -> list[dict[str, Any]]:
+        """The next items as the page gets them, see `claim`."""
+        return self.cards(self.claim(limit, again=again, only=only))
+
+    def claim(self, limit: int, *, again: bool, only: Filter | None = None) -> list[QueueRow]:
         """The next items, most urgent first; with `again` those that this person skipped too, at the end, with `only`
         just what fits that filter. They are this person's for `people.lease_minutes`. A lead is given first what
         others disagree on.
@@ -91,7 +95,7 @@ class Desk:
         rows = claim(limit=limit, torn=True) if self.lead else []
         if len(rows) < limit:
             rows += claim(limit=limit - len(rows), keep=[row.text_id for row in rows])
-        return self._cards(rows)
+        return rows
 
     def matching(self, only: Filter) -> int:
         """How many texts that wait for this person fit a filter, counted up to `MOST_COUNTED`."""
@@ -111,16 +115,17 @@ class Desk:
     def figures(self) -> dict[str, Any]:
         """How much is left to this person (without what they skipped), skipped and done by them, and their newest
         act; what waits for a lead, too."""
-        queued, last = self.store.queued(self.job.name, self.person), self._last()
-        return {
-            "left": queued.open + (queued.torn - queued.torn_put_off if self.lead else 0),
-            "skipped": queued.put_off + (queued.torn_put_off if self.lead else 0),
-            # who is asked for a vote would see by it how others voted
-            "torn": queued.torn if self.lead else 0,
-            "done": self.store.labelled(self.job.name, self.person),
-            "newest": last.id if last else None,
-            "minutes": self.minutes(),
-        }
+        with self.store.at_once():
+            queued, last = self.store.queued(self.job.name, self.person), self._last()
+            return {
+                "left": queued.open + (queued.torn - queued.torn_put_off if self.lead else 0),
+                "skipped": queued.put_off + (queued.torn_put_off if self.lead else 0),
+                # who is asked for a vote would see by it how others voted
+                "torn": queued.torn if self.lead else 0,
+                "done": self.store.labelled(self.job.name, self.person),
+                "newest": last.id if last else None,
+                "minutes": self.minutes(),
+            }
 
     def text(self, text_id: TextId) -> str:
         """The whole text. Raises Stale where the job has no such text."""
@@ -158,7 +163,7 @@ class Desk:
             if row is None:
                 self._settled_by_other(act.text_id, None)
                 raise Stale("no longer waits for a person.")
-            return {"item": self._cards([row])[0], "was": None}
+            return {"item": self.cards([row])[0], "was": None}
         value = self._given(act)
         votes = self._others(act) if act.action == DECIDE else []
         row = self._row_of(act)
@@ -265,11 +270,12 @@ class Desk:
             return {"said": f"{words} It is {again} again.", "item": None, "was": None}
         return {
             "said": words if row else f"{words} The text does not wait for you any more.",
-            "item": None if row is None else self._cards([row])[0],
+            "item": None if row is None else self.cards([row])[0],
             "was": None if value is None else plain(value, self.task),
         }
 
-    def _cards(self, rows: Sequence[QueueRow]) -> list[dict[str, Any]]:
+    def cards(self, rows: Sequence[QueueRow]) -> list[dict[str, Any]]:
+        """Items as the page gets them."""
         wrong = [row.text_id for row in rows if failed(row)]
         troubles = self.store.troubles(self.job.name, wrong) if wrong else {}
         votes: dict[TextId, list[Label]] = {}

@@ -14,14 +14,14 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Select, Table, create_engine, event, insert, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.sql.dml import ReturningInsert
 
 from agent.errors import ExtraMissing, StoreError
@@ -105,7 +105,7 @@ class Database:
         ):
             if job is not None:
                 self._lock(tx, job)
-            with self._here.all_in(tx, writing=True):
+            with self._here.all_in(tx, writing=True, locked=job):
                 yield tx
 
     @contextmanager
@@ -143,7 +143,9 @@ class Database:
 
     def _lock(self, tx: Connection, job: str) -> None:
         """Wait until nobody else writes to a job, and keep it so until the transaction ends."""
-        if tx.dialect.name == "postgresql":  # SQLite has locked the whole file by now
+        if tx.dialect.name != "postgresql":  # SQLite has locked the whole file by now
+            return
+        if tx is not self._here.open or job != self._here.locked:
             # a lock that lets others add rows that point at the job, as the ledger does
             tx.execute(_locking(), {JOB.key: job})
 
@@ -165,15 +167,17 @@ class _Here(threading.local):
     open: Connection | None = None
     joined: Connection | None = None
     writing = False
+    locked: str | None = None
+    """The job whose lock `open` has, from its beginning: no savepoint that is rolled back gives it up."""
 
     @contextmanager
-    def all_in(self, tx: Connection, *, writing: bool = False) -> Iterator[None]:
-        before = self.open, self.writing
-        self.open, self.writing = tx, writing
+    def all_in(self, tx: Connection, *, writing: bool = False, locked: str | None = None) -> Iterator[None]:
+        before = self.open, self.writing, self.locked
+        self.open, self.writing, self.locked = tx, writing, locked
         try:
             yield
         finally:
-            self.open, self.writing = before
+            self.open, self.writing, self.locked = before
 
 
 @cache
@@ -297,6 +301,20 @@ def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: upgrading a read lock later can fail at once, without waiting.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def tried(tx: Connection, operation: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
+    """What an operation came to, or what it raised: that is rolled back alone. Raises where the database fails."""
+    savepoint = tx.begin_nested()
+    try:
+        result = operation(tx)
+    except OperationalError:  # disk full, connection lost: the transaction is gone, and the savepoint with it
+        raise
+    except Exception as problem:
+        savepoint.rollback()
+        return None, problem
+    savepoint.commit()
+    return result, None
 
 
 def append(tx: Connection, table: Table, row: Mapping[str, Any]) -> int:
