@@ -328,7 +328,7 @@ def reviewers_list(path: JobFile, as_json: AsJson = False) -> None:
     """Who may review, and what each has done."""
     job = Job.load(path)
     with Workbench(job) as bench:
-        found = [(r, bench.store.labelled(job.name, r.name)) for r in bench.store.reviewers(job.name)]
+        found = [(r, bench.store.queued(job.name, r.name).labelled) for r in bench.store.reviewers(job.name)]
     if as_json:
         out([{"name": r.name, "role": r.role, "labels": n, "revoked": r.revoked_at is not None} for r, n in found])
         return

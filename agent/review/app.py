@@ -65,7 +65,7 @@ def create_app(
     store.set_votes(job.name, job.people.votes)
     first = Desk(store, job, task, person or "", lead=person is not None)
     _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
-    clerk = Clerk(store, job.name)
+    clerk = Clerk(store, job.name, refusals=(Stale, NotALabel, HTTPException))
     door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)
     page = _page(first)
 

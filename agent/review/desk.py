@@ -116,14 +116,14 @@ class Desk:
         """How much is left to this person (without what they skipped), skipped and done by them, and their newest
         act; what waits for a lead, too."""
         with self.store.at_once():
-            queued, last = self.store.queued(self.job.name, self.person), self._last()
+            queued = self.store.queued(self.job.name, self.person)
             return {
                 "left": queued.open + (queued.torn - queued.torn_put_off if self.lead else 0),
                 "skipped": queued.put_off + (queued.torn_put_off if self.lead else 0),
                 # who is asked for a vote would see by it how others voted
                 "torn": queued.torn if self.lead else 0,
-                "done": self.store.labelled(self.job.name, self.person),
-                "newest": last.id if last else None,
+                "done": queued.labelled,
+                "newest": queued.newest,
                 "minutes": self.minutes(),
             }
 
@@ -189,18 +189,18 @@ class Desk:
         Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more), or not for
         this person; or where somebody else labelled it since or decided, for a label that is to take another's place.
         """
-        value = self.read(answer, Text(text_id, self.text(text_id)))
         with self.store.transaction(self.job.name) as tx:  # nobody else writes meanwhile: two cannot both label
+            row = self.store.waiting(self.job.name, text_id)
+            value = self.read(answer, Text(text_id, row.text if row else self.text(text_id)))
             if instead is not None:
                 self._replace(instead, text_id, value, seconds, tx)
                 return
-            row = self.store.waiting(self.job.name, text_id)
             if self._has_given(row, text_id, value):
                 return
             self._check_seen(row, seen)
             label, action = person_label(text_id, value, self.person), DECIDE if row and row.torn else LABEL
             self.store.review(
-                self.job.name, text_id, self.person, action, label, _sane(seconds), blind=_not_blind(seen), tx=tx
+                self.job.name, text_id, self.person, action, label, _sane(seconds), blind=_was_blind(row, seen), tx=tx
             )
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
 
@@ -238,7 +238,7 @@ class Desk:
                 action,
                 seconds=_sane(seconds),
                 note=note,
-                blind=_not_blind(seen),
+                blind=_was_blind(row, seen),
                 tx=tx,
             )
             settle(self.store, self.job.name, self.task, [text_id], tx=tx)
@@ -426,9 +426,10 @@ def same(a: Value, b: Value, task: Task) -> bool:
     return task.show(a) == task.show(b)
 
 
-def _not_blind(seen: Seen | None) -> bool | None:
-    """False where the text was shown with the machine's label; None: as it is shown now."""
-    return False if seen is not None and not seen.blind else None
+def _was_blind(row: QueueRow | None, seen: Seen | None) -> bool | None:
+    """Whether a text was shown without the machine's label: as it is shown now, unless it was shown with it. None
+    where nobody knows."""
+    return None if row is None else row.blind and (seen is None or seen.blind)
 
 
 def _sane(seconds: float) -> float:

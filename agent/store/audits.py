@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
@@ -10,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from agent.records import Source, TextId
 from agent.store import tables as t
+from agent.store.blanks import JOB
 from agent.store.columns import now
 from agent.store.engine import Database, append, in_parts
 from agent.store.rows import AuditAnswer, AuditItem, AuditLeft, AuditRow
@@ -38,12 +40,11 @@ class Audits(Database):
 
     def audits(self, job: str, *, of: TextId | None = None, tx: Connection | None = None) -> list[AuditRow]:
         """Every audit of a job, oldest first; or those that drew the text `of`."""
-        a, item = t.audits.c, t.audit_items.c
-        query = select(t.audits).where(a.job == job).order_by(a.id)
+        a, item, query = t.audits.c, t.audit_items.c, _in_order()
         if of is not None:
             query = query.where(a.id.in_(select(item.audit_id).where(item.job == job, item.text_id == of)))
         with self._read(tx) as sql:
-            return [AuditRow(r.id, r.design, r.created_at, r.closed_at) for r in sql.execute(query)]
+            return [AuditRow(r.id, r.design, r.created_at, r.closed_at) for r in sql.execute(query, {JOB.key: job})]
 
     def audited(self, job: str) -> set[TextId]:
         """Every text that an audit ever drew."""
@@ -102,6 +103,11 @@ class Audits(Database):
             item = t.audit_items.c
             drawn = select(item.text_id).where(item.job == job, item.audit_id == audit_id)
             requeue(sql, job, sql.execute(drawn).scalars())
+
+
+@cache
+def _in_order() -> Select[Any]:
+    return select(t.audits).where(t.audits.c.job == JOB).order_by(t.audits.c.id)
 
 
 def _with_person(query: Select[Any], person: Any) -> Select[Any]:

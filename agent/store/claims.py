@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Delete, Select, and_, delete, func, insert, or_, select, update
 
 from agent.records import TextId
 from agent.store import tables as t
@@ -16,7 +16,7 @@ from agent.store.columns import InCodePoints, now
 from agent.store.filters import FEW, HEAD, labelled_by, narrowed, sifts
 from agent.store.queue import Queue, these_items, to_queue_row
 from agent.store.rows import Filter, Queued, QueueRow
-from agent.store.waiting import LABEL, PUT_OFF, requeue, skipped_of, undone
+from agent.store.waiting import GIVES, LABEL, PUT_OFF, UNDO, requeue, skipped_of, undone
 
 W, L = t.waiting.c, t.leases.c
 
@@ -48,13 +48,12 @@ class Claims(Queue):
         with self._write(tx, job) as sql:
             at = now()
             who = {JOB.key: job, PERSON.key: person, AT.key: at}
-            sql.execute(_over(), who)
             own_too = _asks_put_off(only)
             ids = _first(sql, _next(torn=torn, put_off=None if own_too else False), who, only, limit)
             if again and not own_too and len(ids) < limit:
                 ids += _first(sql, _next(torn=torn, put_off=True), who, only, limit - len(ids))
             still = [text_id for text_id in keep if text_id not in set(ids)]
-            sql.execute(_let_go_but(), who | {TEXTS.key: still})
+            sql.execute(_over(), who | {TEXTS.key: still})
             if not ids:
                 return []
             until = at + timedelta(seconds=seconds)
@@ -119,7 +118,14 @@ class Claims(Queue):
         with self._read(None) as tx:
             row = tx.execute(_figures(), {JOB.key: job, PERSON.key: person}).one()
         torn, torn_put_off, acted = (row.torn, row.torn_put_off, row.acted) if row.votes > 1 else (0, 0, row.put_off)
-        return Queued(open=row.whole - torn - acted, put_off=row.put_off, torn=torn, torn_put_off=torn_put_off)
+        return Queued(
+            open=row.whole - torn - acted,
+            put_off=row.put_off,
+            torn=torn,
+            torn_put_off=torn_put_off,
+            labelled=row.given - row.taken_back,
+            newest=row.newest,
+        )
 
 
 def _first(
@@ -199,6 +205,14 @@ def _figures() -> Select[Any]:
         .select_from(t.reviews.join(t.waiting, and_(W.job == r.job, W.text_id == r.text_id)))
         .where(r.job == JOB, r.person == PERSON, ~undone())
     )
+    given, undo = t.reviews.alias(), t.reviews.alias()
+    labels = select(func.count()).where(r.job == JOB, r.person == PERSON, r.action.in_(GIVES))
+    taken_back = (
+        select(func.count())
+        .select_from(undo.join(given, given.c.id == undo.c.undoes))
+        .where(undo.c.job == JOB, undo.c.person == PERSON, undo.c.action == UNDO, given.c.action.in_(GIVES))
+    )
+    own = select(r.id).where(r.job == JOB, r.person == PERSON, r.action != UNDO, ~undone())
     undecided, size = mine.where(W.torn.is_(False)), select(func.count()).select_from(t.waiting).where(W.job == JOB)
     figures = {
         "votes": select(t.jobs.c.votes).where(t.jobs.c.name == JOB),
@@ -207,19 +221,18 @@ def _figures() -> Select[Any]:
         "put_off": undecided.where(r.action.in_(PUT_OFF)),
         "torn_put_off": mine.where(W.torn.is_(True), r.action.in_(PUT_OFF)),
         "acted": undecided.where(r.action.in_((*PUT_OFF, LABEL))),
+        "given": labels,
+        "taken_back": taken_back,
+        "newest": own.order_by(r.id.desc()).limit(1),
     }
     return select(*(query.scalar_subquery().label(name) for name, query in figures.items()))
 
 
 @cache
 def _over() -> Delete:
-    return delete(t.leases).where(L.job == JOB, L.until <= AT)
-
-
-@cache
-def _let_go_but() -> Delete:
-    """All that a person has before them, but for some."""
-    return delete(t.leases).where(L.job == JOB, L.person == PERSON, L.text_id.not_in(TEXTS))
+    """All that anybody had for too long, and all that a person has before them, but for some."""
+    theirs = and_(L.person == PERSON, L.text_id.not_in(TEXTS))
+    return delete(t.leases).where(L.job == JOB, or_(L.until <= AT, theirs))
 
 
 @cache

@@ -36,6 +36,8 @@ WITH_TEXT = 250
 
 WAL_IS_SAFE = (3, 51, 3)
 WRITES = "labelwright_writes"
+KEPT_OPEN = 20
+"""Connections that stay open once there were so many: to open one takes PostgreSQL longer than what it is for."""
 
 KNOWN_URLS = "known are sqlite:///path/to/file.db and postgresql://user@host/database"
 
@@ -219,7 +221,7 @@ def _engine(url: URL, name: str) -> Engine:
         return _postgresql(url, name)
     _check_folder(Path(str(url.database)))
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, pool_size=KEPT_OPEN)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store {name}: {error}; {KNOWN_URLS}") from None
     event.listen(engine, "connect", _set_up_sqlite)
@@ -232,7 +234,9 @@ def _postgresql(url: URL, name: str) -> Engine:
     extra = {key: value for key, value in ours.items() if key not in url.query}
     try:
         # whatever the server's default is, a statement sees what was committed before it began
-        engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=extra)
+        engine = create_engine(
+            url, pool_size=KEPT_OPEN, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=extra
+        )
     except ImportError:  # also where psycopg finds no libpq
         raise ExtraMissing(
             f"store {name}: the driver for PostgreSQL is not installed: pip install 'labelwright[postgres]'"

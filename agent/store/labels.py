@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Select, delete, func, insert, select
+from sqlalchemy import Connection, Delete, Select, Update, delete, func, insert, select, update
 
 from agent.errors import StoreError
 from agent.records import Label, Source, TextId
@@ -42,8 +42,11 @@ class Labels(Database):
 
     def _give(self, tx: Connection, job: str, labels: Sequence[Label]) -> list[int]:
         """Append labels; ids in order. The texts are to be queued anew afterwards."""
-        made = _insert(tx, job, labels)
-        point(tx, job, [x.text_id for x in labels])
+        made = append_all(tx, t.labels, [_values(job, label) for label in labels])
+        if len(labels) == 1 and labels[0].source is Source.PERSON:
+            _point_at(tx, job, labels[0].text_id, made[0])  # it counts, whatever was said before
+        else:
+            point(tx, job, [x.text_id for x in labels])
         return made
 
     def labels(self, job: str, *, source: Source | None = None) -> list[Label]:
@@ -161,11 +164,6 @@ def _same(label: Label, derived: Derived) -> int | None:
     return same[-1] if same else None
 
 
-def _insert(tx: Connection, job: str, labels: Sequence[Label]) -> list[int]:
-    """Append labels; ids in order. The pointer is not moved."""
-    return append_all(tx, t.labels, [_values(job, label) for label in labels])
-
-
 def _values(job: str, label: Label) -> dict[str, Any]:
     return {
         "job": job,
@@ -194,6 +192,18 @@ def point(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
         if best:
             pointers = [{"job": job, "text_id": text_id, "label_id": i} for text_id, i in best.items()]
             tx.execute(insert(t.current_labels), pointers)
+
+
+def _point_at(tx: Connection, job: str, text_id: TextId, label_id: int) -> None:
+    what = {JOB.key: job, TEXT.key: text_id, NUMBER.key: label_id}
+    if not tx.execute(_pointed(), what).rowcount:
+        tx.execute(insert(t.current_labels), [{"job": job, "text_id": text_id, "label_id": label_id}])
+
+
+@cache
+def _pointed() -> Update:
+    p = t.current_labels.c
+    return update(t.current_labels).where(p.job == JOB, p.text_id == TEXT).values(label_id=NUMBER)
 
 
 @cache

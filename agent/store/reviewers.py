@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import BindParameter, Connection, Select, String, bindparam, insert, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
 from agent.store import tables as t
+from agent.store.blanks import JOB
 from agent.store.columns import now
 from agent.store.engine import Database
 from agent.store.rows import Reviewer
@@ -26,6 +28,7 @@ class Role(StrEnum):
 
 REVIEWER, LEAD = Role.reviewer.value, Role.lead.value
 R = t.reviewers.c
+TOKEN: BindParameter[str] = bindparam("its_token", type_=String())
 
 
 class Reviewers(Database):
@@ -65,10 +68,14 @@ class Reviewers(Database):
 
     def reviewer(self, job: str, token: str) -> Reviewer | None:
         """Whose token this is; None for one that nobody has, or that was taken back."""
-        here = select(t.reviewers).where(R.job == job, R.token_hash == hash_of(token), R.revoked_at.is_(None))
         with self._read(None) as tx:
-            row = tx.execute(here).one_or_none()
+            row = tx.execute(_with_token(), {JOB.key: job, TOKEN.key: hash_of(token)}).one_or_none()
             return None if row is None else _reviewer(row)
+
+
+@cache
+def _with_token() -> Select[Any]:
+    return select(t.reviewers).where(R.job == JOB, R.token_hash == TOKEN, R.revoked_at.is_(None))
 
 
 def hash_of(token: str) -> str:

@@ -17,11 +17,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import DECIDE, FLAG, LABEL, drawn_of, requeue, undone
-
-UNDO = "undo"
-GIVES = (LABEL, DECIDE)
-"""What comes with a label."""
+from agent.store.waiting import FLAG, GIVES, LABEL, UNDO, drawn_of, requeue, undone
 
 
 class Reviews(Labels):
@@ -43,13 +39,14 @@ class Reviews(Labels):
         """Keep what a person did with one item, in one commit with the label they gave; returns the review's id.
 
         `action` is "label" or "decide" (with a label of source person), "skip", "flag", or another word of the page's
-        own; the person has it no longer before them. `blind` is how they saw it, where it is not shown so now.
-        Raises StoreError where the text is not kept in the store.
+        own; the person has it no longer before them. `blind` is how they saw it, where that is known: else as it is
+        shown now. Raises StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
-            now_blind = _blind(sql, job, [text_id])
-            if text_id not in now_blind:
+            if blind is None:
+                blind = _blind(sql, job, [text_id]).get(text_id)
+            if blind is None:
                 raise StoreError(f"store {self.name}: job {job!r} has no text {text_id!r}")
             row = {
                 "job": job,
@@ -58,7 +55,7 @@ class Reviews(Labels):
                 "action": action,
                 "label_id": self._give(sql, job, [label])[0] if label is not None else None,
                 "seconds": float(seconds),
-                "blind": now_blind[text_id] if blind is None else blind,
+                "blind": blind,
                 "note": note,
                 "created_at": now(),
             }
@@ -204,11 +201,6 @@ class Reviews(Labels):
             row = tx.execute(_newest(), {JOB.key: job, PERSON.key: person, LIMIT.key: 1}).one_or_none()
             return None if row is None else _review(row)
 
-    def labelled(self, job: str, person: str) -> int:
-        """How many times a person labelled a text and did not take that back."""
-        with self._read(None) as tx:
-            return int(tx.execute(_labelled(), {JOB.key: job, PERSON.key: person}).scalar_one())
-
     def judged_blind(self, job: str) -> set[TextId]:
         """Texts that a person labelled who did not see the machine's label, and did not take that back."""
         r = t.reviews.c
@@ -270,18 +262,6 @@ def _newest() -> Select[Any]:
 @cache
 def _this() -> Select[Any]:
     return _acts().where(t.reviews.c.id == NUMBER)
-
-
-@cache
-def _labelled() -> Select[Any]:
-    given, undo, r = t.reviews.alias(), t.reviews.alias(), t.reviews.c
-    labels = select(func.count()).where(r.job == JOB, r.person == PERSON, r.action.in_(GIVES))
-    taken_back = (
-        select(func.count())
-        .select_from(undo.join(given, given.c.id == undo.c.undoes))
-        .where(undo.c.job == JOB, undo.c.person == PERSON, undo.c.action == UNDO, given.c.action.in_(GIVES))
-    )
-    return select(labels.scalar_subquery() - taken_back.scalar_subquery())
 
 
 def _review(row: Row[Any]) -> ReviewRow:

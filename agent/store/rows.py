@@ -239,12 +239,15 @@ class QueueRow:
 @dataclass(frozen=True, slots=True)
 class Queued:
     """How the queue stands for one person: texts that are `open` to them, that they put off, and that others disagree
-    on, with how many of those they put off."""
+    on, with how many of those they put off; how often they `labelled` one, and the id of the `newest` thing they did.
+    What they took back does not count."""
 
     open: int
     put_off: int
     torn: int
     torn_put_off: int
+    labelled: int
+    newest: int | None
 
 
 @dataclass(frozen=True, slots=True)

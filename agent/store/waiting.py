@@ -33,7 +33,10 @@ from agent.store.engine import in_parts
 W = t.waiting.c
 LABEL, SKIP, FLAG, DECIDE = "label", "skip", "flag", "decide"
 """What people do with a text. To flag it is to skip it with a note; to decide is to label what others disagree on."""
+UNDO = "undo"
 PUT_OFF = (SKIP, FLAG)
+GIVES = (LABEL, DECIDE)
+"""What comes with a label."""
 
 
 def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:

@@ -228,7 +228,7 @@ def test_what_waits_is_what_routes_labels_and_reviews_say(queued: Store, steps: 
     assert queued.queue_size("job", include_skipped=True) == len(expected)
     for by in ("ann", "bob"):
         own = [r for r in done if r.person == by and r.action != "undo"]
-        assert queued.labelled("job", by) == sum(r.action == "label" for r in own)
+        assert queued.queued("job", by).labelled == sum(r.action == "label" for r in own)
         last = queued.last_act("job", by)
         assert (last.id if last else None) == (own[-1].id if own else None)
     for text_id in "abcd":
