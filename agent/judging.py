@@ -17,6 +17,7 @@ from agent.doubting import as_array
 from agent.opinions import as_given
 from agent.records import Label, Route, Source, TextId
 from agent.tasks import Task
+from agent.valuing import Worth
 from agent.workbench import Workbench
 
 ENOUGH_BLIND = 60
@@ -32,6 +33,7 @@ AGAINST = {
     "length": "the text is far longer than others",
 }
 """What a sign against a label says to a person. That the oracle itself is not sure needs no more words."""
+MANY = "many texts like it are in the same doubt"
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,16 @@ class Judgement:
         """(n,) the same by the error model, whatever decides what is accepted."""
         return self.model.right(_signs(labels))
 
-    def places(self, labels: Sequence[Label], decisions: Sequence[triaging.Decision]) -> list[float | None]:
-        """Where each label stands in people's queue: by its chance to be wrong, by all its signs. None leaves it to
-        the store: without any sign, and where a person must not see what the machine said."""
-        wrong = 1 - self.by_all_signs(labels)
+    def places(
+        self, labels: Sequence[Label], decisions: Sequence[triaging.Decision], worth: Worth
+    ) -> list[float | None]:
+        """Where each label stands in people's queue: by its chance to be wrong, by all its signs, and by what a
+        verdict is worth then. None leaves it to the store: without any sign, and where a person must not see what the
+        machine said."""
+        found = worth.places(1 - self.by_all_signs(labels))
         return [
-            float(w) if any((x.signs or {}).values()) and not d.blind else None
-            for x, d, w in zip(labels, decisions, wrong, strict=True)
+            float(place) if any((x.signs or {}).values()) and not d.blind else None
+            for x, d, place in zip(labels, decisions, found, strict=True)
         ]
 
     def told(self) -> str:
@@ -77,12 +82,15 @@ class Judgement:
         by = "all signs together" if self.by_signs else f"the oracle's confidence ({self.calibration.kind})"
         return f"labels are accepted from {self.bar.value or 0:.2f} on, by {by}: {self.bar.basis}"
 
-    def reason(self, decision: triaging.Decision, label: Label) -> str:
-        """Why a label goes where it goes, with what speaks most against it where it goes to a person unblinded."""
+    def reason(self, decision: triaging.Decision, label: Label, *, many: bool = False) -> str:
+        """Why a label goes where it goes, with what speaks most against it where it goes to a person unblinded, and
+        that `many` texts are in the same doubt."""
         if decision.blind or decision.route is Route.ACCEPTED:
             return decision.reason
         against = self.model.against(_signs([label])[0])
-        return f"{decision.reason}: {AGAINST[against]}" if against in AGAINST else decision.reason
+        why = [AGAINST[against]] if against in AGAINST else []
+        why += [MANY] if many else []
+        return f"{decision.reason}: {'; '.join(why)}" if why else decision.reason
 
 
 def judgement(bench: Workbench, oracle: str | None = None) -> Judgement:

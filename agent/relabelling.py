@@ -27,6 +27,7 @@ from agent.judging import judgement
 from agent.records import Floats, Label, Route, Source, Text, TextId
 from agent.store import AGAIN, RouteRow
 from agent.student.head import Head
+from agent.valuing import worth_of
 from agent.workbench import RELABEL, Workbench
 
 STUDENT, NEIGHBOURS = SIGNS.index("student"), SIGNS.index("neighbours")
@@ -293,10 +294,11 @@ def settle(
     routes = bench.store.routes(bench.job.name)
     judge = judgement(bench, labels[0].by if labels else None)
     is_sure = judge.sure(labels) >= (judge.bar.value or 0.0)
+    places = worth_of(bench, labels).places(1 - judge.by_all_signs(labels)).tolist()
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = []
-        for label, label_id, sure in zip(labels, ids, is_sure.tolist(), strict=True):
+        for label, label_id, sure, place in zip(labels, ids, is_sure.tolist(), places, strict=True):
             one, before = asked[label.text_id], routes[label.text_id]
             same = bench.task.agreement(label.value, one.label.value) == 1.0
             if same or (sure and not one.other_way):
@@ -305,7 +307,11 @@ def settle(
             else:
                 further = one.place + 1 < len(bench.job.oracle)
                 route = Route.STRONGER if further else Route.PERSON
-                rows.append(RouteRow(label.text_id, label_id, route, DIFFER, label.confidence, probability=1.0))
+                rows.append(
+                    RouteRow(
+                        label.text_id, label_id, route, DIFFER, label.confidence, probability=1.0, priority=place
+                    )
+                )
         for text_id, why in failed.items():
             is_hostile = why.startswith(SUSPECT)
             new = RouteRow(text_id, None, Route.PERSON, why, probability=1.0)

@@ -50,6 +50,7 @@ from agent.selection import (
 )
 from agent.store import PickRow, RouteRow
 from agent.tasks import Task
+from agent.valuing import worth_of
 from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
 
 STOP_SET_SIZE = 1000
@@ -140,11 +141,14 @@ def triage(
     decisions = triaging.route_all(sure, judge.bar.value or 0.0, stronger is not None, audit, rng)
     unsure = [k for k, d in enumerate(decisions) if d.route is Route.STRONGER]
     onward = dict.fromkeys(np.array(unsure, np.int64)[stronger.now(sure[unsure])].tolist() if stronger else [])
-    places = judge.places(labels, decisions)
+    worth = worth_of(bench, labels)
+    places, many = judge.places(labels, decisions, worth), worth.many.tolist()
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = [
-            RouteRow(x.text_id, i, d.route, judge.reason(d, x), x.confidence, d.blind, _chance(d), place)
+            RouteRow(
+                x.text_id, i, d.route, judge.reason(d, x, many=many[k]), x.confidence, d.blind, _chance(d), place
+            )
             for k, (d, x, i, place) in enumerate(zip(decisions, labels, ids, places, strict=True))
             if k not in onward
         ]

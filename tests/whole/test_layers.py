@@ -26,7 +26,7 @@ LEVELS = (
     {"hints"},
     {"checking", "estimating", "standing", "starting", "auditing"},
     {"endpoints", "counting", "comparing", "judging"},
-    {"engines"},
+    {"engines", "valuing"},
     {"framing", "doubting", "serving", "probing"},
     {"workbench"},
     {"watch", "console"},
