@@ -15,7 +15,7 @@ from agent.doubt import Pace
 from agent.doubt import value as valued
 from agent.doubt.calibration import Bools, Doubles, Indices
 from agent.doubt.calibration import places as places_of
-from agent.records import Floats, Label, Text
+from agent.records import Label, Text
 from agent.selection.neighbours import unit
 from agent.selection.space import one_thread
 from agent.student import HeadStudent
@@ -23,8 +23,6 @@ from agent.workbench import VALUE, Workbench
 
 SAMPLE = 5_000
 """Texts without a label among which texts in the same doubt are counted."""
-USUAL = 500
-"""So many of them tell what the usual number is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +84,4 @@ def _changes(bench: Workbench, texts: Sequence[Text], said: Indices, others: Ind
     known, own = unit(bench.first_vectors(sample)), unit(bench.first_vectors(texts))
     with one_thread():
         alike = valued.in_doubt(own, said, known, chances)
-        return valued.influence(alike, _usual(known, chances))
-
-
-def _usual(known: Floats, chances: Floats) -> float:
-    """What a verdict on the usual text of the sample tells of the others."""
-    some = slice(None, None, -(-len(known) // USUAL))
-    likeliest = chances[some].argmax(axis=1)
-    own = chances[np.arange(len(likeliest)), likeliest].astype(np.float64)
-    itself = own * (1 - own)  # it is one of the others
-    return float((valued.in_doubt(known[some], likeliest, known, chances) - itself).mean())
+        return valued.influence(alike, valued.usually_in_doubt(known, chances))

@@ -38,6 +38,8 @@ MOST = 4.0
 """No text is taken to have more than so many times the usual number in the same doubt."""
 MANY = 2.0
 """From so many times the usual number on, that is told to people."""
+USUAL = 500
+"""So many texts tell what the usual number is."""
 HALF = 0.5
 ROWS_AT_ONCE = 512
 
@@ -106,6 +108,15 @@ def in_doubt(vectors: Floats, said: Indices, others: Floats, chances: Floats) ->
         like = np.maximum(vectors[rows] @ others.T, 0) ** LIKENESS
         found[rows] = np.einsum("nm,mn->n", like, torn[:, said[rows]])
     return found
+
+
+def usually_in_doubt(others: Floats, chances: Floats) -> float:
+    """What `in_doubt` is for the usual one of those texts itself, of the class that the student thinks likeliest."""
+    some = slice(None, None, max(1, -(-len(others) // USUAL)))
+    likeliest = chances[some].argmax(axis=1)
+    own = np.take_along_axis(chances[some], likeliest[:, None], axis=1)[:, 0].astype(np.float64)
+    itself = own * (1 - own)
+    return float((in_doubt(others[some], likeliest, others, chances) - itself).mean()) if len(own) else 0.0
 
 
 def influence(alike: Doubles, usual: float) -> Doubles:

@@ -20,6 +20,7 @@ from agent.doubt.value import (
     in_doubt,
     influence,
     places,
+    usually_in_doubt,
 )
 
 shares = st.floats(0, 1)
@@ -112,6 +113,19 @@ def test_a_text_among_many_in_the_same_doubt_counts_for_more_than_one_alone_or_a
     crowd, alone = in_doubt(both, said, others, torn)
     assert crowd == pytest.approx(5 * alone)
     assert in_doubt(both, said, others, sure).tolist() == [0, 0]
+
+
+@given(neighbourhoods())
+def test_the_usual_number_is_that_of_the_others_among_themselves(
+    given_: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    _, _, others, chances = given_
+    said = chances.argmax(axis=1)
+    slow = [
+        in_doubt(others[[i]], said[[i]], np.delete(others, i, axis=0), np.delete(chances, i, axis=0))[0]
+        for i in range(len(others))
+    ]
+    assert usually_in_doubt(others, chances) == pytest.approx(float(np.mean(slow)), abs=1e-5)
 
 
 @given(counts, st.floats(0.001, 1e6))
