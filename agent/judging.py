@@ -104,12 +104,18 @@ def judgement(bench: Workbench, oracle: str | None = None) -> Judgement:
 
 
 def _people(bench: Workbench) -> dict[TextId, Label]:
-    """People's labels; where there are enough of them, those that were given without sight of the machine's."""
+    """People's labels, without those of labels that were shown to them since they looked wrong: among those are far
+    more errors than among others that are as sure. Where there are enough, those that were given without sight of the
+    machine's."""
     if not bench.store.count_labels(bench.job.name).get(Source.PERSON):
         return {}
-    people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
     routes = bench.store.routes(bench.job.name)
     drawn = bench.store.judged_blind(bench.job.name)
+    people = {
+        i: label
+        for i, label in bench.store.current(bench.job.name).items()
+        if label.source is Source.PERSON and not (i in routes and routes[i].looks_wrong and i not in drawn)
+    }
     blind = {i: label for i, label in people.items() if i in drawn or (i in routes and routes[i].blind)}
     return blind if len(blind) >= ENOUGH_BLIND else people  # who saw the machine's label is drawn towards it
 

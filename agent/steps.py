@@ -27,7 +27,7 @@ from agent.hearing import SUSPECT, Heard, costs_of, hear, hear_otherwise
 from agent.hints import learn, taught
 from agent.judging import judgement
 from agent.measuring import Lesson, Quality, held_out, quality
-from agent.opinions import only_audited
+from agent.opinions import beside_triage
 from agent.records import (
     Floats,
     Label,
@@ -48,7 +48,7 @@ from agent.selection import (
     clip,
     drawn,
 )
-from agent.store import PickRow, RouteRow
+from agent.store import LABEL_ERROR, PickRow, RouteRow
 from agent.tasks import Task
 from agent.valuing import worth_of
 from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
@@ -170,13 +170,14 @@ def _unlabelled(text_id: TextId, why: str) -> RouteRow:
 
 
 def triage_again(bench: Workbench, number: int) -> int:
-    """Accept what waits for a person and is sure enough by now, since people's labels moved the bar. How many."""
+    """Accept what waits for a person and is sure enough by now, since people's labels moved the bar. How many. What
+    waits since it looks wrong was sure enough before."""
     judge = judgement(bench)
     if judge.model.labels:
         bench.watch.note(judge.told())
     bar = judge.bar.value
     queue = bench.store.queue(bench.job.name, audits=False)
-    waiting = [q for q in queue if not q.blind and q.suggestion is not None]
+    waiting = [q for q in queue if not q.blind and q.suggestion and not q.reason.startswith(LABEL_ERROR)]
     sure = judge.sure([q.suggestion for q in waiting if q.suggestion is not None])
     now = [q for q, c in zip(waiting, sure.tolist(), strict=True) if bar is not None and c >= bar]
     rng = bench.rng(TRIAGE, number, 2)
@@ -340,7 +341,7 @@ def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Qu
     found = quality(bench.task, given, said, "random slice", rng)
     if not all(chances):  # what no person could ever see may be worse than what one saw
         return found, None
-    drawn = only_audited(bench.store.audited(bench.job.name), routes)  # by other chances, which are an audit's own
+    drawn = beside_triage(bench.store.audited(bench.job.name), routes)  # by other chances, which are an audit's own
     by_people = [lessons[i][1].source is Source.PERSON and lessons[i][0].id not in drawn for i in order]
     shown = [k for k, is_shown in enumerate(by_people) if is_shown]
     look = looked(bench.task, [given[k] for k in shown], [said[k] for k in shown], [chances[k] for k in shown])

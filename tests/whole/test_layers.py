@@ -19,7 +19,7 @@ LEVELS = (
     {"ending", "recording", "piloting", "formats"},
     {"loop"},
     {"delivery"},
-    {"rest"},
+    {"rest", "suspects"},
     {"steps", "frontier"},
     {"gold", "relabelling"},
     {"hearing", "picking", "refreshing", "escalating"},
