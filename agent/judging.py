@@ -65,17 +65,11 @@ class Judgement:
         """(n,) the same by the error model, whatever decides what is accepted."""
         return self.model.right(_signs(labels))
 
-    def places(
-        self, labels: Sequence[Label], decisions: Sequence[triaging.Decision], worth: Worth
-    ) -> list[float | None]:
+    def places(self, labels: Sequence[Label], worth: Worth) -> list[float | None]:
         """Where each label stands in people's queue: by its chance to be wrong, by all its signs, and by what a
-        verdict is worth then. None leaves it to the store: without any sign, and where a person must not see what the
-        machine said."""
-        found = worth.places(1 - self.by_all_signs(labels))
-        return [
-            float(place) if any((x.signs or {}).values()) and not d.blind else None
-            for x, d, place in zip(labels, decisions, found, strict=True)
-        ]
+        verdict is worth then. None, for a label without any sign, leaves it to the store."""
+        found = worth.places(1 - self.by_all_signs(labels)).tolist()
+        return [place if any((x.signs or {}).values()) else None for x, place in zip(labels, found, strict=True)]
 
     def told(self) -> str:
         """From where on labels are accepted, and why, as a sentence."""

@@ -141,15 +141,25 @@ def triage(
     decisions = triaging.route_all(sure, judge.bar.value or 0.0, stronger is not None, audit, rng)
     unsure = [k for k, d in enumerate(decisions) if d.route is Route.STRONGER]
     onward = dict.fromkeys(np.array(unsure, np.int64)[stronger.now(sure[unsure])].tolist() if stronger else [])
-    worth = worth_of(bench, labels)
-    places, many = judge.places(labels, decisions, worth), worth.many.tolist()
+    queued = [k for k, d in enumerate(decisions) if d.route is not Route.ACCEPTED and not d.blind]
+    own = [labels[k] for k in queued]
+    worth = worth_of(bench, own)
+    place = dict(zip(queued, judge.places(own, worth), strict=True))
+    many = {k for k, is_many in zip(queued, worth.many.tolist(), strict=True) if is_many}
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = [
             RouteRow(
-                x.text_id, i, d.route, judge.reason(d, x, many=many[k]), x.confidence, d.blind, _chance(d), place
+                text_id=x.text_id,
+                label_id=i,
+                route=d.route,
+                reason=judge.reason(d, x, many=k in many),
+                confidence=x.confidence,
+                blind=d.blind,
+                probability=_chance(d),
+                priority=place.get(k),
             )
-            for k, (d, x, i, place) in enumerate(zip(decisions, labels, ids, places, strict=True))
+            for k, (d, x, i) in enumerate(zip(decisions, labels, ids, strict=True))
             if k not in onward
         ]
         rows += [_unlabelled(i, why) for i, why in failed.items()]

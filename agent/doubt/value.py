@@ -20,7 +20,7 @@ MOST_READ = 6000
 """Characters: a text beyond that is taken to be as long to read, since a page folds the rest."""
 ENOUGH = 20
 """Timed labels before anything is learnt from them."""
-NEWEST = 5000
+NEWEST = 1000
 """So many of them are looked at, the newest: people get faster."""
 SPREAD = 1.0
 """Standard deviation, in nats, of what is learnt around what is expected."""
