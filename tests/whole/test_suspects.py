@@ -16,6 +16,7 @@ from agent.loop import run
 from agent.opinions import beside_triage
 from agent.records import Label, Route, Source, TextId
 from agent.report import page
+from agent.rest import rest_of
 from agent.review.card import card
 from agent.store import LABEL_ERROR, RouteRow, Store
 from agent.workbench import Workbench
@@ -155,12 +156,14 @@ def test_what_was_chosen_tells_nothing_of_labels_in_general(small: Path, say: Sa
     job = Job.load(small)
     answer_queue(job)
 
-    def told() -> tuple[Any, Any]:
+    def told() -> tuple[Any, ...]:
         say("report", small)
         report = json.loads((small.parent / "out" / "report" / "report.json").read_text("utf-8"))
         with Workbench(job) as bench:
-            found = judging.judgement(bench)
-        return report["calibration"], (found.bar, found.model, found.calibration)
+            found, of_student = judging.judgement(bench), rest_of(bench).bar.labels
+        anchoring = report["agreement"]["anchoring"]
+        assert anchoring is not None
+        return report["calibration"], anchoring, found.bar, found.model, found.calibration, of_student
 
     before, routes = told(), routes_of(small)
     say("suspects", small, "--send", "1000")
