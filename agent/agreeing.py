@@ -109,6 +109,8 @@ def agreeing(store: Store, job: str, task: Task, seed: int) -> Agreement | None:
         return None
     rng = np.random.default_rng([seed, STREAM])
     reviews = [r for r in store.reviews(job) if r.action == "label" and not r.undone]
+    # labels that looked wrong were shown, and are wrong far more often than others that are as sure
+    chosen = {i for i, route in store.routes(job).items() if route.looks_wrong}
     return Agreement(
         texts=len(table.texts),
         names=tuple(task.names),
@@ -119,7 +121,7 @@ def agreeing(store: Store, job: str, task: Task, seed: int) -> Agreement | None:
         pairs=table.pairs(rng),
         together=table.together(rng),
         people=table.people(reviews),
-        anchoring=_anchoring(given, reviews, task),
+        anchoring=_anchoring(given, [r for r in reviews if r.text_id not in chosen], task),
     )
 
 

@@ -384,6 +384,32 @@ def audit(  # noqa: PLR0917 - what the command takes
         _parts(c)
 
 
+@app.command(epilog=example("labelwright suspects job.yaml --send 50"))
+def suspects(
+    path: JobFile,
+    send: Annotated[
+        int | None, typer.Option(help="Have people shown so many of them, the likeliest first.", min=1)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for accepted labels that look wrong, and have people shown the worst; each counts until one says no.
+
+    Without --send it only looks, and says what people said of those that they were shown.
+    """
+    from agent import suspects as looking
+
+    with Workbench(Job.load(path), watcher(as_json)) as bench:
+        found = looking.look(bench, send)
+    if as_json:
+        out(found.figures())
+        return
+    more = [("next", f"labelwright review {path}")] if found.waiting else []
+    more += (
+        [("next", f"labelwright suspects {path} --send {found.look_wrong}")] if found.look_wrong and not send else []
+    )
+    show([*looking.told(found), *more])
+
+
 def _parts(found: Any) -> None:
     """What an audit found by standing, oracle and class, a table each."""
     from agent.report.certificate import part

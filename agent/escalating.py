@@ -17,7 +17,7 @@ from agent.doubt.calibration import Bools, Doubles
 from agent.endpoints import questions_of
 from agent.job import OracleSettings
 from agent.judging import Judgement, judgement
-from agent.opinions import only_audited
+from agent.opinions import beside_triage
 from agent.records import Label, MicroDollars, Route, Source, Text
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.store import RoundRow
@@ -200,7 +200,7 @@ class Known:
         for label in self.labels[place]:
             route = routes.get(label.text_id)
             kinds[route is not None and route.is_accepted].append(label)
-        found, drawn = [], only_audited(bench.store.audited(bench.job.name), routes)
+        found, drawn = [], beside_triage(bench.store.audited(bench.job.name), routes)
         for own in kinds.values():  # an audit draws doubtful ones more often: they are not like others of their kind
             said = [(x, current.get(x.text_id)) for x in own if x.text_id not in drawn]
             judged = [(x, y) for x, y in said if y is not None and y.source is Source.PERSON]

@@ -15,7 +15,7 @@ import numpy as np
 
 from agent import gold
 from agent.judging import Judgement, judgement
-from agent.opinions import as_given, only_audited
+from agent.opinions import as_given, beside_triage
 from agent.records import Label, Said, Source, TextId
 from agent.report.frontier import CASCADE, THOUSAND, Case, Frontier, Time, Way, frontier
 from agent.store import RouteRow
@@ -136,7 +136,7 @@ def _truth(
     if known:
         return known, "gold", None
     current = bench.store.current(bench.job.name)
-    drawn = only_audited(bench.store.audited(bench.job.name), routes)  # by doubt: not like others of their kind
+    drawn = beside_triage(bench.store.audited(bench.job.name), routes)  # by doubt: not like others of their kind
     seen = {i for i in last if i in current and current[i].source is Source.PERSON}
     known = {i: current[i].value for i in last if i in seen - drawn}
     if any(routes[i].is_accepted and routes[i].probability == 0 for i in last):

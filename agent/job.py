@@ -572,6 +572,9 @@ class PeopleSettings(Section):
     escalate: Literal["worth", "always"] = "worth"
     """When an oracle is asked about what the one before it is not sure of: where that is expected to bring more right
     labels a dollar than a new text (what is not worth it yet is put off), or at once, whatever it brings."""
+    suspects: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Most of the accepted labels, as a share, that a run shows to people at its end since they look wrong. For one
+    class a text; `labelwright suspects` shows more at any time."""
     votes: Annotated[int, Field(ge=1, le=20)] = 1
     """People who have to label each text that waits. Where they disagree, a lead decides."""
     lease_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10
@@ -696,11 +699,12 @@ class Job(Section):
     @model_validator(mode="after")
     def _one_class_a_text(self) -> Job:
         """What finds labels that look wrong knows one class a text."""
-        if self.selection.relabel and self.task.kind != "classification":
-            raise ValueError(
-                "`selection.relabel`: it is for tasks with one class a text (`kind: classification`), not for "
-                f"{self.task.kind}; leave it out"
-            )
+        for name, share in (("selection.relabel", self.selection.relabel), ("people.suspects", self.people.suspects)):
+            if share and self.task.kind != "classification":
+                raise ValueError(
+                    f"`{name}`: it is for tasks with one class a text (`kind: classification`), not for "
+                    f"{self.task.kind}; leave it out"
+                )
         return self
 
     @property

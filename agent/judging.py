@@ -17,6 +17,7 @@ from agent.doubting import as_array
 from agent.opinions import as_given
 from agent.records import Label, Route, Source, TextId
 from agent.tasks import Task
+from agent.valuing import Worth
 from agent.workbench import Workbench
 
 ENOUGH_BLIND = 60
@@ -32,6 +33,7 @@ AGAINST = {
     "length": "the text is far longer than others",
 }
 """What a sign against a label says to a person. That the oracle itself is not sure needs no more words."""
+MANY = "many texts like it are in the same doubt"
 
 
 @dataclass(frozen=True)
@@ -63,26 +65,26 @@ class Judgement:
         """(n,) the same by the error model, whatever decides what is accepted."""
         return self.model.right(_signs(labels))
 
-    def places(self, labels: Sequence[Label], decisions: Sequence[triaging.Decision]) -> list[float | None]:
-        """Where each label stands in people's queue: by its chance to be wrong, by all its signs. None leaves it to
-        the store: without any sign, and where a person must not see what the machine said."""
-        wrong = 1 - self.by_all_signs(labels)
-        return [
-            float(w) if any((x.signs or {}).values()) and not d.blind else None
-            for x, d, w in zip(labels, decisions, wrong, strict=True)
-        ]
+    def places(self, labels: Sequence[Label], worth: Worth) -> list[float | None]:
+        """Where each label stands in people's queue: by its chance to be wrong, by all its signs, and by what a
+        verdict is worth then. None, for a label without any sign, leaves it to the store."""
+        found = worth.places(1 - self.by_all_signs(labels)).tolist()
+        return [place if any((x.signs or {}).values()) else None for x, place in zip(labels, found, strict=True)]
 
     def told(self) -> str:
         """From where on labels are accepted, and why, as a sentence."""
         by = "all signs together" if self.by_signs else f"the oracle's confidence ({self.calibration.kind})"
         return f"labels are accepted from {self.bar.value or 0:.2f} on, by {by}: {self.bar.basis}"
 
-    def reason(self, decision: triaging.Decision, label: Label) -> str:
-        """Why a label goes where it goes, with what speaks most against it where it goes to a person unblinded."""
+    def reason(self, decision: triaging.Decision, label: Label, *, many: bool = False) -> str:
+        """Why a label goes where it goes, with what speaks most against it where it goes to a person unblinded, and
+        that `many` texts are in the same doubt."""
         if decision.blind or decision.route is Route.ACCEPTED:
             return decision.reason
         against = self.model.against(_signs([label])[0])
-        return f"{decision.reason}: {AGAINST[against]}" if against in AGAINST else decision.reason
+        why = [AGAINST[against]] if against in AGAINST else []
+        why += [MANY] if many else []
+        return f"{decision.reason}: {'; '.join(why)}" if why else decision.reason
 
 
 def judgement(bench: Workbench, oracle: str | None = None) -> Judgement:
@@ -96,12 +98,18 @@ def judgement(bench: Workbench, oracle: str | None = None) -> Judgement:
 
 
 def _people(bench: Workbench) -> dict[TextId, Label]:
-    """People's labels; where there are enough of them, those that were given without sight of the machine's."""
+    """People's labels, without those of labels that were shown to them since they looked wrong: among those are far
+    more errors than among others that are as sure. Where there are enough, those that were given without sight of the
+    machine's."""
     if not bench.store.count_labels(bench.job.name).get(Source.PERSON):
         return {}
-    people = {i: label for i, label in bench.store.current(bench.job.name).items() if label.source is Source.PERSON}
     routes = bench.store.routes(bench.job.name)
     drawn = bench.store.judged_blind(bench.job.name)
+    people = {
+        i: label
+        for i, label in bench.store.current(bench.job.name).items()
+        if label.source is Source.PERSON and not (i in routes and routes[i].looks_wrong and i not in drawn)
+    }
     blind = {i: label for i, label in people.items() if i in drawn or (i in routes and routes[i].blind)}
     return blind if len(blind) >= ENOUGH_BLIND else people  # who saw the machine's label is drawn towards it
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from agent import delivery, escalating, gold, picking, relabelling, steps
+from agent import delivery, escalating, gold, picking, relabelling, steps, suspects
 from agent.endpoints import Seat, connect
 from agent.escalating import Stronger
 from agent.job import Job
@@ -96,6 +96,8 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
             number = len(bench.store.rounds(bench.job.name))
         if stop[0] not in (HALTED, StopReason.BUDGET):
             await _afterwards(bench, table)
+        if not bench.halted:
+            suspects.after_run(bench)
         return HALTED_BY_YOU if bench.halted else stop
     finally:
         await table.close()

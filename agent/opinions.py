@@ -70,8 +70,8 @@ def opinions(store: Store, job: str, task: Task, oracles: Sequence[str]) -> Opin
     if not contested:
         return Opinions()
     routes = store.routes(job)
-    for text_id in only_audited(store.audited(job), routes):
-        del routes[text_id]  # its chance of being seen is not known here: it counts once
+    for text_id in beside_triage(store.audited(job), routes):
+        del routes[text_id]  # its chance of being seen is not triage's: it counts once
     return _Table(task, contested, routes, oracles).opinions()
 
 
@@ -201,10 +201,11 @@ def chance_of_review(route: RouteRow | None) -> float:
     return given if given is not None and 0 < given <= 1 else 1.0
 
 
-def only_audited(audited: Iterable[TextId], routes: Mapping[TextId, RouteRow]) -> set[TextId]:
-    """Of texts that an audit drew, those that people see for no other reason: the chance with which triage shows a
-    text to people says nothing of them."""
-    return {i for i in audited if i in routes and routes[i].route is Route.ACCEPTED}
+def beside_triage(audited: Iterable[TextId], routes: Mapping[TextId, RouteRow]) -> set[TextId]:
+    """Texts that people see for another reason than triage's: an audit drew them, or their accepted labels look
+    wrong. The chance with which triage shows a text to people says nothing of them."""
+    drawn = {i for i in audited if i in routes and routes[i].route is Route.ACCEPTED}
+    return drawn | {i for i, r in routes.items() if r.looks_wrong}
 
 
 def _merged(rows: Indices, said: Indices, told: Doubles) -> Voice:

@@ -24,9 +24,11 @@ from agent.doubting import as_array, neighbours_of
 from agent.escalating import Known, left
 from agent.hearing import SUSPECT
 from agent.judging import judgement
+from agent.measuring import Lesson
 from agent.records import Floats, Label, Route, Source, Text, TextId
 from agent.store import AGAIN, RouteRow
 from agent.student.head import Head
+from agent.valuing import worth_of
 from agent.workbench import RELABEL, Workbench
 
 STUDENT, NEIGHBOURS = SIGNS.index("student"), SIGNS.index("neighbours")
@@ -108,7 +110,7 @@ def _questions(known: Known, again: Again) -> float:
 
 def _worth_it(bench: Workbench, number: int, known: Known, most: float, pays: Callable[[int], bool]) -> list[Again]:
     """The labels that look wrong and are worth asking again, the most gain a dollar first."""
-    doubts = Doubts(bench, known, number)
+    doubts = Doubts(bench, known, bench.taught, bench.rng(RELABEL, number))
     if not doubts.told:
         return []
     payable = {place: pays(place) for place in range(len(bench.job.oracle))}
@@ -160,28 +162,27 @@ class Doubts:
 
     Args:
         known: what the job knows of its oracles.
-        number: of the round; it deals the folds.
+        lessons: all labels that count.
+        rng: deals the folds.
 
     Attributes:
         labels: n that count, by oracles of the job, one a text.
     """
 
-    def __init__(self, bench: Workbench, known: Known, number: int) -> None:
+    def __init__(self, bench: Workbench, known: Known, lessons: Sequence[Lesson], rng: np.random.Generator) -> None:
         self._bench, self._known = bench, known
         by, names = {o.by for o in bench.job.oracle}, bench.task.names
         rows = [
-            i
-            for i, (_, x) in enumerate(bench.taught)
-            if x.source is Source.ORACLE and x.by in by and x.value in names
+            i for i, (_, x) in enumerate(lessons) if x.source is Source.ORACLE and x.by in by and x.value in names
         ]
-        self._texts = [bench.taught[i][0] for i in rows]
-        self.labels = [bench.taught[i][1] for i in rows]
+        self._texts = [lessons[i][0] for i in rows]
+        self.labels = [lessons[i][1] for i in rows]
         self._foretold: Floats | None = None
         if rows:
             head = Head(len(names))  # on the first encoder: on a refreshed one every label has left its mark
-            vectors = np.asarray(bench.first_vectors([t for t, _ in bench.taught]), np.float32)
-            targets = bench.task.targets([x for _, x in bench.taught])
-            head.fit(vectors, targets, np.ones(len(targets), np.float32), bench.rng(RELABEL, number))
+            vectors = np.asarray(bench.first_vectors([t for t, _ in lessons]), np.float32)
+            targets = bench.task.targets([x for _, x in lessons])
+            head.fit(vectors, targets, np.ones(len(targets), np.float32), rng)
             if any(True for _ in head.parts()):
                 self._foretold = np.asarray(head.out_of_fold[rows], np.float32)
 
@@ -189,6 +190,12 @@ class Doubts:
     def told(self) -> bool:
         """Whether anything can be said: there are enough labels to hold some out."""
         return self._foretold is not None
+
+    @property
+    def foretold(self) -> Floats:
+        """(n, C) what a student says of each text that had not seen its label; for where something is `told`."""
+        assert self._foretold is not None
+        return self._foretold
 
     @cached_property
     def _said(self) -> Indices:
@@ -293,10 +300,11 @@ def settle(
     routes = bench.store.routes(bench.job.name)
     judge = judgement(bench, labels[0].by if labels else None)
     is_sure = judge.sure(labels) >= (judge.bar.value or 0.0)
+    places = worth_of(bench, labels).places(1 - judge.by_all_signs(labels)).tolist()
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = []
-        for label, label_id, sure in zip(labels, ids, is_sure.tolist(), strict=True):
+        for label, label_id, sure, place in zip(labels, ids, is_sure.tolist(), places, strict=True):
             one, before = asked[label.text_id], routes[label.text_id]
             same = bench.task.agreement(label.value, one.label.value) == 1.0
             if same or (sure and not one.other_way):
@@ -305,7 +313,11 @@ def settle(
             else:
                 further = one.place + 1 < len(bench.job.oracle)
                 route = Route.STRONGER if further else Route.PERSON
-                rows.append(RouteRow(label.text_id, label_id, route, DIFFER, label.confidence, probability=1.0))
+                rows.append(
+                    RouteRow(
+                        label.text_id, label_id, route, DIFFER, label.confidence, probability=1.0, priority=place
+                    )
+                )
         for text_id, why in failed.items():
             is_hostile = why.startswith(SUSPECT)
             new = RouteRow(text_id, None, Route.PERSON, why, probability=1.0)

@@ -58,6 +58,7 @@ people:
   target_error: 0.05            # what the threshold aims at once people have labelled enough
   audit: 0.05                   # share of accepted answers that a person judges blind all the same
   # escalate: always            # ask the next oracle at once, whatever that brings for its money (docs/cascade.md)
+  # suspects: 0.02              # of accepted labels, shown to people at the end since they look wrong (docs/doubt.md)
   # dollars_a_minute: 0.5       # what a person's minute costs, for the report
 
 selection:

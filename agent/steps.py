@@ -27,7 +27,7 @@ from agent.hearing import SUSPECT, Heard, costs_of, hear, hear_otherwise
 from agent.hints import learn, taught
 from agent.judging import judgement
 from agent.measuring import Lesson, Quality, held_out, quality
-from agent.opinions import only_audited
+from agent.opinions import beside_triage
 from agent.records import (
     Floats,
     Label,
@@ -48,8 +48,9 @@ from agent.selection import (
     clip,
     drawn,
 )
-from agent.store import PickRow, RouteRow
+from agent.store import LABEL_ERROR, PickRow, RouteRow
 from agent.tasks import Task
+from agent.valuing import worth_of
 from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
 
 STOP_SET_SIZE = 1000
@@ -140,12 +141,25 @@ def triage(
     decisions = triaging.route_all(sure, judge.bar.value or 0.0, stronger is not None, audit, rng)
     unsure = [k for k, d in enumerate(decisions) if d.route is Route.STRONGER]
     onward = dict.fromkeys(np.array(unsure, np.int64)[stronger.now(sure[unsure])].tolist() if stronger else [])
-    places = judge.places(labels, decisions)
+    queued = [k for k, d in enumerate(decisions) if d.route is not Route.ACCEPTED and not d.blind]
+    own = [labels[k] for k in queued]
+    worth = worth_of(bench, own)
+    place = dict(zip(queued, judge.places(own, worth), strict=True))
+    many = {k for k, is_many in zip(queued, worth.many.tolist(), strict=True) if is_many}
     with bench.store.transaction() as tx:
         ids = bench.store.add_labels(bench.job.name, labels, tx=tx)
         rows = [
-            RouteRow(x.text_id, i, d.route, judge.reason(d, x), x.confidence, d.blind, _chance(d), place)
-            for k, (d, x, i, place) in enumerate(zip(decisions, labels, ids, places, strict=True))
+            RouteRow(
+                text_id=x.text_id,
+                label_id=i,
+                route=d.route,
+                reason=judge.reason(d, x, many=k in many),
+                confidence=x.confidence,
+                blind=d.blind,
+                probability=_chance(d),
+                priority=place.get(k),
+            )
+            for k, (d, x, i) in enumerate(zip(decisions, labels, ids, strict=True))
             if k not in onward
         ]
         rows += [_unlabelled(i, why) for i, why in failed.items()]
@@ -166,13 +180,14 @@ def _unlabelled(text_id: TextId, why: str) -> RouteRow:
 
 
 def triage_again(bench: Workbench, number: int) -> int:
-    """Accept what waits for a person and is sure enough by now, since people's labels moved the bar. How many."""
+    """Accept what waits for a person and is sure enough by now, since people's labels moved the bar. How many. What
+    waits since it looks wrong was sure enough before."""
     judge = judgement(bench)
     if judge.model.labels:
         bench.watch.note(judge.told())
     bar = judge.bar.value
     queue = bench.store.queue(bench.job.name, audits=False)
-    waiting = [q for q in queue if not q.blind and q.suggestion is not None]
+    waiting = [q for q in queue if not q.blind and q.suggestion and not q.reason.startswith(LABEL_ERROR)]
     sure = judge.sure([q.suggestion for q in waiting if q.suggestion is not None])
     now = [q for q, c in zip(waiting, sure.tolist(), strict=True) if bar is not None and c >= bar]
     rng = bench.rng(TRIAGE, number, 2)
@@ -336,7 +351,7 @@ def judged(bench: Workbench, lessons: Sequence[Lesson], number: int) -> tuple[Qu
     found = quality(bench.task, given, said, "random slice", rng)
     if not all(chances):  # what no person could ever see may be worse than what one saw
         return found, None
-    drawn = only_audited(bench.store.audited(bench.job.name), routes)  # by other chances, which are an audit's own
+    drawn = beside_triage(bench.store.audited(bench.job.name), routes)  # by other chances, which are an audit's own
     by_people = [lessons[i][1].source is Source.PERSON and lessons[i][0].id not in drawn for i in order]
     shown = [k for k, is_shown in enumerate(by_people) if is_shown]
     look = looked(bench.task, [given[k] for k in shown], [said[k] for k in shown], [chances[k] for k in shown])

@@ -25,6 +25,7 @@ USELESS = {
         "max_tokens", "batch_tokens", "cache", "class_names", "unlabelled", "label_noise", "refresh",
     },
     "selection": {"knowledge", "unbiased", "relabel", "options"},
+    "people": {"suspects"},
     "stop": {"target_accuracy", "gain_per_dollar"},
 }  # fmt: skip
 """What may be written down as it is by default, and nothing else."""

@@ -58,6 +58,7 @@ NO_SLICE = (
 
 # one number a kind of random choice, so that no two choices share a stream
 SELECT, FIT, TRIAGE, MEASURE, STOP_SET, SAMPLE, REFRESH, UNLABELLED, PILOT, RELABEL, AUDIT = range(11)
+VALUE, SUSPECTS = range(11, 13)
 
 
 class Workbench:

@@ -1,4 +1,5 @@
-"""How far oracles can be trusted: a preference for some labels, confidence, confusion, and which labels look wrong.
+"""How far oracles can be trusted: a preference for some labels, confidence, confusion, which labels look
+wrong, and what a person's second is worth at each.
 
 Pure functions of numbers; knows no text, no oracle and no store.
 """
@@ -8,6 +9,7 @@ from agent.doubt.confident import confidently_other
 from agent.doubt.noise import RULES, Consensus, Rules, Voice, believed, consensus, in_effect, smeared
 from agent.doubt.prior import CONTENT_FREE, Prior
 from agent.doubt.suspicion import SIGNS, ErrorModel, of_neighbours, of_student
+from agent.doubt.value import Pace
 
 __all__ = [
     "CONTENT_FREE",
@@ -17,6 +19,7 @@ __all__ = [
     "Consensus",
     "ErrorModel",
     "Given",
+    "Pace",
     "Prior",
     "Rules",
     "Voice",

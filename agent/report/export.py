@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.errors import DataError
-from agent.opinions import named, only_audited, opinions
+from agent.opinions import beside_triage, named, opinions
 from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
@@ -134,7 +134,7 @@ class _Kept:
         said = opinions(store, job, task, named(row.settings.get("oracle", ())))
         current = {**store.current(job), **said.counts}
         picks, routes = {p.text_id: p for p in store.picks(job)}, store.routes(job)
-        return cls(task, current, said.posterior, picks, routes, only_audited(store.audited(job), routes))
+        return cls(task, current, said.posterior, picks, routes, beside_triage(store.audited(job), routes))
 
     def rows(self, pool_rows: Iterable[PoolRow], all_rows: bool) -> Iterator[Row]:
         """One row for every row of the pool that has a label, or for all."""

@@ -220,6 +220,16 @@ class AskedAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspects:
+    """Accepted labels that looked wrong and were shown to people for that (`labelwright suspects`): how many, and of
+    how many people said that they are right, or wrong; the others wait."""
+
+    texts: int
+    right: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """Answers whose confidence lies in [lo, hi): how many, their mean confidence, and the share that was right."""
 
@@ -288,7 +298,8 @@ class Findings:
     counts, by kind and as `texts` in all, the picked texts of which oracles did not see everything; None where the
     job hides nothing, or it cannot be told here. `audits` are what blind samples of the labels said, oldest first.
     `unasked` texts of the pool have no answer yet. `several` is None where no text was answered more than once,
-    `again` where no label was asked again, `agreement` where no two labelled the same text.
+    `again` where no label was asked again, `suspects` where none was shown to people since it looked wrong,
+    `agreement` where no two labelled the same text.
     """
 
     job: str
@@ -312,6 +323,7 @@ class Findings:
     confusion: Confusion | None = None
     several: Several | None = None
     again: AskedAgain | None = None
+    suspects: Suspects | None = None
     agreement: Agreement | None = None
     calibration: Calibration | None = None
     frontier: Frontier | None = None

@@ -116,6 +116,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         **_against_truth(task, have, evidence, rounds, MODELS if has_student(row.settings) else MODELS[:1]),
         several=truth.several(task, said),
         again=truth.asked_again(store.asked_again(job), given, have.current),
+        suspects=truth.suspects(task, have.routes, given, have.current),
         agreement=agreeing(store, job, task, _whole(row.settings.get("seed")) or 0),
         frontier=evidence.frontier,
         reviews=_reviews(store, row),

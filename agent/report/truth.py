@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.doubt import Consensus
-from agent.opinions import Opinions, chance_of_review, only_audited
+from agent.opinions import Opinions, beside_triage, chance_of_review
 from agent.records import Label, MicroDollars, Source, TextId, Value
 from agent.report.comparison import confusion
-from agent.report.findings import AskedAgain, Calibration, Confusion, Estimate, Noise, Several, Taken
+from agent.report.findings import AskedAgain, Calibration, Confusion, Estimate, Noise, Several, Suspects, Taken
 from agent.report.reliability import reliability
 from agent.store import RouteRow
 from agent.tasks import Task
@@ -53,10 +53,10 @@ def judged_by_people(
 ) -> list[Judged]:
     """Oracle labels of texts that a person labelled too.
 
-    Without those that people saw only because an audit drew them (`audited` are all that one drew): their chance is
-    not triage's, and what they tell has a certificate of its own.
+    Without those that people saw only because an audit drew them (`audited` are all that one drew), or because they
+    look wrong: their chance is not triage's, and what they tell has a certificate or a sentence of its own.
     """
-    found, left_out = [], only_audited(audited, routes)
+    found, left_out = [], beside_triage(audited, routes)
     for i, label in labels.items():
         person = current.get(i)
         if person is not None and person.source is Source.PERSON and i not in left_out:
@@ -117,6 +117,25 @@ def asked_again(
         return None
     changed = sum(counts[i].value != own[0].value for i, own in twice.items() if i in counts)
     return AskedAgain(len(twice), changed, MicroDollars(sum(own[1].cost for own in twice.values())))
+
+
+def suspects(
+    task: Task, routes: Mapping[TextId, RouteRow], given: Sequence[Label], current: Mapping[TextId, Label]
+) -> Suspects | None:
+    """What people said of accepted labels that looked wrong; None where none was shown to them.
+
+    Args:
+        given: every label of an oracle.
+        current: the label that counts.
+    """
+    chosen = {i: r.label_id for i, r in routes.items() if r.looks_wrong}
+    if not chosen:
+        return None
+    machine = {x.id: x.value for x in given}
+    said = [(current[i], machine.get(k)) for i, k in chosen.items() if i in current]
+    judged = [(x.value, was) for x, was in said if x.source is Source.PERSON and was is not None]
+    right = sum(task.agreement(now, was) == 1.0 for now, was in judged)
+    return Suspects(len(chosen), right, len(judged) - right)
 
 
 def _noise(task: Task, found: Consensus, place: int, name: str) -> Noise:

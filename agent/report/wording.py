@@ -25,6 +25,7 @@ REASONS = {
     "unsure": "the oracle was not sure enough",
     "audit": "audit: an answer that a person checks blind",
     "no confidence": "the oracle gave no confidence",
+    "label error": "the label was accepted, and looks wrong",
     "suspect": "it may hold instructions to the oracle",
 }
 

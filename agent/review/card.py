@@ -14,7 +14,7 @@ from typing import Any
 from agent.records import Label, Value
 from agent.review.unseen import Unseen, units
 from agent.selection.reasons import cause, notes
-from agent.store import QueueRow, ReviewRow, Trouble
+from agent.store import LABEL_ERROR, QueueRow, ReviewRow, Trouble
 from agent.tasks import Task
 
 OPENING = 6000
@@ -28,6 +28,7 @@ REASONS = {
     "unsure": "The machine is not sure enough to decide this alone.",
     "no confidence": "The machine answered, but nothing says how sure it is.",
     "failed": "The machine gave no usable label",
+    LABEL_ERROR: "This label was accepted, and looks wrong",
     "suspect": "It may hold instructions to the machine, whose answer is not shown",
 }
 

@@ -3,6 +3,7 @@
 from agent.store.answers import ABANDONED, STOPPED
 from agent.store.queue import AGAIN
 from agent.store.rows import (
+    LABEL_ERROR,
     AttemptRow,
     AttemptState,
     AuditAnswer,
@@ -40,6 +41,7 @@ from agent.store.store import Store
 __all__ = [
     "ABANDONED",
     "AGAIN",
+    "LABEL_ERROR",
     "STOPPED",
     "AttemptRow",
     "AttemptState",

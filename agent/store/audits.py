@@ -46,11 +46,11 @@ class Audits(Database):
         with self._read(tx) as sql:
             return [AuditRow(r.id, r.design, r.created_at, r.closed_at) for r in sql.execute(query, {JOB.key: job})]
 
-    def audited(self, job: str) -> set[TextId]:
+    def audited(self, job: str, *, tx: Connection | None = None) -> set[TextId]:
         """Every text that an audit ever drew."""
-        with self._read(None) as tx:
+        with self._read(tx) as sql:
             query = select(t.audit_items.c.text_id).where(t.audit_items.c.job == job)
-            return set(tx.execute(query.distinct()).scalars())
+            return set(sql.execute(query.distinct()).scalars())
 
     def audit_answers(self, job: str, audit_id: int, *, tx: Connection | None = None) -> list[AuditAnswer]:
         """What an audit drew, in the order of drawing, and what people said of it."""

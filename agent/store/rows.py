@@ -192,11 +192,17 @@ class Spending:
     overcharged: MicroDollars
 
 
+LABEL_ERROR = "label error"
+"""How the reason begins of a text whose accepted label looks wrong: people are shown it since it was chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteRow:
     """Where triage sent one text, and why.
 
-    `probability` is the recorded chance of having been sent there where chance decided (an audit), else None.
+    `probability` is the recorded chance of having been sent there where chance decided (an audit), else None. That of
+    a label that looks wrong is still the one with which an audit might have drawn it: nothing drew it, and whoever
+    weighs by chances leaves it out (`agent.opinions.beside_triage`).
     `priority` orders the people's queue, higher first; None lets the store choose: doubt (1 - confidence), and for
     blind items a number that does not depend on the confidence, so that the order gives nothing away and a
     half-worked queue holds no biased part of the audit.
@@ -213,8 +219,13 @@ class RouteRow:
 
     @property
     def is_accepted(self) -> bool:
-        """The machine's label counts, also while a person audits it."""
-        return self.route is Route.ACCEPTED or self.blind
+        """The machine's label counts, also while a person audits it, or is shown it since it looks wrong."""
+        return self.route is Route.ACCEPTED or self.blind or self.looks_wrong
+
+    @property
+    def looks_wrong(self) -> bool:
+        """It was accepted, and people are shown it since it looks wrong."""
+        return self.route is Route.PERSON and self.reason.startswith(LABEL_ERROR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, and_, case, func, select
 
 from agent.records import Source, TextId
 from agent.store import tables as t
 from agent.store.engine import Database, in_parts
 from agent.store.rows import AttemptState, TextCost
+from agent.store.waiting import undone
 
 LONGEST_REVIEW_S = 3600.0  # an item that was left open longer was not worked on
 
@@ -65,6 +66,20 @@ class Tallies(Database):
         with self._read(None) as tx:
             query = select(func.coalesce(func.sum(counted), 0.0)).where(t.reviews.c.job == job)
             return float(tx.execute(query).scalar_one())
+
+    def review_times(self, job: str, newest: int) -> list[tuple[int, float]]:
+        """Of the newest labels that people gave and did not take back: the text's characters and the seconds it took,
+        oldest first. What was not timed is left out."""
+        r = t.reviews.c
+        query = (
+            select(func.length(t.texts.c.text), r.seconds)
+            .join(t.texts, and_(t.texts.c.job == r.job, t.texts.c.text_id == r.text_id))
+            .where(r.job == job, r.label_id.is_not(None), r.seconds > 0, ~undone())
+            .order_by(r.id.desc())
+            .limit(newest)
+        )
+        with self._read(None) as tx:
+            return [(int(length), float(seconds)) for length, seconds in tx.execute(query)][::-1]
 
     def count_labels(self, job: str) -> dict[Source, int]:
         """How many texts have a label that counts, by who gave it."""

@@ -126,6 +126,22 @@ def test_peoples_time_counts_also_where_it_was_taken_back_and_never_for_more_tha
     assert store.count_labels("job") == {Source.PERSON: 1}
 
 
+def test_how_long_people_took_is_told_of_the_labels_that_stand_with_the_lengths_of_their_texts(store: Store) -> None:
+    pick(store, "abcd")
+    store.add_routes("job", 1, [for_person(i) for i in "abcd"])
+    for text, seconds in (("a", 30), ("b", 0), ("c", 7), ("d", 9)):
+        given = Label(TextId(text), "card_arrival", Source.PERSON, "ann")
+        store.review("job", TextId(text), "ann", "label", given, seconds=seconds)
+    store.review("job", TextId("a"), "bob", "skip", seconds=50)
+    length = {i: len(store.text("job", TextId(i))) for i in "abcd"}
+    every = [(length["a"], 30.0), (length["c"], 7.0), (length["d"], 9.0)]
+    assert store.review_times("job", 10) == every
+    assert store.review_times("job", 2) == every[1:], "the newest"
+    store.undo_review("job", "ann")
+    assert store.review_times("job", 10) == every[:2]
+    assert store.review_times("other", 10) == []
+
+
 def test_a_job_that_did_nothing_has_sums_of_nothing(store: Store) -> None:
     nothing = Sum(0, MicroDollars(0))
     assert [store.elsewhere("job"), store.no_labels("job"), store.shared("job"), store.bought_before("job")] == [
