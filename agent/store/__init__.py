@@ -1,7 +1,7 @@
 """State: tables, migrations, and every query as a named method of `Store`. Objects are disposable, this is not."""
 
 from agent.store.answers import ABANDONED, STOPPED
-from agent.store.queue import AGAIN
+from agent.store.queue import AGAIN, IN_BULK
 from agent.store.rows import (
     AttemptRow,
     AttemptState,
@@ -11,6 +11,8 @@ from agent.store.rows import (
     AuditRow,
     BatchRow,
     BatchState,
+    BulkItem,
+    BulkRow,
     End,
     Filter,
     FoundAnswer,
@@ -40,6 +42,7 @@ from agent.store.store import Store
 __all__ = [
     "ABANDONED",
     "AGAIN",
+    "IN_BULK",
     "STOPPED",
     "AttemptRow",
     "AttemptState",
@@ -49,6 +52,8 @@ __all__ = [
     "AuditRow",
     "BatchRow",
     "BatchState",
+    "BulkItem",
+    "BulkRow",
     "End",
     "Filter",
     "FoundAnswer",

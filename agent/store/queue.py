@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, case, func, insert, null, select
+from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, null, select
 from sqlalchemy.engine import Row
 
 from agent.records import Route, TextId
@@ -15,11 +15,15 @@ from agent.store.columns import InCodePoints, known, now
 from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
-from agent.store.waiting import requeue, same_text
+from agent.store.waiting import ACCEPT, requeue, same_text
 
 AGAIN = "asked again"
 """How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
 second answer has not come."""
+
+
+IN_BULK = "accepted in bulk by "
+"""How the reason begins of a text whose label a person accepted with many others at once; their name follows."""
 
 
 class Queue(Database):
@@ -56,11 +60,12 @@ class Queue(Database):
                 requeue(sql, job, [r.text_id for r in routes])
 
     def routes(self, job: str) -> dict[TextId, RouteRow]:
-        """The newest decision about every text that has one."""
+        """The newest decision about every text that has one. Where a person accepted its label with many others at
+        once, that is what was decided."""
         newest = _newest(job)
-        query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
+        query = _with_bulk(select(t.routes, *_BULK)).join(newest, newest.c.id == t.routes.c.id)
         with self._read(None) as tx:
-            return {row.text_id: _route(row) for row in tx.execute(query)}
+            return {row.text_id: _route(row) for row in tx.execute(query.order_by(t.routes.c.id))}
 
     def asked_again(self, job: str) -> list[TextId]:
         """Texts that were to be asked about again, the first one first."""
@@ -106,7 +111,7 @@ class Queue(Database):
         with self._read(None) as tx:
             for part in in_parts(ids):
                 newest = _newest(job, part)
-                query = select(t.routes).join(newest, newest.c.id == t.routes.c.id)
+                query = _with_bulk(select(t.routes, *_BULK)).join(newest, newest.c.id == t.routes.c.id)
                 found.update((row.text_id, _route(row)) for row in tx.execute(query))
         return found
 
@@ -194,15 +199,49 @@ def items_of(job: str, *, audits: bool = True) -> Select[Any]:
     )
 
 
+_ACCEPT, _ITEM = t.reviews.alias(), t.bulk_items.alias()
+_BULK = (
+    _ACCEPT.c.person.label("accepted_by"),
+    t.bulk_accepts.c.route_id.label("in_bulk"),
+    _ITEM.c.place,
+    t.bulks.c.drawn,
+    t.bulks.c.population,
+)
+
+
+def _with_bulk(query: Select[Any]) -> Select[Any]:
+    """A query about routes, joined with the bulk that a route was part of and a person accepted, where one did."""
+    accept, item, taken = t.reviews.alias(), t.bulk_items.alias(), t.bulk_accepts.c
+    undo = t.reviews.alias()
+    stands = ~select(undo.c.id).where(undo.c.undoes == accept.c.id).correlate(accept).exists()
+    newest = (
+        select(func.max(accept.c.id))
+        .join(item, item.c.bulk_id == accept.c.bulk_id)
+        .where(item.c.route_id == t.routes.c.id, accept.c.action == ACCEPT, stands)
+        .correlate(t.routes)
+        .scalar_subquery()
+    )
+    return (
+        query.select_from(t.routes)
+        .outerjoin(_ACCEPT, _ACCEPT.c.id == newest)
+        .outerjoin(t.bulks, t.bulks.c.id == _ACCEPT.c.bulk_id)
+        .outerjoin(_ITEM, and_(_ITEM.c.bulk_id == t.bulks.c.id, _ITEM.c.route_id == t.routes.c.id))
+        .outerjoin(t.bulk_accepts, and_(taken.review_id == _ACCEPT.c.id, taken.route_id == t.routes.c.id))
+    )
+
+
 def _route(row: Row[Any]) -> RouteRow:
+    by_bulk, chance = row.in_bulk is not None, row.probability
+    if by_bulk or (row.place is not None and row.place < row.drawn):  # people saw what was drawn to be checked
+        chance = (1.0 if chance is None else chance) * row.drawn / row.population
     return RouteRow(
         text_id=row.text_id,
         label_id=row.label_id,
-        route=Route(row.route),
-        reason=row.reason,
+        route=Route.ACCEPTED if by_bulk else Route(row.route),
+        reason=f"{IN_BULK}{row.accepted_by}" if by_bulk else row.reason,
         confidence=row.confidence,
         blind=row.blind,
-        probability=row.probability,
+        probability=chance,
         priority=row.priority,
     )
 

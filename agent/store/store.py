@@ -6,6 +6,7 @@ from agent.store.accounts import Accounts
 from agent.store.attempts import Attempts
 from agent.store.audits import Audits
 from agent.store.batches import Batches
+from agent.store.bulks import Bulks
 from agent.store.claims import Claims
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
@@ -36,6 +37,7 @@ class Store(
     Claims,
     Histories,
     Audits,
+    Bulks,
 ):
     """Every query as a named method; the classes it is made of say what each is about.
 

@@ -1,5 +1,6 @@
 // The review page: one item at a time from a few fetched ahead, answers through the outbox, keys for everything.
 
+import { Bulk } from "./bulk.js";
 import { Card, named } from "./card.js";
 import { Done } from "./done.js";
 import { Entry } from "./entry.js";
@@ -14,8 +15,8 @@ import { Words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("settings").textContent);
-const ENOUGH_AHEAD = 4;
-const FETCH = 8;
+const ENOUGH_AHEAD = 8;
+const FETCH = 12;
 const LOOK_AGAIN_MS = 5000;
 const RENEW_MS = 120_000;
 
@@ -28,6 +29,7 @@ const line = new Line();
 const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
 const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
 const finding = new Finding(settings, refind);
+const bulk = new Bulk(wire, finding, { ready: () => outbox.idle(), accepted: acceptedAtOnce });
 const done = new Done(wire, { again: showAgain, takeBack });
 const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
@@ -117,10 +119,14 @@ function finish() {
   $("finished-clear").hidden = !dry || !finding.isOn;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
+  if (dry && bulk.checking !== undefined && outbox.size === 0) bulk.finished();
 }
 
 function whyFinished() {
   const { done, skipped } = figures;
+  if (dry && bulk.checking !== undefined) {
+    return ["Nothing more to check here", "Press a for what was found, c to leave the check."];
+  }
   if (dry && finding.isOn) {
     return ["Nothing more matches", `Press c to clear the filter: ${figures.left.toLocaleString("en")} left without it.`];
   }
@@ -285,6 +291,13 @@ function restore(item, was, problem = "") {
   next(was, problem);
 }
 
+/** All that a check allowed was accepted, on the server. */
+function acceptedAtOnce(count, counted) {
+  figures.heard(counted, outbox.acts);
+  sayUndone(`Accepted at once: ${count.toLocaleString("en")} texts. Undo takes all of it back.`);
+  finding.put({});
+}
+
 // Undo ------------------------------------------------------------------------------------------------------------
 
 async function undo() {
@@ -312,6 +325,7 @@ async function undo() {
   figures.heard(reply.figures, outbox.acts);
   sayUndone(reply.said);
   if (reply.item) restore(reply.item, asList(reply.was));
+  else if (shown === null) fill(); // many may wait again
 }
 
 // What was done before ---------------------------------------------------------------------------------------------
@@ -369,6 +383,7 @@ const shortcuts = {
   x: flag,
   b: showDone,
   c: () => finding.clear(),
+  a: () => bulk.open(),
   [$("filter") ? "F" : "/"]: () => finding.open(),
   u: undo,
   f: () => card.toggle(),
