@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, null, select
+from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, null, or_, select
 from sqlalchemy.engine import Row
 
 from agent.records import Route, TextId
@@ -15,7 +15,7 @@ from agent.store.columns import InCodePoints, known, now
 from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
-from agent.store.waiting import ACCEPT, requeue, same_text
+from agent.store.waiting import ACCEPT, requeue, same_text, undone
 
 AGAIN = "asked again"
 """How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
@@ -63,9 +63,10 @@ class Queue(Database):
         """The newest decision about every text that has one. Where a person accepted its label with many others at
         once, that is what was decided."""
         newest = _newest(job)
-        query = _with_bulk(select(t.routes, *_BULK)).join(newest, newest.c.id == t.routes.c.id)
+        query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
         with self._read(None) as tx:
-            return {row.text_id: _route(row) for row in tx.execute(query.order_by(t.routes.c.id))}
+            in_bulk = _in_bulk(tx, job)
+            return {row.text_id: _route(row, in_bulk) for row in tx.execute(query)}
 
     def asked_again(self, job: str) -> list[TextId]:
         """Texts that were to be asked about again, the first one first."""
@@ -102,7 +103,9 @@ class Queue(Database):
         for part in in_parts(ids, WITH_TEXT):
             place = {text_id: k for k, text_id in enumerate(part)}
             with self._read(None) as tx:
-                rows = [to_queue_row(row) for row in tx.execute(items_of(job).where(w.text_id.in_(part)))]
+                # put in order here: SQLite would go along the whole queue for each part
+                here = items_of(job).where(w.text_id.in_(part)).order_by(None)
+                rows = [to_queue_row(row) for row in tx.execute(here).all()]
             yield sorted(rows, key=lambda row: place[row.text_id])
 
     def newest_routes(self, job: str, ids: Sequence[TextId]) -> dict[TextId, RouteRow]:
@@ -111,8 +114,9 @@ class Queue(Database):
         with self._read(None) as tx:
             for part in in_parts(ids):
                 newest = _newest(job, part)
-                query = _with_bulk(select(t.routes, *_BULK)).join(newest, newest.c.id == t.routes.c.id)
-                found.update((row.text_id, _route(row)) for row in tx.execute(query))
+                rows = tx.execute(select(t.routes).join(newest, newest.c.id == t.routes.c.id)).all()
+                in_bulk = _in_bulk(tx, job, [row.id for row in rows])
+                found.update((row.text_id, _route(row, in_bulk)) for row in rows)
         return found
 
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
@@ -180,8 +184,13 @@ def items_of(job: str, *, audits: bool = True) -> Select[Any]:
     """What waits, whole: rows for `to_queue_row`, in the queue's order."""
     w = t.waiting.c
     by_audit = w.by_audit if audits else null().label("by_audit")
+    r = t.routes.c
     columns = (
-        t.routes,
+        r.text_id,
+        r.reason,
+        r.blind,
+        r.priority,
+        r.round,
         t.texts.c.text,
         t.picks.c.slice,
         t.picks.c.why,
@@ -199,46 +208,45 @@ def items_of(job: str, *, audits: bool = True) -> Select[Any]:
     )
 
 
-_ACCEPT, _ITEM = t.reviews.alias(), t.bulk_items.alias()
-_BULK = (
-    _ACCEPT.c.person.label("accepted_by"),
-    t.bulk_accepts.c.route_id.label("in_bulk"),
-    _ITEM.c.place,
-    t.bulks.c.drawn,
-    t.bulks.c.population,
-)
+class _InBulk(NamedTuple):
+    """What a bulk that somebody accepted makes of a decision: whether its label was accepted, by whom, and the chance
+    with which people saw it."""
+
+    accepted: bool
+    person: str
+    chance: float
 
 
-def _with_bulk(query: Select[Any]) -> Select[Any]:
-    """A query about routes, joined with the bulk that a route was part of and a person accepted, where one did."""
-    accept, item, taken = t.reviews.alias(), t.bulk_items.alias(), t.bulk_accepts.c
-    undo = t.reviews.alias()
-    stands = ~select(undo.c.id).where(undo.c.undoes == accept.c.id).correlate(accept).exists()
-    newest = (
-        select(func.max(accept.c.id))
-        .join(item, item.c.bulk_id == accept.c.bulk_id)
-        .where(item.c.route_id == t.routes.c.id, accept.c.action == ACCEPT, stands)
-        .correlate(t.routes)
-        .scalar_subquery()
+def _in_bulk(tx: Connection, job: str, route_ids: Sequence[int] | None = None) -> dict[int, _InBulk]:
+    """The decisions (or those of some) that are part of a bulk that somebody accepted."""
+    review, item, bulk, taken = t.reviews.c, t.bulk_items.c, t.bulks.c, t.bulk_accepts.c
+    query = (
+        select(item.route_id, taken.route_id, review.person, bulk.drawn, bulk.population)
+        .select_from(t.bulks)
+        .join(t.reviews, and_(review.job == job, review.bulk_id == bulk.id, review.action == ACCEPT))
+        .join(t.bulk_items, item.bulk_id == bulk.id)
+        .outerjoin(t.bulk_accepts, and_(taken.review_id == review.id, taken.route_id == item.route_id))
+        # what was neither drawn to be checked nor accepted is left as if there had been no bulk
+        .where(bulk.job == job, ~undone(), or_(taken.route_id.is_not(None), item.place < bulk.drawn))
+        .order_by(review.id)
     )
-    return (
-        query.select_from(t.routes)
-        .outerjoin(_ACCEPT, _ACCEPT.c.id == newest)
-        .outerjoin(t.bulks, t.bulks.c.id == _ACCEPT.c.bulk_id)
-        .outerjoin(_ITEM, and_(_ITEM.c.bulk_id == t.bulks.c.id, _ITEM.c.route_id == t.routes.c.id))
-        .outerjoin(t.bulk_accepts, and_(taken.review_id == _ACCEPT.c.id, taken.route_id == t.routes.c.id))
-    )
+    if tx.execute(select(bulk.id).where(bulk.job == job).limit(1)).first() is None:
+        return {}
+    if route_ids is not None:
+        query = query.where(item.route_id.in_(route_ids))
+    return {row[0]: _InBulk(row[1] is not None, row.person, row.drawn / row.population) for row in tx.execute(query)}
 
 
-def _route(row: Row[Any]) -> RouteRow:
-    by_bulk, chance = row.in_bulk is not None, row.probability
-    if by_bulk or (row.place is not None and row.place < row.drawn):  # people saw what was drawn to be checked
-        chance = (1.0 if chance is None else chance) * row.drawn / row.population
+def _route(row: Row[Any], in_bulk: Mapping[int, _InBulk]) -> RouteRow:
+    bulk, chance = in_bulk.get(row.id), row.probability
+    if bulk is not None:
+        chance = bulk.chance * (1.0 if chance is None else chance)
+    accepted = bulk is not None and bulk.accepted
     return RouteRow(
         text_id=row.text_id,
         label_id=row.label_id,
-        route=Route.ACCEPTED if by_bulk else Route(row.route),
-        reason=f"{IN_BULK}{row.accepted_by}" if by_bulk else row.reason,
+        route=Route.ACCEPTED if accepted else Route(row.route),
+        reason=f"{IN_BULK}{bulk.person}" if bulk is not None and accepted else row.reason,
         confidence=row.confidence,
         blind=row.blind,
         probability=chance,
