@@ -266,7 +266,7 @@ def measure_page(outcome: Outcome, browser: Browser, what: str, file: Path, size
     """Both windows at one queue."""
     with served(file) as url:
         for name, window in (("desktop", DESKTOP), ("phone", PHONE)):
-            found = at_the_page(browser, url, ViewportSize(**window), size)
+            found = at_the_page(browser, url, ViewportSize(width=window["width"], height=window["height"]), size)
             for key, times in found.items():
                 is_label = key.startswith("label")
                 p95 = float(np.percentile(times, 95))

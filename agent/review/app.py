@@ -29,6 +29,7 @@ from agent.records import TextId
 from agent.review import bulk
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
+from agent.review.standing import standing
 from agent.store import Filter, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
@@ -86,6 +87,7 @@ def create_app(
             Route("/api/session", session),
             Route("/api/items", _reader(desk_of, items)),
             Route("/api/text", _reader(desk_of, text)),
+            Route("/api/standing", _reader(desk_of, lambda desk, _: standing(desk))),
             Route("/api/done", _reader(desk_of, done)),
             Route("/api/done/item", _reader(desk_of, done_item)),
             Route("/api/bulk", _reader(desk_of, bulk_plan), methods=["GET"]),

@@ -45,7 +45,7 @@ def pack_json(value: Any) -> str:
 
 def unpack_json(stored: str) -> Any:
     """What `pack_json` was given: lists as lists, tuples as tuples, mappings as dicts."""
-    return _scan(stored, 0)[0]  # `pack_json` leaves no blanks around it, which looking for takes as long as reading
+    return _read(stored)[0]  # `pack_json` leaves no blanks around it, and to look for some takes as long as reading
 
 
 def known(number: float | None) -> float | None:
@@ -69,7 +69,7 @@ def _unmarked(value: dict[str, Any]) -> Any:
     return {intern(name): v for name, v in value.items()}  # a class has one name, in a million labels too
 
 
-_scan = json.JSONDecoder(object_hook=_unmarked).scan_once  # made once: making it costs more than decoding
+_read = json.JSONDecoder(object_hook=_unmarked).raw_decode  # made once: making it costs more than decoding
 
 
 def _plain(value: Any) -> Any:
@@ -87,7 +87,7 @@ def _text_of(stored: str | None) -> str | None:
 
 
 def _json_of(stored: str | None) -> Any:
-    return None if stored is None else _scan(stored, 0)[0]
+    return None if stored is None else _read(stored)[0]
 
 
 class AnyText(TypeDecorator[str]):

@@ -349,6 +349,17 @@ class BulkItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a person gave a text, `blind` to what the `machine` had said of it; and the chance with which triage had
+    drawn it for that, where it had."""
+
+    blind: bool
+    given: Any
+    machine: Any
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditItem:
     """One label that an audit drew: its place in the order of drawing and in people's queue (`priority`, higher
     first), its stratum, its chance to be drawn, the chance to be right that was foretold of it, and whether it was

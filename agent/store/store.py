@@ -18,6 +18,7 @@ from agent.store.reviewers import Reviewers
 from agent.store.reviews import Reviews
 from agent.store.siblings import Siblings
 from agent.store.spending import Spending
+from agent.store.standings import Standings
 from agent.store.tallies import Tallies
 
 
@@ -38,6 +39,7 @@ class Store(
     Histories,
     Audits,
     Bulks,
+    Standings,
 ):
     """Every query as a named method; the classes it is made of say what each is about.
 

@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 const count = (number) => number.toLocaleString("en");
 const texts = (number) => `${count(number)} text${number === 1 ? "" : "s"}`;
 /** In percent with one decimal, never rounded to less. */
-const percent = (share) => `${Math.ceil(1000 * share - 1e-9) / 10} %`;
+const percent = (share) => `${Math.ceil(1000 * share - 1e-9) / 10}\u00a0%`;
 
 export class Bulk {
   /** `page` has ready(), which resolves to whether all answers were delivered, and accepted(count, figures). */

@@ -10,6 +10,7 @@ import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
+import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
 import { Words } from "./words.js";
 
@@ -22,6 +23,7 @@ const RENEW_MS = 120_000;
 
 const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
+const standing = new Standing(wire);
 const words = new Words();
 const card = new Card(wire, complain, () => words.mark());
 const clock = new Clock();
@@ -266,6 +268,7 @@ function saved(going, reply) {
     leave(going);
   }
   heard(reply.figures);
+  standing.acted();
   if (shown === null) fill();
 }
 

@@ -37,6 +37,11 @@ export class Wire {
     return this.call(`/api/done/item?act=${act}`);
   }
 
+  /** How what this person said stands beside what others did. */
+  standing() {
+    return this.call("/api/standing");
+  }
+
   /** What accepting all that fits a filter at once would take. */
   bulk(only) {
     return this.call(`/api/bulk?${new URLSearchParams(only)}`);
