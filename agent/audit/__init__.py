@@ -3,7 +3,7 @@
 Numbers in, numbers out: knows no text, no store and no person.
 """
 
-from agent.audit.acceptance import Acceptance, Verdict, acceptance
+from agent.audit.acceptance import Acceptance, Verdict, acceptance, at_most, needed
 from agent.audit.estimate import Estimated, Sampled, estimate, more_for
 from agent.audit.sampling import Draw, allocate, bands, draw, size_for
 
@@ -15,9 +15,11 @@ __all__ = [
     "Verdict",
     "acceptance",
     "allocate",
+    "at_most",
     "bands",
     "draw",
     "estimate",
     "more_for",
+    "needed",
     "size_for",
 ]

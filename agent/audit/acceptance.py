@@ -22,6 +22,7 @@ Doubles = npt.NDArray[np.float64]
 
 BELOW, ABOVE = tuple(np.linspace(0.02, 0.98, 49)), tuple(np.geomspace(1.02, 20.0, 49))
 """Shares of errors that the limit is held against, as multiples of it."""
+MOST_FURTHER = 20_000  # items that are looked ahead
 
 
 class Verdict(enum.StrEnum):
@@ -86,6 +87,33 @@ def acceptance(
     return Acceptance(verdict, last + 1, int(errors[last]), _exp(below[last]), _exp(above[last]))
 
 
+def needed(
+    wrong: Sequence[bool] | npt.NDArray[np.bool_], population: int, limit: float, alpha: float = 0.05
+) -> int | None:
+    """How many items it takes in all to accept the labels, where all that come after those of `wrong` are right.
+
+    None where that cannot be shown any more. Arguments as for `acceptance`.
+    """
+    seen = np.asarray(wrong, np.bool_)
+    further = min(population, len(seen) + MOST_FURTHER) - len(seen)
+    found = acceptance(np.concatenate([seen, np.zeros(further, np.bool_)]), population, limit, alpha)
+    return found.items if found.verdict is Verdict.ACCEPT else None
+
+
+def at_most(wrong: Sequence[bool] | npt.NDArray[np.bool_], population: int, alpha: float = 0.05) -> float:
+    """The share of a population's labels that are wrong, at most: what is above it would be accepted as a limit.
+
+    It holds with a chance of 1 - `alpha` or more, however often one looks. Arguments as for `acceptance`.
+    """
+    low, high = 0, population  # so many errors are not ruled out, and these or more are, or are all there can be
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = acceptance(wrong, population, (middle - 0.5) / population, alpha)
+        low, high = (low, middle) if found.verdict is Verdict.ACCEPT else (middle, high)
+    ruled_out = high < population or not population
+    return (high - 1 if ruled_out else population) / max(population, 1)
+
+
 def _exp(log: float) -> float:
     return math.exp(min(700.0, float(log)))
 
@@ -96,7 +124,8 @@ def _evidence(
     """(n,) logarithm of the likelihood ratio after each item: of the answers under `shares` of errors, averaged,
     against those under `at` errors in the population."""
     held = np.unique([min(population, max(0, round(s * population))) for s in shares])
-    held = held[(held < at) if shares[0] * population < at else (held > at)]
+    if len(held):  # above a limit of nearly all there may be none
+        held = held[(held < at) if shares[0] * population < at else (held > at)]
     if not len(held) or not len(errors):
         return np.full(len(errors), -np.inf)
     others = np.array([_likelihood(errors, counts, population, int(m)) for m in held])

@@ -36,6 +36,7 @@ COLUMNS = {
     "because": "why it was picked, as a sentence",
     "why": "what selection noted of its choice, as JSON: strategy, rank, group and so on; prices in micro-dollars",
     "route": "`accepted`, `person`, `seed`, or `waiting`: the label is a suggestion that a person has not confirmed; "
+    "`accepted in bulk by` somebody: a machine’s label, accepted with many others after some were checked; "
     "`unsure`: a guess of the student’s",
     "review_probability": "the chance with which a person was asked about it; empty where only an audit asked one",
     "created_at": "when the label was given, UTC",

@@ -17,7 +17,7 @@ from agent.report.gather import standing
 from agent.report.sums import as_json, known
 from agent.report.writers import WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
-from agent.store import PickRow, RouteRow, Store
+from agent.store import IN_BULK, PickRow, RouteRow, Store
 from agent.tasks import Task
 
 FORMATS = tuple(WRITERS)
@@ -179,7 +179,10 @@ class _Kept:
             return _waits(route)
         if label is row.guess:
             return "accepted" if row.accepted else "unsure"
-        return standing(label, route)
+        stands = standing(label, route)
+        if stands == "accepted" and route is not None and route.reason.startswith(IN_BULK):
+            return _valid(route.reason)  # by whom
+        return stands
 
     def _value(self, label: Label) -> Any:
         return list(label.value) if self.task.widget == "multiple" else self.task.show(label.value)

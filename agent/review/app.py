@@ -26,9 +26,11 @@ from starlette.templating import Jinja2Templates
 from agent.errors import UserError
 from agent.job import Job
 from agent.records import TextId
+from agent.review import bulk
 from agent.review.clerk import Clerk
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
+from agent.review.standing import standing
 from agent.store import Filter, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
@@ -89,8 +91,14 @@ def create_app(
             Route("/api/session", session),
             Route("/api/items", _reader(desk_of, items, clerk)),
             Route("/api/text", _reader(desk_of, text)),
+            Route("/api/standing", _reader(desk_of, lambda desk, _: standing(desk))),
             Route("/api/done", _reader(desk_of, done)),
             Route("/api/done/item", _reader(desk_of, done_item)),
+            Route("/api/bulk", _reader(desk_of, bulk_plan), methods=["GET"]),
+            Route("/api/bulk", _writer(desk_of, bulk_begin), methods=["POST"]),
+            Route("/api/bulk/check", _reader(desk_of, bulk_check)),
+            Route("/api/bulk/more", _writer(desk_of, bulk_more), methods=["POST"]),
+            Route("/api/bulk/accept", _writer(desk_of, bulk_accept), methods=["POST"]),
             Route("/api/label", _writer(desk_of, label, clerk), methods=["POST"]),
             Route("/api/skip", _writer(desk_of, skip, clerk), methods=["POST"]),
             Route("/api/undo", _writer(desk_of, undo, clerk), methods=["POST"]),
@@ -202,6 +210,34 @@ def undo(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     return desk.undo(newest, None if act is None else _act(act)) | {"figures": desk.figures()}
 
 
+def bulk_plan(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """What it takes to accept all that fits a filter at once."""
+    return bulk.plan(desk, _filter(desk, asked))
+
+
+def bulk_begin(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """Draw the texts that are checked first; `only` is the filter, as `items` takes it."""
+    only = asked.get("only")
+    if not isinstance(only, dict) or not all(isinstance(v, str) for v in only.values()):
+        raise HTTPException(400, "only: what the filter asks was expected, as text")
+    return bulk.begin(desk, _filter(desk, only)).told()
+
+
+def bulk_check(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """Where the check with this id is."""
+    return bulk.check(desk, _act(asked.get("bulk"))).told()
+
+
+def bulk_more(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """Check more of it."""
+    return bulk.more(desk, _act(asked.get("bulk"))).told()
+
+
+def bulk_accept(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+    """Accept the rest at once."""
+    return bulk.accept(desk, _act(asked.get("bulk")), _seconds(asked)) | {"figures": desk.figures()}
+
+
 def _filter(desk: Desk, asked: dict[str, Any]) -> Filter | None:
     """The filter of a request, None without one."""
     words, person = str(asked.get("words", "")).strip(), str(asked.get("person", "")).strip()
@@ -219,6 +255,7 @@ def _filter(desk: Desk, asked: dict[str, Any]) -> Filter | None:
         disagree=asked.get("disagree") == "1",
         flagged=asked.get("flagged") == "1",
         skipped=asked.get("skipped") == "1",
+        bulk=None if not asked.get("bulk") else _act(asked["bulk"]),
     )
     return None if only == Filter() else replace(only, of_everybody=desk.lead)
 
@@ -259,7 +296,7 @@ def _id(found: object) -> TextId:
 def _act(found: object) -> int:
     number = _whole(found, 0)
     if isinstance(found, bool) or not 0 < number < 2**63:
-        raise HTTPException(400, "the id of an act was expected")
+        raise HTTPException(400, "an id was expected: a number")
     return number
 
 
@@ -287,7 +324,7 @@ def _reader(desk_of: DeskOf, act: Act, clerk: Clerk | None = None) -> Callable[[
     return read
 
 
-def _writer(desk_of: DeskOf, act: Act, clerk: Clerk) -> Callable[[Request], Any]:
+def _writer(desk_of: DeskOf, act: Act, clerk: Clerk | None = None) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
         try:
             body = _json(await request.body())

@@ -19,7 +19,7 @@ from agent.review.card import card, failed, plain, said
 from agent.review.unseen import Look, look_of
 from agent.store import Filter, QueueRow, ReviewRow, Store
 from agent.store.reviews import replaced_by
-from agent.store.waiting import DECIDE, FLAG, LABEL, SKIP
+from agent.store.waiting import ACCEPT, DECIDE, FLAG, LABEL, SKIP
 from agent.tasks import Task
 
 LONGEST_S = 3600.0
@@ -27,7 +27,8 @@ MOST_COUNTED = 1000
 """More texts than this that fit a filter are "1,000 and more"."""
 PAGE, OPENING = 50, 160
 """How many of a person's acts are listed at once, and how many characters of each text."""
-PUT_OFF = {SKIP: "skipped", FLAG: "flagged"}
+WITHOUT_LABEL = {SKIP: "skipped", FLAG: "flagged", ACCEPT: "accepted at once"}
+MANY = "Many texts at once"
 FOR_A_LEAD = "waits for a lead: people disagree about it."
 
 
@@ -144,7 +145,7 @@ class Desk:
         told = [
             {
                 "act": act.id,
-                "opening": texts.get(act.text_id, "").strip()[:OPENING],
+                "opening": texts.get(act.text_id, "").strip()[:OPENING] if act.action != ACCEPT else MANY,
                 "given": self._told(act, labels.get(act.label_id or 0)),
                 "note": act.note or "",
                 "at": act.created_at.isoformat(),
@@ -158,6 +159,8 @@ class Desk:
         has a label of theirs, which another may take the place of. Raises Stale where it was taken back, or a text
         that was put off no longer waits."""
         act = self._own(act_id)
+        if act.action == ACCEPT:
+            raise Stale("Many texts were accepted by that. Take it back, and each of them waits again.")
         if act.label_id is None:
             row = self.store.waiting(self.job.name, act.text_id)
             if row is None:
@@ -259,6 +262,10 @@ class Desk:
             self.store.undo_review(self.job.name, self.person, last.id, tx=tx)
             if former is not None:
                 self._give_again(former, tx)
+            if last.action == ACCEPT:
+                count = self.store.wait_again(self.job.name, last.id, tx=tx)
+                return {"said": f"Undone: {count:,} texts that were accepted at once wait again.", "item": None,
+                        "was": None}  # fmt: skip
             settle(self.store, self.job.name, self.task, [last.text_id], tx=tx)
             seconds = 60 * self.job.people.lease_minutes
             free = self.store.hold(self.job.name, self.person, last.text_id, seconds, lead=self.lead, tx=tx)
@@ -316,7 +323,7 @@ class Desk:
 
     def _told(self, act: ReviewRow, label: Label | None) -> str:
         """What was done, in a word."""
-        return PUT_OFF.get(act.action, "skipped") if label is None else said(label.value, self.task)
+        return WITHOUT_LABEL.get(act.action, "skipped") if label is None else said(label.value, self.task)
 
     def _others(self, act: ReviewRow) -> list[Label]:
         """What others said of an act's text."""

@@ -1,7 +1,7 @@
 """State: tables, migrations, and every query as a named method of `Store`. Objects are disposable, this is not."""
 
 from agent.store.answers import ABANDONED, STOPPED
-from agent.store.queue import AGAIN
+from agent.store.queue import AGAIN, IN_BULK
 from agent.store.rows import (
     LABEL_ERROR,
     AttemptRow,
@@ -12,6 +12,9 @@ from agent.store.rows import (
     AuditRow,
     BatchRow,
     BatchState,
+    Beside,
+    BulkItem,
+    BulkRow,
     End,
     Filter,
     FoundAnswer,
@@ -41,6 +44,7 @@ from agent.store.store import Store
 __all__ = [
     "ABANDONED",
     "AGAIN",
+    "IN_BULK",
     "LABEL_ERROR",
     "STOPPED",
     "AttemptRow",
@@ -51,6 +55,9 @@ __all__ = [
     "AuditRow",
     "BatchRow",
     "BatchState",
+    "Beside",
+    "BulkItem",
+    "BulkRow",
     "End",
     "Filter",
     "FoundAnswer",

@@ -46,7 +46,7 @@ def pack_json(value: Any) -> str:
 
 def unpack_json(stored: str) -> Any:
     """What `pack_json` was given: lists as lists, tuples as tuples, mappings as dicts."""
-    return _decode(stored)
+    return _read(stored)[0]  # `pack_json` leaves no blanks around it, and to look for some takes as long as reading
 
 
 def known(number: float | None) -> float | None:
@@ -70,7 +70,7 @@ def _unmarked(value: dict[str, Any]) -> Any:
     return {intern(name): v for name, v in value.items()}  # a class has one name, in a million labels too
 
 
-_decode = json.JSONDecoder(object_hook=_unmarked).decode  # made once: making it costs more than decoding
+_read = json.JSONDecoder(object_hook=_unmarked).raw_decode  # made once: making it costs more than decoding
 
 
 def _plain(value: Any) -> Any:
@@ -83,6 +83,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot be stored as JSON: {type(value).__name__}")
 
 
+def _text_of(stored: str | None) -> str | None:
+    return stored if stored is None or not stored.startswith(MARK) else unpack_text(stored)
+
+
+def _json_of(stored: str | None) -> Any:
+    return None if stored is None else _read(stored)[0]
+
+
 class AnyText(TypeDecorator[str]):
     """Text that may hold anything a Python string can."""
 
@@ -92,8 +100,8 @@ class AnyText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else pack_text(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else unpack_text(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _text_of  # and not by way of `process_result_value`: it is asked for every value of every row
 
 
 class Json(TypeDecorator[Any]):
@@ -105,8 +113,8 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else pack_json(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else unpack_json(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _json_of
 
 
 class Utc(TypeDecorator[datetime]):

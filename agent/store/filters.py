@@ -47,6 +47,8 @@ def narrowed(query: Select[Any], only: Filter, person: str, dialect: str) -> Sel
         query = query.where(W.skipped.is_(True), skipped_of(t.waiting, person))
     if only.person is not None:
         query = query.where(W.votes > 0, labelled_by(only.person))
+    if only.bulk is not None:
+        query = query.where(W.text_id.in_(_to_check(only.bulk)))
     if only.words:  # last, since it reads whole texts
         same = and_(t.texts.c.job == W.job, t.texts.c.text_id == W.text_id)
         query = query.join(t.texts, same).where(_holds(only.words, dialect))
@@ -56,6 +58,8 @@ def narrowed(query: Select[Any], only: Filter, person: str, dialect: str) -> Sel
 def sifts(job: str, only: Filter, dialect: str) -> Iterator[Select[Any]]:
     """Queries for ids of texts that hold all that fit a filter, each by looking through one table."""
     l, x, r = t.labels.c, t.texts.c, t.routes.c  # noqa: E741
+    if only.bulk is not None:
+        yield _to_check(only.bulk)
     if only.words:
         yield select(x.text_id).where(x.job == job, _holds(only.words, dialect))
     if only.person is not None:
@@ -66,6 +70,17 @@ def sifts(job: str, only: Filter, dialect: str) -> Iterator[Select[Any]]:
         yield select(l.text_id).where(l.job == job, l.source == Source.STUDENT.value)
     if only.round is not None:
         yield select(r.text_id).where(r.job == job, r.round == only.round)
+
+
+def _to_check(bulk: int) -> Select[Any]:
+    """The texts of a bulk that are to be checked."""
+    item = t.bulk_items.c
+    return (
+        select(t.routes.c.text_id)
+        .join(t.bulk_items, item.route_id == t.routes.c.id)
+        .join(t.bulks, t.bulks.c.id == item.bulk_id)
+        .where(item.bulk_id == bulk, item.place < t.bulks.c.drawn, t.bulks.c.job == t.routes.c.job)
+    )
 
 
 def labelled_by(person: OneText) -> ColumnElement[bool]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, case, func, insert, null, select
+from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, null, or_, select
 from sqlalchemy.engine import Row
 
 from agent.records import Route, TextId
@@ -17,11 +17,15 @@ from agent.store.columns import InCodePoints, known, now
 from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
-from agent.store.waiting import requeue, same_text
+from agent.store.waiting import ACCEPT, requeue, same_text, undone
 
 AGAIN = "asked again"
 """How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
 second answer has not come."""
+
+
+IN_BULK = "accepted in bulk by "
+"""How the reason begins of a text whose label a person accepted with many others at once; their name follows."""
 
 
 class Queue(Database):
@@ -58,11 +62,13 @@ class Queue(Database):
                 requeue(sql, job, [r.text_id for r in routes])
 
     def routes(self, job: str) -> dict[TextId, RouteRow]:
-        """The newest decision about every text that has one."""
+        """The newest decision about every text that has one. Where a person accepted its label with many others at
+        once, that is what was decided."""
         newest = _newest(job)
         query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
         with self._read(None) as tx:
-            return {row.text_id: _route(row) for row in tx.execute(query)}
+            in_bulk = _in_bulk(tx, job)
+            return {row.text_id: _route(row, in_bulk) for row in tx.execute(query)}
 
     def asked_again(self, job: str) -> list[TextId]:
         """Texts that were to be asked about again, the first one first."""
@@ -108,8 +114,9 @@ class Queue(Database):
         with self._read(None) as tx:
             for part in in_parts(ids):
                 newest = _newest(job, part)
-                query = select(t.routes).join(newest, newest.c.id == t.routes.c.id)
-                found.update((row.text_id, _route(row)) for row in tx.execute(query))
+                rows = tx.execute(select(t.routes).join(newest, newest.c.id == t.routes.c.id)).all()
+                in_bulk = _in_bulk(tx, job, [row.id for row in rows])
+                found.update((row.text_id, _route(row, in_bulk)) for row in rows)
         return found
 
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
@@ -177,8 +184,13 @@ def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
     """What waits, whole: rows for `to_queue_row`, in the queue's order."""
     w = t.waiting.c
     by_audit = w.by_audit if audits else null().label("by_audit")
+    r = t.routes.c
     columns = (
-        t.routes,
+        r.text_id,
+        r.reason,
+        r.blind,
+        r.priority,
+        r.round,
         t.texts.c.text,
         t.picks.c.slice,
         t.picks.c.why,
@@ -198,19 +210,52 @@ def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
 
 @cache
 def these_items() -> Select[Any]:
-    """`items_of` for a job and some texts, as blanks."""
-    return items_of(JOB).where(t.waiting.c.text_id.in_(TEXTS))
+    """`items_of` for a job and some texts, as blanks, in no order: SQLite would go along the whole queue for it."""
+    return items_of(JOB).where(t.waiting.c.text_id.in_(TEXTS)).order_by(None)
 
 
-def _route(row: Row[Any]) -> RouteRow:
+class _InBulk(NamedTuple):
+    """What a bulk that somebody accepted makes of a decision: whether its label was accepted, by whom, and the chance
+    with which people saw it."""
+
+    accepted: bool
+    person: str
+    chance: float
+
+
+def _in_bulk(tx: Connection, job: str, route_ids: Sequence[int] | None = None) -> dict[int, _InBulk]:
+    """The decisions (or those of some) that are part of a bulk that somebody accepted."""
+    review, item, bulk, taken = t.reviews.c, t.bulk_items.c, t.bulks.c, t.bulk_accepts.c
+    query = (
+        select(item.route_id, taken.route_id, review.person, bulk.drawn, bulk.population)
+        .select_from(t.bulks)
+        .join(t.reviews, and_(review.job == job, review.bulk_id == bulk.id, review.action == ACCEPT))
+        .join(t.bulk_items, item.bulk_id == bulk.id)
+        .outerjoin(t.bulk_accepts, and_(taken.review_id == review.id, taken.route_id == item.route_id))
+        # what was neither drawn to be checked nor accepted is left as if there had been no bulk
+        .where(bulk.job == job, ~undone(), or_(taken.route_id.is_not(None), item.place < bulk.drawn))
+        .order_by(review.id)
+    )
+    if tx.execute(select(bulk.id).where(bulk.job == job).limit(1)).first() is None:
+        return {}
+    if route_ids is not None:
+        query = query.where(item.route_id.in_(route_ids))
+    return {row[0]: _InBulk(row[1] is not None, row.person, row.drawn / row.population) for row in tx.execute(query)}
+
+
+def _route(row: Row[Any], in_bulk: Mapping[int, _InBulk]) -> RouteRow:
+    bulk, chance = in_bulk.get(row.id), row.probability
+    if bulk is not None:
+        chance = bulk.chance * (1.0 if chance is None else chance)
+    accepted = bulk is not None and bulk.accepted
     return RouteRow(
         text_id=row.text_id,
         label_id=row.label_id,
-        route=Route(row.route),
-        reason=row.reason,
+        route=Route.ACCEPTED if accepted else Route(row.route),
+        reason=f"{IN_BULK}{bulk.person}" if bulk is not None and accepted else row.reason,
         confidence=row.confidence,
         blind=row.blind,
-        probability=row.probability,
+        probability=chance,
         priority=row.priority,
     )
 

@@ -277,4 +277,5 @@ def _review(row: Row[Any]) -> ReviewRow:
         created_at=row.created_at,
         undoes=row.undoes,
         note=row.note,
+        bulk_id=row.bulk_id,
     )

@@ -268,7 +268,7 @@ class Filter:
     `words` stand in the text, whatever their case. `label` is the machine's, or one of its several; its confidence is
     `low` to `high`, both included; `disagree`: the student and an oracle said different things. These three find no
     blind text. `round` is when it was sent to a person, `person` labelled it. `flagged` and `skipped` are by whoever
-    asks, or `of_everybody` for flags.
+    asks, or `of_everybody` for flags. `bulk` is one whose items are to be checked.
     """
 
     words: str = ""
@@ -281,6 +281,7 @@ class Filter:
     flagged: bool = False
     skipped: bool = False
     of_everybody: bool = False
+    bulk: int | None = None
 
     @property
     def asks_machine(self) -> bool:
@@ -316,8 +317,8 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
-    """One thing a person did: label, skip, flag, decide, or undo (of the review `undoes`). `undone` reads: this was
-    taken back."""
+    """One thing a person did: label, skip, flag, decide, accept (what is left of the bulk `bulk_id`), or undo (of the
+    review `undoes`). `undone` reads: this was taken back."""
 
     id: int
     text_id: TextId
@@ -330,6 +331,46 @@ class ReviewRow:
     created_at: datetime
     undoes: int | None = None
     note: str | None = None
+    bulk_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRow:
+    """Texts that fitted a filter (`asked`) when `person` wanted to accept their labels at once, `population` of them,
+    in an order drawn by chance. The first `drawn` are to be checked, to show that fewer than `most_wrong` of all are
+    wrong, with a chance of `alpha` to be mistaken."""
+
+    id: int
+    person: str
+    asked: Mapping[str, Any]
+    population: int
+    drawn: int
+    most_wrong: float
+    alpha: float
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BulkItem:
+    """One label of a bulk that is to be checked, and what a person said of its text: `judged` tells whether one did,
+    `skipped` whether one put it off."""
+
+    text_id: TextId
+    value: Any
+    judged: bool
+    given: Any
+    skipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a person gave a text, `blind` to what the `machine` had said of it; and the chance with which triage had
+    drawn it for that, where it had."""
+
+    blind: bool
+    given: Any
+    machine: Any
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from agent.store.accounts import Accounts
 from agent.store.attempts import Attempts
 from agent.store.audits import Audits
 from agent.store.batches import Batches
+from agent.store.bulks import Bulks
 from agent.store.claims import Claims
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
@@ -17,6 +18,7 @@ from agent.store.reviewers import Reviewers
 from agent.store.reviews import Reviews
 from agent.store.siblings import Siblings
 from agent.store.spending import Spending
+from agent.store.standings import Standings
 from agent.store.tallies import Tallies
 
 
@@ -36,6 +38,8 @@ class Store(
     Claims,
     Histories,
     Audits,
+    Bulks,
+    Standings,
 ):
     """Every query as a named method; the classes it is made of say what each is about.
 

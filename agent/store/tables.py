@@ -1,9 +1,9 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for nine things that are derived, a counter or of the moment: a job's purse and settings, an
-attempt's end, where a batch is, a round's figures, when an audit's test was decided, `current_labels` and `waiting`,
-which only point at the label that counts and at what waits for a person, who may review, and what each has before
-them (`leases`).
+Append-only, but for ten things that are derived, a counter or of the moment: a job's purse and settings, an
+attempt's end, where a batch is, a round's figures, when an audit's test was decided, how many of a bulk were drawn,
+`current_labels` and `waiting`, which only point at the label that counts and at what waits for a person, who may
+review, and what each has before them (`leases`).
 """
 
 from __future__ import annotations
@@ -258,6 +258,7 @@ reviews = Table(
     Column("blind", Boolean, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("note", AnyText),  # what a person wrote to it
+    Column("bulk_id", Id),  # of `bulks`, where many texts were accepted at once: which, is in `bulk_accepts`
     ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
     Index(None, "job", "text_id"),
     Index(None, "job", "person", "action"),
@@ -326,4 +327,33 @@ audit_items = Table(
     Column("accepted", Boolean, nullable=False),  # the label counted then, and did not wait for a person
     ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
     Index(None, "job", "text_id"),
+)
+
+bulks = Table(
+    "bulks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", ForeignKey("jobs.name"), nullable=False, index=True),
+    Column("person", AnyText, nullable=False),
+    Column("asked", Json, nullable=False),  # the filter
+    Column("population", Integer, nullable=False),
+    Column("drawn", Integer, nullable=False),  # so many of its items are to be checked one by one
+    Column("most_wrong", Float(53), nullable=False),  # the share that is to be shown not to be reached
+    Column("alpha", Float(53), nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+bulk_items = Table(
+    "bulk_items",
+    metadata,
+    Column("bulk_id", ForeignKey("bulks.id"), primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),  # in the order of drawing, all of the population
+    Column("route_id", ForeignKey("routes.id"), nullable=False, index=True),  # its text, and the label it was about
+)
+
+bulk_accepts = Table(
+    "bulk_accepts",
+    metadata,
+    Column("review_id", ForeignKey("reviews.id"), primary_key=True, autoincrement=False),
+    Column("route_id", ForeignKey("routes.id"), primary_key=True, autoincrement=False, index=True),
 )

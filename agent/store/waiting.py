@@ -31,8 +31,9 @@ from agent.store.blanks import JOB, TEXTS, OneText, SomeTexts
 from agent.store.engine import in_parts
 
 W = t.waiting.c
-LABEL, SKIP, FLAG, DECIDE = "label", "skip", "flag", "decide"
-"""What people do with a text. To flag it is to skip it with a note; to decide is to label what others disagree on."""
+LABEL, SKIP, FLAG, DECIDE, ACCEPT = "label", "skip", "flag", "decide", "accept"
+"""What people do with a text. To flag it is to skip it with a note; to decide is to label what others disagree on; to
+accept is to take machines' labels of many texts at once."""
 UNDO = "undo"
 PUT_OFF = (SKIP, FLAG)
 GIVES = (LABEL, DECIDE)
@@ -60,7 +61,7 @@ def _fill() -> Insert:
 def _queued(job: OneText, texts: SomeTexts) -> Select[tuple[object, ...]]:
     """The rows of `waiting` of some texts: those that were last routed to a person, are put off until a stronger
     oracle is asked, or were drawn by an audit, and that fewer people than have to have labelled; or as many, who
-    disagree, until somebody decides."""
+    disagree, until somebody decides. What somebody accepted with many others at once waits no more."""
     r, drawn, said = t.routes.c, drawn_of(job, texts), _said_of(job, texts)
     needed = select(t.jobs.c.votes).where(t.jobs.c.name == job).scalar_subquery()
     votes = func.coalesce(said.c.votes, 0)
@@ -68,7 +69,7 @@ def _queued(job: OneText, texts: SomeTexts) -> Select[tuple[object, ...]]:
     newest = (
         select(func.max(r.id).label("id")).where(r.job == job, r.text_id.in_(texts)).group_by(r.text_id).subquery()
     )
-    routed = r.route.in_([Route.PERSON.value, Route.STRONGER.value])
+    routed = and_(r.route.in_([Route.PERSON.value, Route.STRONGER.value]), ~accepted(r.id))
     by_audit = drawn.c.priority
     place = -func.coalesce(by_audit, r.priority)
     columns = (
@@ -139,6 +140,13 @@ def undone() -> ColumnElement[bool]:
     """Whether a review was taken back."""
     undo = t.reviews.alias()
     return select(undo.c.id).where(undo.c.undoes == t.reviews.c.id).correlate(t.reviews).exists()
+
+
+def accepted(route_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the label of a decision with this id was accepted with many others at once, and that was not taken
+    back."""
+    here = select(t.bulk_accepts.c.route_id).join(t.reviews, t.reviews.c.id == t.bulk_accepts.c.review_id)
+    return here.where(t.bulk_accepts.c.route_id == route_id, ~undone()).exists()
 
 
 def withdrawn(label_id: ColumnElement[int]) -> ColumnElement[bool]:

@@ -181,11 +181,12 @@ def test_a_store_from_before_audits_is_brought_up_to_date_with_all_that_it_holds
         old.review("job", TextId("c"), "ann", "label", label("c", "lost", Source.PERSON, by="ann"))
         kept = old.current("job"), old.routes("job"), old.queue("job", include_skipped=True)
         with old.transaction() as tx:
-            gone = ("leases", "reviewers", "waiting", "audit_items", "audits")
+            gone = ("bulk_accepts", "bulk_items", "bulks", "leases", "reviewers", "waiting", "audit_items", "audits")
             for what in (*(f"TABLE {name}" for name in gone), "INDEX ix_reviews_job_person_action"):
                 tx.exec_driver_sql(f"DROP {what}")
             tx.exec_driver_sql("ALTER TABLE jobs DROP COLUMN votes")
-            tx.exec_driver_sql("ALTER TABLE reviews DROP COLUMN note")
+            for column in ("note", "bulk_id"):
+                tx.exec_driver_sql(f"ALTER TABLE reviews DROP COLUMN {column}")
             tx.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'")
     with Store.open(url) as opened:
         assert (opened.current("job"), opened.routes("job"), opened.queue("job", include_skipped=True)) == kept

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
 from agent.errors import JobLocked, StoreError
 from agent.records import Label, MicroDollars, Route, Source, TextId
-from agent.store import AuditItem, FrameRow, RouteRow, Store, copy, tables
+from agent.store import AuditItem, Filter, FrameRow, RouteRow, Store, copy, tables
 from agent.store.copy import copy_store
 from agent.store.locks import JobLock
 from tests.postgres import PostgresServer
@@ -48,6 +49,12 @@ def fill(store: Store) -> None:
     store.add_reviewer("job", ODD, "lead")
     store.claim("job", ODD, 1, 60)
     store.add_audit("job", {"sizes": [4]}, [AuditItem(TextId(ODD), given[2], 0, 1.0, 0, 0.25, 1 / 3, False)])
+    pick(store, ["many"])
+    (many,) = store.add_labels("job", [label("many", "lost")])
+    store.add_routes("job", 1, [RouteRow(TextId("many"), many, Route.PERSON, "not sure", 0.5)])
+    rng = np.random.default_rng(1)
+    bulk = store.draw_bulk("job", ODD, Filter(), {"words": ODD}, rng, most_wrong=1 / 3, alpha=0.05)
+    store.accept_bulk("job", bulk, 1.5, ODD)
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {
@@ -167,7 +174,7 @@ def test_a_copy_that_lacks_a_row_is_noticed_and_not_kept(
 ) -> None:
     fill(store)
     once = copy._copy
-    monkeypatch.setattr(copy, "_copy", lambda r, w, table: table.name == "reviews" or once(r, w, table))
+    monkeypatch.setattr(copy, "_copy", lambda r, w, table: table.name == "bulk_accepts" or once(r, w, table))
     with pytest.raises(StoreError, match="the copy's sums are not those of"):
         copy_store(url, target)
     with Store.open(target) as moved:

@@ -131,7 +131,7 @@ export class Card {
   showSaid(item) {
     const said = $("said");
     const machine = item.suggestion;
-    if (item.blind) {
+    if (item.blind || item.torn) {
       said.replaceChildren("Your label");
     } else if (!machine) {
       said.replaceChildren("The machine gave no answer.");

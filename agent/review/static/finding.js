@@ -11,6 +11,7 @@ export class Finding {
     this.changed = changed;
     this.dialog = $("finding");
     this.only = {}; // what the server is asked for
+    this.checked = null; // the check that is going on: its sample, what it was drawn from, and the filter before it
     this.matching = null;
     const names = settings.labels.map((label) => {
       const option = document.createElement("option");
@@ -39,8 +40,9 @@ export class Finding {
   }
 
   open() {
+    const asked = this.checked?.asked ?? this.only;
     for (const field of this.fields) {
-      const value = this.only[field.dataset.asks];
+      const value = asked[field.dataset.asks];
       if (field.type === "checkbox") field.checked = value === "1";
       else field.value = field.dataset.percent !== undefined && value ? Math.round(100 * value) : (value ?? "");
     }
@@ -74,8 +76,15 @@ export class Finding {
     if (this.isOn) this.put({});
   }
 
-  put(only) {
+  /** Show just what is to be checked of a bulk; `asked` is the filter that it was drawn by, null where that stays. */
+  check({ bulk, sample, population }, asked) {
+    const { asked: before } = this.checked ?? {};
+    this.put({ bulk: String(bulk) }, { sample, population, asked: asked ?? before ?? {} });
+  }
+
+  put(only, checked = null) {
     this.only = only;
+    this.checked = checked;
     this.matching = null;
     this.show();
     this.changed();
@@ -97,14 +106,23 @@ export class Finding {
     $("filtered").hidden = !this.isOn;
     $("open-find").classList.toggle("on", this.isOn);
     if (!this.isOn) return;
-    $("filtered-words").replaceChildren("Only ", ...this.words());
     const count = this.matching === null ? "" : this.matching.toLocaleString("en");
+    const isCheck = this.checked !== null;
+    $("accept-all-words").textContent = isCheck ? "How it stands" : "Accept all";
+    if (isCheck) {
+      const { sample, population, asked } = this.checked;
+      const all = population.toLocaleString("en");
+      $("filtered-words").replaceChildren(`Check of ${sample.toLocaleString("en")} from ${all}: `, ...this.words(asked));
+      $("filtered-count").textContent = count && `${count} left`;
+      return;
+    }
+    $("filtered-words").replaceChildren("Only ", ...this.words(this.only));
     $("filtered-count").textContent = count && `${count}${this.matching >= this.counted ? " or more" : ""} match`;
   }
 
   /** What is asked for, in words. */
-  words() {
-    const { words, label, round, from, to, person } = this.only;
+  words(only) {
+    const { words, label, round, from, to, person } = only;
     const percent = (share) => `${Math.round(100 * share)} %`;
     const parts = [];
     if (words) parts.push(["with ", named(words, "q")]);
@@ -112,9 +130,9 @@ export class Finding {
     if (from || to) parts.push([`${percent(from ?? 0)}–${percent(to ?? 1)} sure`]);
     if (round) parts.push([`of round ${round}`]);
     if (person) parts.push(["labelled by ", named(person)]);
-    if (this.only.disagree) parts.push(["where student and oracle disagree"]);
-    if (this.only.flagged) parts.push(["flagged"]);
-    if (this.only.skipped) parts.push(["skipped"]);
+    if (only.disagree) parts.push(["where student and oracle disagree"]);
+    if (only.flagged) parts.push(["flagged"]);
+    if (only.skipped) parts.push(["skipped"]);
     return parts.flatMap((part, at) => (at > 0 ? [", ", ...part] : part));
   }
 }

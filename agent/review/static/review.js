@@ -1,5 +1,6 @@
 // The review page: one item at a time from a few fetched ahead, answers through the outbox, keys for everything.
 
+import { Bulk } from "./bulk.js";
 import { Card, named } from "./card.js";
 import { Done } from "./done.js";
 import { Entry } from "./entry.js";
@@ -9,18 +10,20 @@ import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
+import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
 import { Words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("settings").textContent);
-const ENOUGH_AHEAD = 4;
-const FETCH = 8;
+const ENOUGH_AHEAD = 8;
+const FETCH = 12;
 const LOOK_AGAIN_MS = 5000;
 const RENEW_MS = 120_000;
 
 const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
+const standing = new Standing(wire);
 const words = new Words();
 const card = new Card(wire, complain, () => words.mark());
 const clock = new Clock();
@@ -28,6 +31,7 @@ const line = new Line();
 const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
 const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
 const finding = new Finding(settings, refind);
+const bulk = new Bulk(wire, finding, { ready: () => outbox.idle(), accepted: acceptedAtOnce });
 const done = new Done(wire, { again: showAgain, takeBack });
 const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
 
@@ -117,10 +121,14 @@ function finish() {
   $("finished-clear").hidden = !dry || !finding.isOn;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
+  if (dry && bulk.checking !== undefined && outbox.size === 0) bulk.finished();
 }
 
 function whyFinished() {
   const { done, skipped } = figures;
+  if (dry && bulk.checking !== undefined) {
+    return ["Nothing more to check here", "Press a for what was found, c to leave the check."];
+  }
   if (dry && finding.isOn) {
     return ["Nothing more matches", `Press c to clear the filter: ${figures.left.toLocaleString("en")} left without it.`];
   }
@@ -260,6 +268,7 @@ function saved(going, reply) {
     leave(going);
   }
   heard(reply.figures);
+  standing.acted();
   if (shown === null) fill();
 }
 
@@ -283,6 +292,13 @@ function restore(item, was, problem = "") {
   ahead = [item, ...ahead.filter((other) => other.id !== item.id)];
   shown = null; // show it even where it is on the screen already
   next(was, problem);
+}
+
+/** All that a check allowed was accepted, on the server. */
+function acceptedAtOnce(count, counted) {
+  figures.heard(counted, outbox.acts);
+  sayUndone(`Accepted at once: ${count.toLocaleString("en")} texts. Undo takes all of it back.`);
+  finding.put({});
 }
 
 // Undo ------------------------------------------------------------------------------------------------------------
@@ -312,6 +328,7 @@ async function undo() {
   figures.heard(reply.figures, outbox.acts);
   sayUndone(reply.said);
   if (reply.item) restore(reply.item, asList(reply.was));
+  else if (shown === null) fill(); // many may wait again
 }
 
 // What was done before ---------------------------------------------------------------------------------------------
@@ -369,6 +386,7 @@ const shortcuts = {
   x: flag,
   b: showDone,
   c: () => finding.clear(),
+  a: () => bulk.open(),
   [$("filter") ? "F" : "/"]: () => finding.open(),
   u: undo,
   f: () => card.toggle(),

@@ -9,6 +9,8 @@ export class Refusal extends Error {
   }
 }
 
+const PATIENCE_MS = 20_000;
+
 export class Wire {
   constructor(settings) {
     this.token = settings.token;
@@ -35,27 +37,43 @@ export class Wire {
     return this.call(`/api/done/item?act=${act}`);
   }
 
+  /** How what this person said stands beside what others did. */
+  standing() {
+    return this.call("/api/standing");
+  }
+
+  /** What accepting all that fits a filter at once would take. */
+  bulk(only) {
+    return this.call(`/api/bulk?${new URLSearchParams(only)}`);
+  }
+
+  /** Where the check of a bulk is. */
+  bulkCheck(bulk) {
+    return this.call(`/api/bulk/check?bulk=${bulk}`);
+  }
+
   text(id) {
     return this.call(`/api/text?id=${encodeURIComponent(JSON.stringify(id))}`);
   }
 
   /** POST, once more with a new token where the server has been started again since. */
-  async send(path, body) {
+  async send(path, body, patience_ms = PATIENCE_MS) {
     this.writes += 1;
     try {
-      return await this.post(path, body);
+      return await this.post(path, body, patience_ms);
     } catch (refusal) {
       if (refusal.status !== 403) throw refusal;
       await this.renew();
-      return await this.post(path, body);
+      return await this.post(path, body, patience_ms);
     } finally {
       this.writes += 1;
     }
   }
 
-  post(path, body) {
+  post(path, body, patience_ms) {
     return this.call(path, {
       method: "POST",
+      signal: AbortSignal.timeout(patience_ms),
       headers: { "Content-Type": "application/json", "X-Labelwright-Token": this.token },
       body: JSON.stringify(body),
     });
@@ -84,7 +102,7 @@ export class Wire {
   async call(path, options = {}) {
     let response;
     try {
-      response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(20_000), ...options });
+      response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
     } catch {
       throw new Refusal(0, "The server does not answer.");
     }
