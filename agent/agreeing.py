@@ -265,3 +265,11 @@ def _anchoring(given: Sequence[Label], reviews: Sequence[ReviewRow], task: Task)
     if not rows or hidden.all() or not hidden.any():
         return None
     return anchored(agrees > 0, hidden > 0, sure, BANDS)
+
+
+def right_of_pots(store: Store, job: str, task: Task) -> dict[str, list[bool]]:
+    """Whether each answer of a person to a text whose answer is known was right, in order; for all who gave any."""
+    found: dict[str, list[bool]] = {}
+    for answer in store.check_answers(job):
+        found.setdefault(answer.person, []).append(task.agreement(answer.gave, answer.known) == 1.0)
+    return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -325,16 +325,45 @@ def reviewers_revoke(path: JobFile, name: Annotated[str, typer.Argument(help="Wh
 
 @reviewers_app.command("list", epilog=example("labelwright reviewers list job.yaml"))
 def reviewers_list(path: JobFile, as_json: AsJson = False) -> None:
-    """Who may review, and what each has done."""
+    """Who may review, and what each has done: labels, and how many of the honey pots among them were right."""
+    from agent.agreeing import right_of_pots
+
     job = Job.load(path)
     with Workbench(job) as bench:
+        right = right_of_pots(bench.store, job.name, bench.task)
         found = [(r, bench.store.queued(job.name, r.name).labelled) for r in bench.store.reviewers(job.name)]
     if as_json:
-        out([{"name": r.name, "role": r.role, "labels": n, "revoked": r.revoked_at is not None} for r, n in found])
+        told = [(r, n, right.get(r.name, [])) for r, n in found]
+        out(
+            [
+                {
+                    "name": r.name,
+                    "role": r.role,
+                    "labels": n,
+                    "revoked": r.revoked_at is not None,
+                    "honey_pots": len(pots),
+                    "right": sum(pots),
+                }
+                for r, n, pots in told
+            ]
+        )
         return
     if not found:
         say("nobody yet: labelwright reviewers add job.yaml NAME")
-    show([(r.role if r.revoked_at is None else "revoked", f"{escape(r.name)}: {n:,} labels") for r, n in found])
+    show(
+        [
+            (
+                r.role if r.revoked_at is None else "revoked",
+                f"{escape(r.name)}: {n:,} labels{_of_pots(right, r.name)}",
+            )
+            for r, n in found
+        ]
+    )
+
+
+def _of_pots(right: Mapping[str, Sequence[bool]], name: str) -> str:
+    pots = right.get(name, [])
+    return f", {sum(pots)} of {len(pots)} honey pots right" if pots else ""
 
 
 @app.command(epilog=example("labelwright audit job.yaml --size 400"))

@@ -577,6 +577,9 @@ class PeopleSettings(Section):
     class a text; `labelwright suspects` shows more at any time."""
     votes: Annotated[int, Field(ge=1, le=20)] = 1
     """People who have to label each text that waits. Where they disagree, a lead decides."""
+    honey_pots: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Chance that a text which a person is given comes with another one whose answer is known: of the seed, decided
+    by a lead, or several people's. It is shown blind, and tells nothing but how far that person is right."""
     lease_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10
     """For so long a text that is before one person is not shown to others; the page asks anew while it is open."""
     dollars_a_minute: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None

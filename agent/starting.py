@@ -59,6 +59,8 @@ people:
   audit: 0.05                   # share of accepted answers that a person judges blind all the same
   # escalate: always            # ask the next oracle at once, whatever that brings for its money (docs/cascade.md)
   # suspects: 0.02              # of accepted labels, shown to people at the end since they look wrong (docs/doubt.md)
+  # votes: 2                    # people who label each text that waits; a lead decides where they disagree
+  # honey_pots: 0.05            # chance that a text comes with one whose answer is known: how far a person is right
   # dollars_a_minute: 0.5       # what a person's minute costs, for the report
 
 selection:

@@ -7,7 +7,20 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from agent.records import TextId
 from agent.store import tables as t
@@ -225,7 +238,10 @@ def _figures() -> Select[Any]:
         "taken_back": taken_back,
         "newest": own.order_by(r.id.desc()).limit(1),
     }
-    return select(*(query.scalar_subquery().label(name) for name, query in figures.items()))
+    asked: dict[str, ColumnElement[Any]] = {name: query.scalar_subquery() for name, query in figures.items()}
+    # along all that a person ever did: only where it is needed
+    asked["acted"] = case((asked["votes"] > 1, asked["acted"]), else_=0)
+    return select(*(figure.label(name) for name, figure in asked.items()))
 
 
 @cache

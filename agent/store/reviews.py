@@ -17,7 +17,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import FLAG, GIVES, LABEL, UNDO, drawn_of, requeue, undone
+from agent.store.waiting import CHECK, FLAG, GIVES, LABEL, UNDO, drawn_of, requeue, undone
 
 
 class Reviews(Labels):
@@ -38,9 +38,9 @@ class Reviews(Labels):
     ) -> int:
         """Keep what a person did with one item, in one commit with the label they gave; returns the review's id.
 
-        `action` is "label" or "decide" (with a label of source person), "skip", "flag", or another word of the page's
-        own; the person has it no longer before them. `blind` is how they saw it, where that is known: else as it is
-        shown now. Raises StoreError where the text is not kept in the store.
+        `action` is "label" or "decide" (with a label of source person), "check" (with one that never counts), "skip",
+        "flag", or another word of the page's own; the person has it no longer before them. `blind` is how they saw
+        it, where that is known: else as it is shown now. Raises StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
@@ -48,18 +48,21 @@ class Reviews(Labels):
                 blind = _blind(sql, job, [text_id]).get(text_id)
             if blind is None:
                 raise StoreError(f"store {self.name}: job {job!r} has no text {text_id!r}")
+            given = self._give(sql, job, [label])[0] if label is not None else None
             row = {
                 "job": job,
                 "text_id": text_id,
                 "person": person,
                 "action": action,
-                "label_id": self._give(sql, job, [label])[0] if label is not None else None,
+                "label_id": given,
                 "seconds": float(seconds),
                 "blind": blind,
                 "note": note,
                 "created_at": now(),
             }
             made = append(sql, t.reviews, row)
+            if action == CHECK and given is not None:
+                self._take_back(sql, job, given, "a honey pot: its answer is known")
             sql.execute(_no_longer_theirs(), {JOB.key: job, TEXT.key: text_id, PERSON.key: person})
             requeue(sql, job, [text_id])
             return made
@@ -126,6 +129,7 @@ class Reviews(Labels):
                 "seconds": 0.0,
                 "blind": last.blind,
                 "created_at": now(),
+                "note": reason,
             }
             append(sql, t.reviews, row)
             requeue(sql, job, [last.text_id])
@@ -166,8 +170,9 @@ class Reviews(Labels):
                 return None
             query = (
                 select(t.reviews, undone().label("undone"))
-                .join(t.withdrawals, gone.label_id == r.label_id)
-                .where(r.id == last.undoes, gone.reason == replaced_by(act.person))
+                .outerjoin(t.withdrawals, gone.label_id == r.label_id)
+                # a check's label was withdrawn as it was given, for another reason
+                .where(r.id == last.undoes, func.coalesce(last.note, gone.reason) == replaced_by(act.person))
             )
             row = tx.execute(query).one_or_none()
             return None if row is None else _review(row)

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from agent.records import Answer, Label, MicroDollars, Route, TextId, Usage
+from agent.records import Answer, Label, MicroDollars, Route, TextId, Usage, Value
 
 
 class AttemptState(StrEnum):
@@ -259,6 +259,28 @@ class Queued:
     torn_put_off: int
     labelled: int
     newest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A honey pot that a person has not answered: a text whose answer is known, to come before the text `beside`."""
+
+    text_id: TextId
+    text: str
+    beside: TextId
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
+    """What a person said of a honey pot: what was `known`, and what they `gave`. It was one of `among` texts; each
+    text that they were given came with one with this `probability`."""
+
+    person: str
+    text_id: TextId
+    known: Value
+    gave: Value
+    probability: float
+    among: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from agent.store.attempts import Attempts
 from agent.store.audits import Audits
 from agent.store.batches import Batches
 from agent.store.bulks import Bulks
+from agent.store.checks import Checks
 from agent.store.claims import Claims
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
@@ -36,6 +37,7 @@ class Store(
     Reviews,
     Reviewers,
     Claims,
+    Checks,
     Histories,
     Audits,
     Bulks,

@@ -262,6 +262,21 @@ reviews = Table(
     ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
     Index(None, "job", "text_id"),
     Index(None, "job", "person", "action"),
+    Index(None, "job", "person", "id"),
+)
+
+honey_pots = Table(
+    "honey_pots",
+    metadata,
+    Column("job", String, primary_key=True),
+    Column("person", AnyText, primary_key=True),
+    Column("text_id", AnyText, primary_key=True),
+    Column("label_id", ForeignKey("labels.id"), nullable=False),  # what is known, as it was drawn
+    Column("beside", AnyText, nullable=False),  # the text that it came with
+    Column("probability", Float(53), nullable=False),  # that such a text comes with one
+    Column("among", Integer, nullable=False),  # so many texts, of which it was drawn
+    Column("created_at", Utc, nullable=False),
+    ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"]),
 )
 
 reviewers = Table(

@@ -55,6 +55,9 @@ def fill(store: Store) -> None:
     rng = np.random.default_rng(1)
     bulk = store.draw_bulk("job", ODD, Filter(), {"words": ODD}, rng, most_wrong=1 / 3, alpha=0.05)
     store.accept_bulk("job", bulk, 1.5, ODD)
+    pick(store, ["known"])
+    store.add_labels("job", [label("known", ODD, Source.SEED)])
+    store.draw_checks("job", ODD, 1.0, [TextId(ODD)], seed=3)
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {

@@ -1,0 +1,145 @@
+"""Honey pots: texts whose answer is known, shown to people among others, so that it is known how far each is right.
+
+What is drawn stays as it was drawn, with its chance; whether a person has answered follows from what they did. An
+answer is a label of theirs that is withdrawn in the same commit: it stays in the store, and never counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select
+
+from agent.records import Source, TextId
+from agent.store import tables as t
+from agent.store.blanks import JOB, NUMBER, PERSON, TEXT
+from agent.store.columns import InCodePoints, now
+from agent.store.engine import Database
+from agent.store.rows import Check, CheckAnswer
+from agent.store.waiting import CHECK, DECIDE, acted, undone, withdrawn
+
+H = t.honey_pots.c
+
+
+class Checks(Database):
+    """Queries about honey pots."""
+
+    def draw_checks(
+        self,
+        job: str,
+        person: str,
+        share: float,
+        beside: Sequence[TextId],
+        *,
+        seed: int,
+        tx: Connection | None = None,
+    ) -> None:
+        """With a chance of `share` each, have one of these texts that a person is given come with a honey pot.
+
+        Which it is comes by chance, out of what they have not seen; the draw for a text is made once, however often
+        the person is given it, and is the same wherever it is made.
+        """
+        hit = [text_id for text_id in beside if _chance(seed, job, person, "whether", text_id) < share]
+        if not hit:
+            return
+        who = {JOB.key: job, PERSON.key: person}
+        with self._write(tx, job) as sql:
+            drawn_for = select(H.beside).where(H.job == job, H.person == person, H.beside.in_(hit))
+            before = set(sql.execute(drawn_for).scalars())
+            for text_id in hit:
+                among = 0 if text_id in before else int(sql.execute(_how_many(), who).scalar_one())
+                if not among:
+                    continue
+                number = int(_chance(seed, job, person, "which", text_id) * among)
+                known = sql.execute(_one_of(), who | {NUMBER.key: number}).one()
+                row = {"job": job, "person": person, "text_id": known.text_id, "label_id": known.label_id}
+                more = {"beside": text_id, "probability": share, "among": among, "created_at": now()}
+                sql.execute(insert(t.honey_pots), [row | more])
+
+    def open_checks(self, job: str, person: str) -> list[Check]:
+        """A person's honey pots that they have not answered or put off, the first drawn first."""
+        with self._read(None) as tx:
+            rows = tx.execute(_open(), {JOB.key: job, PERSON.key: person})
+            return [Check(row.text_id, row.text, row.beside) for row in rows]
+
+    def is_open_check(self, job: str, person: str, text_id: TextId) -> bool:
+        """Whether a person was given this text as a honey pot, and has not answered or put it off."""
+        with self._read(None) as tx:
+            what = {JOB.key: job, PERSON.key: person, TEXT.key: text_id}
+            return tx.execute(_open().where(H.text_id == TEXT), what).first() is not None
+
+    def check_answers(self, job: str) -> list[CheckAnswer]:
+        """What people said of their honey pots and did not take back, oldest first."""
+        known, given, r = t.labels.alias(), t.labels.alias(), t.reviews.c
+        query = (
+            select(H.person, H.text_id, known.c.value, given.c.value, H.probability, H.among)
+            .join(t.reviews, and_(r.job == H.job, r.person == H.person, r.text_id == H.text_id, r.action == CHECK))
+            .join(known, known.c.id == H.label_id)
+            .join(given, given.c.id == r.label_id)
+            .where(H.job == job, ~undone())
+            .order_by(r.id)
+        )
+        with self._read(None) as tx:
+            return [CheckAnswer(*row) for row in tx.execute(query)]
+
+
+def _chance(seed: int, *what: str) -> float:
+    """A number from 0 to 1 that is the same for the same job, person and text."""
+    said = "\0".join((str(seed), *what)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(said).digest()[:6], "big") / 2**48
+
+
+@cache
+def _known() -> Select[Any]:
+    """Texts whose answer is known, that a person neither saw nor is to see: those of the seed, those that a lead
+    decided, and those of which several people said the same."""
+    p, l, r, w = t.current_labels.c, t.labels.c, t.reviews.c, t.waiting.c  # noqa: E741
+    others = t.labels.alias()
+    agreed = (
+        select(others.c.text_id)
+        .where(others.c.job == p.job, others.c.text_id == p.text_id, others.c.source == Source.PERSON.value)
+        .where(~withdrawn(others.c.id))
+        .group_by(others.c.text_id)
+        .having(func.count(func.distinct(others.c.given_by)) > 1, func.count(func.distinct(others.c.value)) == 1)
+        .correlate(t.current_labels)
+    )
+    seen = select(r.id).where(r.job == p.job, r.text_id == p.text_id, r.person == PERSON).correlate(t.current_labels)
+    waits = select(w.text_id).where(w.job == p.job, w.text_id == p.text_id).correlate(t.current_labels)
+    pots = select(H.text_id).where(H.job == p.job, H.text_id == p.text_id, H.person == PERSON)
+    by_people = and_(l.source == Source.PERSON.value, or_(acted(t.current_labels, DECIDE), agreed.exists()))
+    return (
+        select(p.text_id, p.label_id)
+        .join(t.labels, l.id == p.label_id)
+        .join(t.texts, and_(t.texts.c.job == p.job, t.texts.c.text_id == p.text_id))
+        .where(p.job == JOB, or_(l.source == Source.SEED.value, by_people))
+        .where(~seen.exists(), ~waits.exists(), ~pots.correlate(t.current_labels).exists())
+    )
+
+
+@cache
+def _how_many() -> Select[Any]:
+    return select(func.count()).select_from(_known().subquery())
+
+
+@cache
+def _one_of() -> Select[Any]:
+    """The known text with this number, from 0 on."""
+    return _known().order_by(InCodePoints(t.current_labels.c.text_id)).offset(NUMBER).limit(1)
+
+
+@cache
+def _open() -> Select[Any]:
+    w, r = t.waiting.c, t.reviews.c
+    waits = select(w.text_id).where(w.job == H.job, w.text_id == H.text_id).correlate(t.honey_pots)
+    done = select(r.id).where(r.job == H.job, r.text_id == H.text_id, r.person == H.person, ~undone())
+    return (
+        select(H.text_id, H.beside, t.texts.c.text)
+        .join(t.texts, and_(t.texts.c.job == H.job, t.texts.c.text_id == H.text_id))
+        .where(H.job == JOB, H.person == PERSON)
+        # what it was is no secret any more where it waits since, as an audit drew it
+        .where(~waits.exists(), ~done.where(r.undoes.is_(None)).correlate(t.honey_pots).exists())
+        .order_by(H.created_at, InCodePoints(H.text_id))
+    )
