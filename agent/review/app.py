@@ -95,10 +95,10 @@ def create_app(
             Route("/api/done", _reader(desk_of, done)),
             Route("/api/done/item", _reader(desk_of, done_item)),
             Route("/api/bulk", _reader(desk_of, bulk_plan), methods=["GET"]),
-            Route("/api/bulk", _writer(desk_of, bulk_begin), methods=["POST"]),
+            Route("/api/bulk", _writer(desk_of, bulk_begin, clerk), methods=["POST"]),
             Route("/api/bulk/check", _reader(desk_of, bulk_check)),
-            Route("/api/bulk/more", _writer(desk_of, bulk_more), methods=["POST"]),
-            Route("/api/bulk/accept", _writer(desk_of, bulk_accept), methods=["POST"]),
+            Route("/api/bulk/more", _writer(desk_of, bulk_more, clerk), methods=["POST"]),
+            Route("/api/bulk/accept", _writer(desk_of, bulk_accept, clerk), methods=["POST"]),
             Route("/api/label", _writer(desk_of, label, clerk), methods=["POST"]),
             Route("/api/skip", _writer(desk_of, skip, clerk), methods=["POST"]),
             Route("/api/undo", _writer(desk_of, undo, clerk), methods=["POST"]),
@@ -324,7 +324,7 @@ def _reader(desk_of: DeskOf, act: Act, clerk: Clerk | None = None) -> Callable[[
     return read
 
 
-def _writer(desk_of: DeskOf, act: Act, clerk: Clerk | None = None) -> Callable[[Request], Any]:
+def _writer(desk_of: DeskOf, act: Act, clerk: Clerk) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
         try:
             body = _json(await request.body())

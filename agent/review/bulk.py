@@ -91,7 +91,7 @@ def begin(desk: Desk, only: Filter | None) -> Check:
         rng = np.random.default_rng([desk.job.seed, STREAM, len(store.bulks(job))])
         limit = desk.job.people.target_error
         made = store.draw_bulk(job, desk.person, only, asked, rng, most_wrong=limit, alpha=ALPHA, tx=tx)
-        if not made.population:
+        if made is None:
             raise Stale(NOTHING)
         store.draw_more(job, made.id, _first(made.population, limit), tx=tx)
     return check(desk, made.id)

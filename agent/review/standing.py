@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.certifying import certificates
-from agent.review.desk import Desk
+from agent.review.desk import Desk, same
 from agent.store import Beside
 from agent.tasks.intervals import horvitz_thompson_mean, wilson
 
@@ -52,7 +52,7 @@ def _accepted(desk: Desk) -> dict[str, Any] | None:
 
 
 def _alike(desk: Desk, found: Sequence[Beside]) -> list[bool]:
-    return [desk.task.agreement(b.given, b.machine) == 1.0 for b in found]
+    return [same(b.given, b.machine, desk.task) for b in found]
 
 
 def _in_tens(found: Sequence[Beside]) -> Sequence[Beside]:

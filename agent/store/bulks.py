@@ -45,8 +45,9 @@ class Bulks(Database):
         most_wrong: float,
         alpha: float,
         tx: Connection | None = None,
-    ) -> BulkRow:
-        """Put all that fits a filter in an order by chance, of which nothing is to be checked yet (`draw_more`).
+    ) -> BulkRow | None:
+        """Put all that fits a filter in an order by chance, of which nothing is to be checked yet (`draw_more`). None
+        where nothing fits it.
 
         `asked` is the filter as it is to be kept; fewer than `most_wrong` of the labels are to be shown to be wrong,
         with a chance of `alpha` to be mistaken.
@@ -54,20 +55,19 @@ class Bulks(Database):
         with self._write(tx, job) as sql:
             found = narrowed(_acceptable(job, person), only, person, sql.dialect.name)
             routes = list(sql.execute(found.order_by(InCodePoints(W.text_id))).scalars())
-            made = append(
-                sql,
-                t.bulks,
-                {
-                    "job": job,
-                    "person": person,
-                    "asked": dict(asked),
-                    "population": len(routes),
-                    "drawn": 0,
-                    "most_wrong": most_wrong,
-                    "alpha": alpha,
-                    "created_at": now(),
-                },
-            )
+            if not routes:
+                return None
+            row = {
+                "job": job,
+                "person": person,
+                "asked": dict(asked),
+                "population": len(routes),
+                "drawn": 0,
+                "most_wrong": most_wrong,
+                "alpha": alpha,
+                "created_at": now(),
+            }
+            made = append(sql, t.bulks, row)
             order = rng.permutation(len(routes)).tolist()
             rows = [{"bulk_id": made, "place": k, "route_id": routes[at]} for k, at in enumerate(order)]
             for part in in_parts(rows, 5000):

@@ -105,7 +105,7 @@ class Queue(Database):
         for part in in_parts(ids, WITH_TEXT):
             place = {text_id: k for k, text_id in enumerate(part)}
             with self._read(None) as tx:
-                rows = [to_queue_row(row) for row in tx.execute(these_items(), {JOB.key: job, TEXTS.key: part})]
+                rows = [to_queue_row(row) for row in tx.execute(these_items(), {JOB.key: job, TEXTS.key: part}).all()]
             yield sorted(rows, key=lambda row: place[row.text_id])
 
     def newest_routes(self, job: str, ids: Sequence[TextId]) -> dict[TextId, RouteRow]:

@@ -113,7 +113,7 @@ class Reviewer:
 
     def has_given(self, labels: dict[str, Any]) -> None:
         """The store holds just these labels; waits for what is on its way."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self.made.given() != labels and time.monotonic() < deadline:
             self.page.wait_for_timeout(20)
         assert self.made.given() == labels

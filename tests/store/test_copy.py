@@ -54,6 +54,7 @@ def fill(store: Store) -> None:
     store.add_routes("job", 1, [RouteRow(TextId("many"), many, Route.PERSON, "not sure", 0.5)])
     rng = np.random.default_rng(1)
     bulk = store.draw_bulk("job", ODD, Filter(), {"words": ODD}, rng, most_wrong=1 / 3, alpha=0.05)
+    assert bulk is not None
     store.accept_bulk("job", bulk, 1.5, ODD)
     pick(store, ["known"])
     store.add_labels("job", [label("known", ODD, Source.SEED)])

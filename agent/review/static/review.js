@@ -121,7 +121,12 @@ function finish() {
   $("finished-clear").hidden = !dry || !finding.isOn;
   $("finished-undo").hidden = figures.newest === null && outbox.size === 0;
   if (first && dry) $("finished-title").focus({ preventScroll: true });
-  if (dry && bulk.checking !== undefined && outbox.size === 0) bulk.finished();
+  if (dry && bulk.checking !== undefined) setTimeout(tellCheck); // the last answer is about to be on its way
+}
+
+/** What a check found, once all of it was answered and the server has it. */
+function tellCheck() {
+  if (shown === null && dry && outbox.size === 0) bulk.finished();
 }
 
 function whyFinished() {
