@@ -270,6 +270,6 @@ def _anchoring(given: Sequence[Label], reviews: Sequence[ReviewRow], task: Task)
 def right_of_pots(store: Store, job: str, task: Task) -> dict[str, list[bool]]:
     """Whether each answer of a person to a text whose answer is known was right, in order; for all who gave any."""
     found: dict[str, list[bool]] = {}
-    for answer in store.check_answers(job):
+    for answer in store.honey_pot_answers(job):
         found.setdefault(answer.person, []).append(task.agreement(answer.gave, answer.known) == 1.0)
     return found

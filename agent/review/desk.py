@@ -17,9 +17,9 @@ from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review.card import card, failed, plain, said
 from agent.review.unseen import Look, look_of
-from agent.store import Check, Filter, QueueRow, ReviewRow, Store
+from agent.store import Filter, HoneyPot, QueueRow, ReviewRow, Store
 from agent.store.reviews import replaced_by
-from agent.store.waiting import ACCEPT, CHECK, DECIDE, FLAG, LABEL, SKIP
+from agent.store.waiting import ACCEPT, DECIDE, FLAG, LABEL, POT, SKIP
 from agent.tasks import Task
 
 LONGEST_S = 3600.0
@@ -96,17 +96,17 @@ class Desk:
         rows = claim(limit=limit, torn=True) if self.lead else []
         if len(rows) < limit:
             rows += claim(limit=limit - len(rows), keep=[row.text_id for row in rows])
-        return self._with_checks(rows) if only is None and self.job.people.honey_pots else rows
+        return self._with_honey_pots(rows) if only is None and self.job.people.honey_pots else rows
 
-    def _with_checks(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
+    def _with_honey_pots(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
         """The next items with the honey pots that come with them, which look like any blind text."""
         share, job, seed = self.job.people.honey_pots, self.job.name, self.job.seed
-        self.store.draw_checks(job, self.person, share, [row.text_id for row in rows], seed=seed)
-        left = {check.text_id: check for check in self.store.open_checks(job, self.person)}
+        self.store.draw_honey_pots(job, self.person, share, [row.text_id for row in rows], seed=seed)
+        left = {pot.text_id: pot for pot in self.store.open_honey_pots(job, self.person)}
         here: list[QueueRow] = []
         for row in rows:
-            mine = [check for check in left.values() if check.beside == row.text_id]
-            here += [*(_as_row(left.pop(check.text_id)) for check in mine), row]
+            mine = [pot for pot in left.values() if pot.beside == row.text_id]
+            here += [*(_as_row(left.pop(pot.text_id)) for pot in mine), row]
         return [*map(_as_row, left.values()), *here]  # what is left of an earlier page comes first
 
     def matching(self, only: Filter) -> int:
@@ -210,8 +210,8 @@ class Desk:
                 self._replace(instead, text_id, value, seconds, tx)
                 return
             action = DECIDE if row and row.torn else LABEL
-            if row is None and self._is_check(text_id):
-                action = CHECK
+            if row is None and self._is_pot(text_id):
+                action = POT
             elif self._has_given(row, text_id, value):
                 return
             self._check_seen(row, seen)
@@ -242,7 +242,7 @@ class Desk:
             if last and (last.action, last.text_id, last.note) == (action, text_id, note):
                 return
             row = self.store.waiting(self.job.name, text_id)
-            if row is None and not self._is_check(text_id):
+            if row is None and not self._is_pot(text_id):
                 self._settled_by_other(text_id, None)
                 raise Stale("no longer waits for a person.")
             if row is not None and row.torn and not self.lead:
@@ -283,7 +283,7 @@ class Desk:
             settle(self.store, self.job.name, self.task, [last.text_id], tx=tx)
             seconds = 60 * self.job.people.lease_minutes
             free = self.store.hold(self.job.name, self.person, last.text_id, seconds, lead=self.lead, tx=tx)
-        row = self.store.waiting(self.job.name, last.text_id) if free else self._check_row(last.text_id)
+        row = self.store.waiting(self.job.name, last.text_id) if free else self._pot_as_row(last.text_id)
         value = self._given(last)
         words = f"Undone: {self._told(last, self._label_of(last))}."
         if former is not None:
@@ -381,7 +381,7 @@ class Desk:
         if not self.lead and (act.action == DECIDE or (row is not None and row.torn)):
             raise Stale(FOR_A_LEAD)  # else one could look how others voted, and agree
         # of a honey pot others have said what they think, and that is nothing new
-        known = act.action == CHECK
+        known = act.action == POT
         if decided := [x.person for x in acts if x.action == DECIDE and x.id != act.id and not known]:
             raise Stale(f"was decided by {decided[-1]} meanwhile.")
         if later := [label.by for label in self._others(act) if (label.id or 0) > former.id and not known]:
@@ -403,13 +403,13 @@ class Desk:
                 self.job.name, former.text_id, self.person, former.action, label, 0.0, blind=former.blind, tx=tx
             )
 
-    def _is_check(self, text_id: TextId) -> bool:
-        return self.store.is_open_check(self.job.name, self.person, text_id)
+    def _is_pot(self, text_id: TextId) -> bool:
+        return self.store.is_honey_pot(self.job.name, self.person, text_id)
 
-    def _check_row(self, text_id: TextId) -> QueueRow | None:
+    def _pot_as_row(self, text_id: TextId) -> QueueRow | None:
         """A text as an item, where it is a honey pot that this person has not answered."""
-        found = self.store.open_checks(self.job.name, self.person)
-        return next((_as_row(check) for check in found if check.text_id == text_id), None)
+        found = self.store.open_honey_pots(self.job.name, self.person)
+        return next((_as_row(pot) for pot in found if pot.text_id == text_id), None)
 
     @staticmethod
     def _check_seen(row: QueueRow | None, seen: Seen | None) -> None:
@@ -422,7 +422,7 @@ class Desk:
         them."""
         if row is None:
             mine = [x for x in self.store.acts_on(self.job.name, text_id) if x.person == self.person]
-            if mine and mine[-1].action == CHECK:
+            if mine and mine[-1].action == POT:
                 return self._is_same(self._given(mine[-1]), value)
             self._settled_by_other(text_id, value)
             return True
@@ -454,11 +454,11 @@ class Desk:
             raise Stale(f"was labelled {said(label.value, self.task)} by {label.by} meanwhile.")
 
 
-def _as_row(check: Check) -> QueueRow:
+def _as_row(pot: HoneyPot) -> QueueRow:
     """A honey pot as any blind item of the queue."""
     return QueueRow(
-        text_id=check.text_id,
-        text=check.text,
+        text_id=pot.text_id,
+        text=pot.text,
         reason="",
         blind=True,
         priority=0.0,

@@ -17,7 +17,7 @@ from agent.store.columns import now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
-from agent.store.waiting import CHECK, FLAG, GIVES, LABEL, UNDO, drawn_of, requeue, undone
+from agent.store.waiting import FLAG, GIVES, LABEL, POT, UNDO, drawn_of, requeue, undone
 
 
 class Reviews(Labels):
@@ -38,9 +38,9 @@ class Reviews(Labels):
     ) -> int:
         """Keep what a person did with one item, in one commit with the label they gave; returns the review's id.
 
-        `action` is "label" or "decide" (with a label of source person), "check" (with one that never counts), "skip",
-        "flag", or another word of the page's own; the person has it no longer before them. `blind` is how they saw
-        it, where that is known: else as it is shown now. Raises StoreError where the text is not kept in the store.
+        `action` is "label" or "decide" (with a label of source person), "honey pot" (with one that never counts),
+        "skip", "flag", or another word of the page's own; the person has it no longer before them. `blind` is how
+        they saw it, where that is known: else as it is shown now. Raises StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
@@ -61,7 +61,7 @@ class Reviews(Labels):
                 "created_at": now(),
             }
             made = append(sql, t.reviews, row)
-            if action == CHECK and given is not None:
+            if action == POT and given is not None:
                 self._take_back(sql, job, given, "a honey pot: its answer is known")
             sql.execute(_no_longer_theirs(), {JOB.key: job, TEXT.key: text_id, PERSON.key: person})
             requeue(sql, job, [text_id])

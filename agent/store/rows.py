@@ -262,7 +262,7 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HoneyPot:
     """A honey pot that a person has not answered: a text whose answer is known, to come before the text `beside`."""
 
     text_id: TextId
@@ -271,7 +271,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckAnswer:
+class HoneyPotAnswer:
     """What a person said of a honey pot: what was `known`, and what they `gave`. It was one of `among` texts; each
     text that they were given came with one with this `probability`."""
 

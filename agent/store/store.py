@@ -7,11 +7,11 @@ from agent.store.attempts import Attempts
 from agent.store.audits import Audits
 from agent.store.batches import Batches
 from agent.store.bulks import Bulks
-from agent.store.checks import Checks
 from agent.store.claims import Claims
 from agent.store.dialects import Dialects
 from agent.store.frames import Frames
 from agent.store.histories import Histories
+from agent.store.honey_pots import HoneyPots
 from agent.store.jobs import Jobs
 from agent.store.migrate import migrate
 from agent.store.picks import Picks
@@ -37,7 +37,7 @@ class Store(
     Reviews,
     Reviewers,
     Claims,
-    Checks,
+    HoneyPots,
     Histories,
     Audits,
     Bulks,

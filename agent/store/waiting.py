@@ -31,12 +31,12 @@ from agent.store.blanks import JOB, TEXTS, OneText, SomeTexts
 from agent.store.engine import in_parts
 
 W = t.waiting.c
-LABEL, SKIP, FLAG, DECIDE, ACCEPT, CHECK = "label", "skip", "flag", "decide", "accept", "check"
+LABEL, SKIP, FLAG, DECIDE, ACCEPT, POT = "label", "skip", "flag", "decide", "accept", "honey pot"
 """What people do with a text. To flag it is to skip it with a note; to decide is to label what others disagree on; to
-accept is to take machines' labels of many texts at once; to check is to label a text whose answer is known."""
+accept is to take machines' labels of many texts at once; a honey pot is a label of a text whose answer is known."""
 UNDO = "undo"
 PUT_OFF = (SKIP, FLAG)
-GIVES = (LABEL, DECIDE, CHECK)
+GIVES = (LABEL, DECIDE, POT)
 """What comes with a label."""
 
 

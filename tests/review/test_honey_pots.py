@@ -79,7 +79,7 @@ def test_an_answer_says_how_far_a_person_is_right_and_changes_no_label(made: Sce
     assert made.waiting() == waiting
     assert desk.figures()["done"] == len(found), "whoever counts cannot tell them from others"
     assert not pots(desk)
-    for answer in made.store.check_answers("news"):
+    for answer in made.store.honey_pot_answers("news"):
         assert answer.probability == SHARE
         assert SEEDS - TEXTS < answer.among <= SEEDS
 
@@ -89,7 +89,7 @@ def test_sent_twice_it_is_saved_once_and_another_label_is_refused(made: Scene) -
     text = TextId(pots(desk)[0])
     desk.label(text, "sport", 1.0, seen=BLIND)
     desk.label(text, "sport", 1.0, seen=BLIND)
-    assert len(made.store.check_answers("news")) == 1
+    assert len(made.store.honey_pot_answers("news")) == 1
     with pytest.raises(Stale, match="by you already"):
         desk.label(text, "tech", 1.0, seen=BLIND)
 
@@ -100,14 +100,14 @@ def test_it_is_undone_changed_and_put_off_as_any_other(made: Scene) -> None:
     desk.label(text, "sport", 1.0, seen=BLIND)
     item = desk.undo(desk.figures()["newest"])["item"]
     assert (item["id"], item["badge"], item["suggestion"]) == (text, "Blind", None)
-    assert not made.store.check_answers("news")
+    assert not made.store.honey_pot_answers("news")
     desk.label(text, "sport", 1.0, seen=BLIND)
     again = desk.show_again(desk.figures()["newest"])
     assert again["was"] == "sport"
     desk.label(text, "tech", 1.0, again["item"]["instead"], seen=BLIND)
-    assert [a.gave for a in made.store.check_answers("news")] == ["tech"]
+    assert [a.gave for a in made.store.honey_pot_answers("news")] == ["tech"]
     desk.undo(desk.figures()["newest"])
-    assert [a.gave for a in made.store.check_answers("news")] == ["sport"], "the former one is back"
+    assert [a.gave for a in made.store.honey_pot_answers("news")] == ["sport"], "the former one is back"
     other = TextId(pots(desk)[0])
     desk.skip(other, 1.0, seen=BLIND)
     assert str(other) not in pots(desk)
@@ -127,8 +127,8 @@ def test_what_a_lead_decided_or_several_agreed_on_is_known_too(made: Scene) -> N
         eve_saw = TextId(f"seed {number:02d}")
         store.review("news", eve_saw, "eve", "skip")
     eve = Desk(store, made.job, made.task, "eve")
-    store.draw_checks("news", "eve", 1.0, [TextId("t005"), TextId("t006"), TextId("t007")], seed=0)
-    assert {str(c.text_id) for c in store.open_checks("news", "eve")} == {"t000", "t001"}
+    store.draw_honey_pots("news", "eve", 1.0, [TextId("t005"), TextId("t006"), TextId("t007")], seed=0)
+    assert {str(c.text_id) for c in store.open_honey_pots("news", "eve")} == {"t000", "t001"}
     eve.label(TextId("t000"), "sport", 1.0, seen=BLIND)
     assert right_of_pots(store, "news", made.task) == {"eve": [False]}
     assert made.given()["t000"] == "tech"

@@ -58,7 +58,7 @@ def fill(store: Store) -> None:
     store.accept_bulk("job", bulk, 1.5, ODD)
     pick(store, ["known"])
     store.add_labels("job", [label("known", ODD, Source.SEED)])
-    store.draw_checks("job", ODD, 1.0, [TextId(ODD)], seed=3)
+    store.draw_honey_pots("job", ODD, 1.0, [TextId(ODD)], seed=3)
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {

@@ -18,16 +18,16 @@ from agent.store import tables as t
 from agent.store.blanks import JOB, NUMBER, PERSON, TEXT
 from agent.store.columns import InCodePoints, now
 from agent.store.engine import Database
-from agent.store.rows import Check, CheckAnswer
-from agent.store.waiting import CHECK, DECIDE, acted, undone, withdrawn
+from agent.store.rows import HoneyPot, HoneyPotAnswer
+from agent.store.waiting import DECIDE, POT, acted, undone, withdrawn
 
 H = t.honey_pots.c
 
 
-class Checks(Database):
+class HoneyPots(Database):
     """Queries about honey pots."""
 
-    def draw_checks(
+    def draw_honey_pots(
         self,
         job: str,
         person: str,
@@ -59,31 +59,31 @@ class Checks(Database):
                 more = {"beside": text_id, "probability": share, "among": among, "created_at": now()}
                 sql.execute(insert(t.honey_pots), [row | more])
 
-    def open_checks(self, job: str, person: str) -> list[Check]:
+    def open_honey_pots(self, job: str, person: str) -> list[HoneyPot]:
         """A person's honey pots that they have not answered or put off, the first drawn first."""
         with self._read(None) as tx:
             rows = tx.execute(_open(), {JOB.key: job, PERSON.key: person})
-            return [Check(row.text_id, row.text, row.beside) for row in rows]
+            return [HoneyPot(row.text_id, row.text, row.beside) for row in rows]
 
-    def is_open_check(self, job: str, person: str, text_id: TextId) -> bool:
+    def is_honey_pot(self, job: str, person: str, text_id: TextId) -> bool:
         """Whether a person was given this text as a honey pot, and has not answered or put it off."""
         with self._read(None) as tx:
             what = {JOB.key: job, PERSON.key: person, TEXT.key: text_id}
             return tx.execute(_open().where(H.text_id == TEXT), what).first() is not None
 
-    def check_answers(self, job: str) -> list[CheckAnswer]:
+    def honey_pot_answers(self, job: str) -> list[HoneyPotAnswer]:
         """What people said of their honey pots and did not take back, oldest first."""
         known, given, r = t.labels.alias(), t.labels.alias(), t.reviews.c
         query = (
             select(H.person, H.text_id, known.c.value, given.c.value, H.probability, H.among)
-            .join(t.reviews, and_(r.job == H.job, r.person == H.person, r.text_id == H.text_id, r.action == CHECK))
+            .join(t.reviews, and_(r.job == H.job, r.person == H.person, r.text_id == H.text_id, r.action == POT))
             .join(known, known.c.id == H.label_id)
             .join(given, given.c.id == r.label_id)
             .where(H.job == job, ~undone())
             .order_by(r.id)
         )
         with self._read(None) as tx:
-            return [CheckAnswer(*row) for row in tx.execute(query)]
+            return [HoneyPotAnswer(*row) for row in tx.execute(query)]
 
 
 def _chance(seed: int, *what: str) -> float:
