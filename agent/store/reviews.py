@@ -40,7 +40,9 @@ class Reviews(Labels):
 
         `action` is "label" or "decide" (with a label of source person), "honey pot" (with one that never counts),
         "skip", "flag", or another word of the page's own; the person has it no longer before them. `blind` is how
-        they saw it, where that is known: else as it is shown now. Raises StoreError where the text is not kept in the store.
+        they saw it, where that is known: else as it is shown now.
+
+        Raises StoreError where the text is not kept in the store.
         """
         self._check(text_id, action, label)
         with self._write(tx, job) as sql:
