@@ -29,7 +29,8 @@ check: $(READY)  ## lint, format and types
 	$(BIN)/mypy agent $(wildcard evals/*.py)
 
 bench: $(READY)  ## every benchmark in evals/, one after the other
-	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m evals.$$name; done
+	@missed=; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m evals.$$name || missed="$$missed $$name"; done; \
+		if [ -n "$$missed" ]; then echo "a target does not hold:$$missed"; exit 1; fi
 	@test -n "$(BENCHMARKS)" || echo "evals/ holds no benchmark yet"
 
 rivals:  ## an environment of their own for the libraries that evals.selection_speed and evals.learning_curve run beside ours
