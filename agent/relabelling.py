@@ -26,7 +26,7 @@ from agent.hearing import SUSPECT
 from agent.judging import judgement
 from agent.measuring import Lesson
 from agent.records import Floats, Label, Route, Source, Text, TextId
-from agent.store import AGAIN, RouteRow
+from agent.store import AGAIN, IN_BULK, RouteRow
 from agent.student.head import Head
 from agent.valuing import worth_of
 from agent.workbench import RELABEL, Workbench
@@ -141,14 +141,15 @@ def _worth_it(bench: Workbench, number: int, known: Known, most: float, pays: Ca
 
 
 def answered_once(bench: Workbench) -> set[TextId]:
-    """Texts whose label may be asked again: accepted, by one answer of one oracle; not audited, nor asked before."""
+    """Texts whose label may be asked again: accepted, by one answer of one oracle; not audited, nor asked before, nor
+    accepted by a person with many others."""
     store, name = bench.store, bench.job.name
     times = Counter(text_id for text_id, _, _ in {(x.text_id, x.by, x.answer_id or x.id) for x in _given(bench)})
     current = store.current(name)
     return {
         i
         for i, r in store.routes(name).items()
-        if r.route is Route.ACCEPTED and not r.blind and not r.reason.startswith(AGAIN)
+        if r.route is Route.ACCEPTED and not r.blind and not r.reason.startswith((AGAIN, IN_BULK))
         if times[i] == 1 and i in current and current[i].source is Source.ORACLE
     }
 
