@@ -40,7 +40,7 @@ class Standings(Database):
             .select_from(t.reviews)
             .join(own, own.c.id == r.label_id)
             .join(machine, machine.c.id == before)
-            .where(r.job == job, r.person == person, r.action.in_(GIVES), ~undone(), ~_waits())
+            .where(r.job == job, r.person == person, r.action.in_(GIVES), ~undone(), ~withdrawn(own.c.id), ~_waits())
             .order_by(r.id.desc())
             .limit(NEWEST)
         )
