@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -85,9 +85,10 @@ class PostgresServer:
 
     Args:
         template: a database with the tables in it is made at once, so that each new one is a copy of it.
+        settings: of the server; as PostgreSQL comes where there are none.
     """
 
-    def __init__(self, *, template: bool = True) -> None:
+    def __init__(self, *, template: bool = True, settings: Sequence[str] = QUICK) -> None:
         binaries = programs()
         self.folder = Path(tempfile.mkdtemp(prefix="labelwright-postgres-"))
         self._number = itertools.count(1)
@@ -100,7 +101,7 @@ class PostgresServer:
         subprocess.run(make, check=True, capture_output=True, **self._as)  # type: ignore[call-overload]
         (data / "pg_hba.conf").write_text(WHO)
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(self.port), "-k", str(self.folder)]
-        command += ["-h", "127.0.0.1", *(part for setting in QUICK for part in ("-c", setting))]
+        command += ["-h", "127.0.0.1", *(part for setting in settings for part in ("-c", setting))]
         self._start(command)
         if template:
             self._make_template()

@@ -68,7 +68,7 @@ class Reviewers(Database):
 
     def reviewer(self, job: str, token: str) -> Reviewer | None:
         """Whose token this is; None for one that nobody has, or that was taken back."""
-        with self._read(None) as tx:
+        with self._glance() as tx:
             row = tx.execute(_with_token(), {JOB.key: job, TOKEN.key: hash_of(token)}).one_or_none()
             return None if row is None else _reviewer(row)
 
