@@ -384,7 +384,7 @@ def main() -> int:
         place.mkdir()
         measure(outcome, "SQLite", f"sqlite:///{place / 'labelwright.db'}", place, size)
         try:
-            postgres = PostgresServer()
+            postgres = PostgresServer(settings=())  # as it comes: durable, with its vacuum
         except NotInstalled as missing:
             outcome.add("PostgreSQL", "not measured", str(missing))
             return outcome.finish()
