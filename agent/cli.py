@@ -290,7 +290,8 @@ def review(  # noqa: PLR0917 - what the command takes
 
     job = Job.load(path)
     with Workbench(job) as bench:
-        serve(bench.store, job, bench.task, None if team else person, host, port, open_browser=browser)
+        known = bench.seed if job.people.honey_pots else ()
+        serve(bench.store, job, bench.task, None if team else person, host, port, browser, known)
 
 
 @reviewers_app.command("add", epilog=example("labelwright reviewers add job.yaml ada --role lead"))

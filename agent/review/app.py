@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from starlette.templating import Jinja2Templates
 
 from agent.errors import UserError
 from agent.job import Job
-from agent.records import TextId
+from agent.records import Text, TextId, Value
 from agent.review import bulk
 from agent.review.clerk import Clerk
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
@@ -55,17 +55,19 @@ def create_app(
     person: str | None,
     *,
     hosts: Collection[str] | None = LOOPBACK,
+    known: Sequence[tuple[Text, Value]] = (),
 ) -> Starlette:
     """The page for the review of one job.
 
     Args:
         person: who reviews. None where several do: each shows the token that `Store.add_reviewer` gave them.
+        known: texts whose answer is known, for `people.honey_pots`.
         hosts: names that a request's Host header may carry, without the port; IPv6 in brackets. None is any.
 
     Raises JobFileError where the job's guideline file cannot be read.
     """
     store.set_votes(job.name, job.people.votes)
-    first = Desk(store, job, task, person or "", lead=person is not None)
+    first = Desk(store, job, task, person or "", lead=person is not None, known=known)
     _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
     clerk = Clerk(store, job.name, refusals=(Stale, NotALabel, HTTPException))
     door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)

@@ -58,6 +58,8 @@ class Desk:
     person: str
     lead: bool = False
     """Whether they decide what others disagree on."""
+    known: Sequence[tuple[Text, Value]] = ()
+    """Texts whose answer is known from elsewhere, as the seed's: for honey pots."""
 
     @cached_property
     def session(self) -> str:
@@ -101,7 +103,9 @@ class Desk:
     def _with_honey_pots(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
         """The next items with the honey pots that come with them, which look like any blind text."""
         share, job, seed = self.job.people.honey_pots, self.job.name, self.job.seed
-        self.store.draw_honey_pots(job, self.person, share, [row.text_id for row in rows], seed=seed)
+        self.store.draw_honey_pots(
+            job, self.person, share, [row.text_id for row in rows], seed=seed, known=self.known
+        )
         left = {pot.text_id: pot for pot in self.store.open_honey_pots(job, self.person)}
         here: list[QueueRow] = []
         for row in rows:

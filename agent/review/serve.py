@@ -9,11 +9,13 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 
 import uvicorn
 
 from agent.errors import UserError
 from agent.job import Job
+from agent.records import Text, Value
 from agent.review.app import create_app
 from agent.review.guard import LOOPBACK
 from agent.store import Store
@@ -29,12 +31,13 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
     host: str = "127.0.0.1",
     port: int = 8765,
     open_browser: bool = False,
+    known: Sequence[tuple[Text, Value]] = (),
 ) -> None:
     """Serve the page, print its address, and return after Ctrl-C.
 
-    Port 0 takes any free one. `person` is who reviews; None where several do, with tokens. On an address that other
-    machines can reach it is always tokens. Raises UserError where the person has no name, nobody has a token, or the
-    address cannot be had.
+    `known` are texts whose answer is known, for honey pots. Port 0 takes any free one. `person` is who reviews; None
+    where several do, with tokens. On an address that other machines can reach it is always tokens. Raises UserError
+    where the person has no name, nobody has a token, or the address cannot be had.
     """
     if person is not None:
         check_name(person)
@@ -42,7 +45,7 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
         person = person if is_loopback(sock) else None
         if person is None:
             check_people(store, job)
-        app = create_app(store, job, task, person, hosts=hosts(sock, host))
+        app = create_app(store, job, task, person, hosts=hosts(sock, host), known=known)
         url = address(sock, host)
         if person is None:
             print(f"Review of {job.name}: {url}?key=TOKEN, with each one's own token in place of TOKEN", flush=True)

@@ -13,18 +13,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, insert, or_, select
 
-from agent.records import Source, TextId
+from agent.records import Source, Text, TextId, Value
 from agent.store import tables as t
 from agent.store.blanks import JOB, NUMBER, PERSON, TEXT
 from agent.store.columns import InCodePoints, now
-from agent.store.engine import Database
+from agent.store.engine import in_parts
+from agent.store.picks import Picks
 from agent.store.rows import HoneyPot, HoneyPotAnswer
 from agent.store.waiting import DECIDE, POT, acted, undone, withdrawn
 
 H = t.honey_pots.c
 
 
-class HoneyPots(Database):
+class HoneyPots(Picks):
     """Queries about honey pots."""
 
     def draw_honey_pots(
@@ -35,12 +36,14 @@ class HoneyPots(Database):
         beside: Sequence[TextId],
         *,
         seed: int,
+        known: Sequence[tuple[Text, Value]] = (),
         tx: Connection | None = None,
     ) -> None:
         """With a chance of `share` each, have one of these texts that a person is given come with a honey pot.
 
-        Which it is comes by chance, out of what they have not seen; the draw for a text is made once, however often
-        the person is given it, and is the same wherever it is made.
+        Which it is comes by chance, out of what they have not seen: texts `known` from elsewhere, as the seed is,
+        those that a lead decided, and those of which several people said the same. The draw for a text is made once,
+        however often the person is given it.
         """
         hit = [text_id for text_id in beside if _chance(seed, job, person, "whether", text_id) < share]
         if not hit:
@@ -50,13 +53,21 @@ class HoneyPots(Database):
             drawn_for = select(H.beside).where(H.job == job, H.person == person, H.beside.in_(hit))
             before = set(sql.execute(drawn_for).scalars())
             for text_id in hit:
-                among = 0 if text_id in before else int(sql.execute(_how_many(), who).scalar_one())
-                if not among:
+                if text_id in before:
                     continue
+                given, here = _unseen(sql, job, person, known), int(sql.execute(_how_many(), who).scalar_one())
+                among = here + len(given)
+                if not among:
+                    return
                 number = int(_chance(seed, job, person, "which", text_id) * among)
-                known = sql.execute(_one_of(), who | {NUMBER.key: number}).one()
-                row = {"job": job, "person": person, "text_id": known.text_id, "label_id": known.label_id}
-                more = {"beside": text_id, "probability": share, "among": among, "created_at": now()}
+                if number < here:
+                    chosen, answer = sql.execute(_one_of(), who | {NUMBER.key: number}).one()
+                else:
+                    text, answer = given[number - here]
+                    chosen = text.id
+                    self.add_texts(job, {chosen: text.text}, tx=sql)
+                row = {"job": job, "person": person, "text_id": chosen, "known": answer, "beside": text_id}
+                more = {"probability": share, "among": among, "created_at": now()}
                 sql.execute(insert(t.honey_pots), [row | more])
 
     def open_honey_pots(self, job: str, person: str) -> list[HoneyPot]:
@@ -73,11 +84,10 @@ class HoneyPots(Database):
 
     def honey_pot_answers(self, job: str) -> list[HoneyPotAnswer]:
         """What people said of their honey pots and did not take back, oldest first."""
-        known, given, r = t.labels.alias(), t.labels.alias(), t.reviews.c
+        given, r = t.labels.alias(), t.reviews.c
         query = (
-            select(H.person, H.text_id, known.c.value, given.c.value, H.probability, H.among)
+            select(H.person, H.text_id, H.known, given.c.value, H.probability, H.among)
             .join(t.reviews, and_(r.job == H.job, r.person == H.person, r.text_id == H.text_id, r.action == POT))
-            .join(known, known.c.id == H.label_id)
             .join(given, given.c.id == r.label_id)
             .where(H.job == job, ~undone())
             .order_by(r.id)
@@ -92,10 +102,24 @@ def _chance(seed: int, *what: str) -> float:
     return int.from_bytes(hashlib.sha256(said).digest()[:6], "big") / 2**48
 
 
+def _unseen(tx: Connection, job: str, person: str, known: Sequence[tuple[Text, Value]]) -> list[tuple[Text, Value]]:
+    """Those that a person neither saw nor is to see, in the order of ids."""
+    r, w, p, seen = t.reviews.c, t.waiting.c, t.current_labels.c, set[TextId]()
+    for part in in_parts(text.id for text, _ in known):
+        for query in (
+            select(r.text_id).where(r.job == job, r.person == person, r.text_id.in_(part)),
+            select(H.text_id).where(H.job == job, H.person == person, H.text_id.in_(part)),
+            select(w.text_id).where(w.job == job, w.text_id.in_(part)),
+            select(p.text_id).where(p.job == job, p.text_id.in_(part)),  # asked about after all: not for us to judge
+        ):
+            seen.update(tx.execute(query).scalars())
+    return sorted((pair for pair in known if pair[0].id not in seen), key=lambda pair: pair[0].id)
+
+
 @cache
-def _known() -> Select[Any]:
-    """Texts whose answer is known, that a person neither saw nor is to see: those of the seed, those that a lead
-    decided, and those of which several people said the same."""
+def _decided() -> Select[Any]:
+    """Texts that a person neither saw nor is to see, with their answers: those that a lead decided, and those of
+    which several people said the same."""
     p, l, r, w = t.current_labels.c, t.labels.c, t.reviews.c, t.waiting.c  # noqa: E741
     others = t.labels.alias()
     agreed = (
@@ -111,23 +135,23 @@ def _known() -> Select[Any]:
     pots = select(H.text_id).where(H.job == p.job, H.text_id == p.text_id, H.person == PERSON)
     by_people = and_(l.source == Source.PERSON.value, or_(acted(t.current_labels, DECIDE), agreed.exists()))
     return (
-        select(p.text_id, p.label_id)
+        select(p.text_id, l.value)
         .join(t.labels, l.id == p.label_id)
         .join(t.texts, and_(t.texts.c.job == p.job, t.texts.c.text_id == p.text_id))
-        .where(p.job == JOB, or_(l.source == Source.SEED.value, by_people))
+        .where(p.job == JOB, by_people)
         .where(~seen.exists(), ~waits.exists(), ~pots.correlate(t.current_labels).exists())
     )
 
 
 @cache
 def _how_many() -> Select[Any]:
-    return select(func.count()).select_from(_known().subquery())
+    return select(func.count()).select_from(_decided().subquery())
 
 
 @cache
 def _one_of() -> Select[Any]:
     """The known text with this number, from 0 on."""
-    return _known().order_by(InCodePoints(t.current_labels.c.text_id)).offset(NUMBER).limit(1)
+    return _decided().order_by(InCodePoints(t.current_labels.c.text_id)).offset(NUMBER).limit(1)
 
 
 @cache

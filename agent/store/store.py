@@ -14,7 +14,6 @@ from agent.store.histories import Histories
 from agent.store.honey_pots import HoneyPots
 from agent.store.jobs import Jobs
 from agent.store.migrate import migrate
-from agent.store.picks import Picks
 from agent.store.reviewers import Reviewers
 from agent.store.reviews import Reviews
 from agent.store.siblings import Siblings
@@ -25,7 +24,7 @@ from agent.store.tallies import Tallies
 
 class Store(
     Jobs,
-    Picks,
+    HoneyPots,
     Frames,
     Dialects,
     Siblings,
@@ -37,7 +36,6 @@ class Store(
     Reviews,
     Reviewers,
     Claims,
-    HoneyPots,
     Histories,
     Audits,
     Bulks,

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from agent.agreeing import right_of_pots
-from agent.records import Label, Source, TextId
+from agent.cli import app
+from agent.records import Text, TextId
 from agent.review.desk import Desk, Seen, Stale
 from tests.review.scenes import Scene, Waiting, news, scene
 from tests.review.test_review_page import Page
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
 TEXTS, SEEDS, SHARE = 12, 40, 0.5
+# of the seed: every fourth is tech, and the others are sport
+KNOWN = [(Text(TextId(f"seed {n:02d}"), f"Known {n}"), "sport" if n % 4 else "tech") for n in range(SEEDS)]
 BLIND = Seen(blind=True, torn=False)
 
 
 def with_seed(made: Scene, share: float = SHARE) -> Scene:
-    """The same scene with texts of the seed, of which every fourth is tech and the others are sport."""
-    ids = [TextId(f"seed {n:02d}") for n in range(SEEDS)]
-    made.store.add_texts("news", {i: f"Known {i}" for i in ids})
-    values = ["tech" if n % 4 == 0 else "sport" for n in range(SEEDS)]
-    made.store.add_labels("news", [Label(i, v, Source.SEED, "seed") for i, v in zip(ids, values, strict=True)])
+    """The same scene, with honey pots."""
     people = made.job.people.model_copy(update={"honey_pots": share})
     return Scene(made.store, made.job.model_copy(update={"people": people}), made.task)
 
@@ -38,7 +40,7 @@ def made(tmp_path: Path) -> Iterator[Scene]:
 
 
 def desk_of(made: Scene, person: str = "ada") -> Desk:
-    return Desk(made.store, made.job, made.task, person)
+    return Desk(made.store, made.job, made.task, person, known=KNOWN)
 
 
 def pots(desk: Desk) -> list[str]:
@@ -60,7 +62,7 @@ def test_about_as_many_as_asked_for_and_the_same_ones_until_they_are_answered(ma
 
 def test_it_looks_just_like_a_blind_text(tmp_path: Path) -> None:
     made = with_seed(scene(tmp_path, [Waiting(f"Text {n}", "sport", blind=True) for n in range(TEXTS)]))
-    items = Page(made, person="ada").get("/api/items?limit=20").json()["items"]
+    items = Page(made, person="ada", known=KNOWN).get("/api/items?limit=20").json()["items"]
     own = {frozenset((k, str(v)) for k, v in i.items() if k not in ("id", "text", "length")) for i in items}
     assert len(own) == 1
     assert any(i["id"].startswith("seed") for i in items)
@@ -123,9 +125,6 @@ def test_what_a_lead_decided_or_several_agreed_on_is_known_too(made: Scene) -> N
         desk.label(TextId("t000"), other, 1.0)
         desk.label(TextId("t001"), "sport", 1.0)
     lead.label(TextId("t000"), "tech", 1.0)
-    for number in range(SEEDS):
-        eve_saw = TextId(f"seed {number:02d}")
-        store.review("news", eve_saw, "eve", "skip")
     eve = Desk(store, made.job, made.task, "eve")
     store.draw_honey_pots("news", "eve", 1.0, [TextId("t005"), TextId("t006"), TextId("t007")], seed=0)
     assert {str(c.text_id) for c in store.open_honey_pots("news", "eve")} == {"t000", "t001"}
@@ -142,7 +141,7 @@ def test_whatever_is_done_no_label_changes_and_undoing_all_brings_all_back(
     tmp_path_factory, steps: list[str]
 ) -> None:  # type: ignore[no-untyped-def]
     made = with_seed(news(tmp_path_factory.mktemp("pots"), TEXTS))
-    desk, seeds = desk_of(made), {i: x for i, x in made.store.current("news").items() if str(i).startswith("seed")}
+    desk = desk_of(made)
     first = pots(desk)
     for step in steps:
         items = desk.items(3, again=False)
@@ -152,8 +151,26 @@ def test_whatever_is_done_no_label_changes_and_undoing_all_brings_all_back(
             desk.skip(TextId(items[0]["id"]), 1.0, seen=Seen(items[0]["blind"], False))
         elif step == "undo":
             desk.undo(desk.figures()["newest"])
-        assert {i: x for i, x in made.store.current("news").items() if i in seeds} == seeds
+        assert not [i for i in made.store.current("news") if str(i).startswith("seed")]
     while (newest := desk.figures()["newest"]) is not None:
         desk.undo(newest)
     assert pots(desk) == first
     made.store.close()
+
+
+def test_the_command_takes_what_is_known_from_the_jobs_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pool.csv").write_text("id,text\na,One text\nb,Another text\n", encoding="utf-8")
+    (tmp_path / "seed.csv").write_text("id,text,label\ns,A known text,sport\n", encoding="utf-8")
+    settings = {
+        "task": {"kind": "classification", "labels": ["sport", "tech"]},
+        "data": {"pool": "pool.csv", "id": "id", "seed": "seed.csv"},
+        "oracle": {"name": "local", "base_url": "http://127.0.0.1:1/v1", "model": "m"},
+        "people": {"honey_pots": 0.1},
+        "budget": {"dollars": 1},
+    }  # fmt: skip
+    job = tmp_path / "job.yaml"
+    job.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    given: list[Any] = []
+    monkeypatch.setattr("agent.review.serve.serve", lambda *said: given.extend(said[-1]))
+    assert CliRunner().invoke(app, ["review", str(job)]).exit_code == 0
+    assert [(text.text, value) for text, value in given] == [("A known text", "sport")]

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from agent.errors import JobLocked, StoreError
-from agent.records import Label, MicroDollars, Route, Source, TextId
+from agent.records import Label, MicroDollars, Route, Source, Text, TextId
 from agent.store import AuditItem, Filter, FrameRow, RouteRow, Store, copy, tables
 from agent.store.copy import copy_store
 from agent.store.locks import JobLock
@@ -56,9 +56,7 @@ def fill(store: Store) -> None:
     bulk = store.draw_bulk("job", ODD, Filter(), {"words": ODD}, rng, most_wrong=1 / 3, alpha=0.05)
     assert bulk is not None
     store.accept_bulk("job", bulk, 1.5, ODD)
-    pick(store, ["known"])
-    store.add_labels("job", [label("known", ODD, Source.SEED)])
-    store.draw_honey_pots("job", ODD, 1.0, [TextId(ODD)], seed=3)
+    store.draw_honey_pots("job", ODD, 1.0, [TextId(ODD)], seed=3, known=[(Text(TextId("known"), ODD), ODD)])
     with store.transaction() as tx:
         at = {"created_at": store.job("job").created_at}
         batch = {

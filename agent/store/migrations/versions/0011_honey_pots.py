@@ -8,8 +8,6 @@ from alembic import op
 revision = "0011"
 down_revision = "0010"
 
-ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
 
 def upgrade() -> None:
     op.create_table(
@@ -17,12 +15,11 @@ def upgrade() -> None:
         sa.Column("job", sa.String(), nullable=False),
         sa.Column("person", sa.Text(), nullable=False),
         sa.Column("text_id", sa.Text(), nullable=False),
-        sa.Column("label_id", ID, nullable=False),
+        sa.Column("known", sa.Text(), nullable=False),
         sa.Column("beside", sa.Text(), nullable=False),
         sa.Column("probability", sa.Float(53), nullable=False),
         sa.Column("among", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["label_id"], ["labels.id"], name="fk_honey_pots_label_id"),
         sa.ForeignKeyConstraint(["job", "text_id"], ["texts.job", "texts.text_id"], name="fk_honey_pots_job_text_id"),
         sa.PrimaryKeyConstraint("job", "person", "text_id", name="pk_honey_pots"),
     )
