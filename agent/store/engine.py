@@ -10,21 +10,18 @@ lock on the job's row: what is read in such a transaction holds until it ends, o
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from select import select as select_sockets
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Select, Table, create_engine, event, insert, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.sql.dml import ReturningInsert
 
 from agent.errors import ExtraMissing, StoreError
@@ -38,8 +35,6 @@ WITH_TEXT = 250
 """Rows of a part that brings whole texts along: one may be a megabyte."""
 
 WAL_IS_SAFE = (3, 51, 3)
-SURELY_ALIVE_S = 1.0
-"""A connection to a server that was used within so many seconds is not asked whether it lives."""
 WRITES = "labelwright_writes"
 KEPT_OPEN = 20
 """Connections that stay open once there were so many: to open one takes PostgreSQL longer than what it is for."""
@@ -250,7 +245,9 @@ def _postgresql(url: URL, name: str) -> Engine:
     extra = {key: value for key, value in ours.items() if key not in url.query}
     try:
         # whatever the server's default is, a statement sees what was committed before it began
-        engine = create_engine(url, pool_size=KEPT_OPEN, isolation_level="READ COMMITTED", connect_args=extra)
+        engine = create_engine(
+            url, pool_size=KEPT_OPEN, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=extra
+        )
     except ImportError:  # also where psycopg finds no libpq
         raise ExtraMissing(
             f"store {name}: the driver for PostgreSQL is not installed: pip install 'labelwright[postgres]'"
@@ -258,8 +255,6 @@ def _postgresql(url: URL, name: str) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store {name}: {error}; {KNOWN_URLS}") from None
     event.listen(engine, "connect", _set_up_postgresql)
-    event.listen(engine, "checkin", _note_when)
-    event.listen(engine, "checkout", partial(_ask_whether_it_lives, engine.dialect))
     return engine
 
 
@@ -296,32 +291,6 @@ def _set_up_postgresql(connection: Any, _record: Any) -> None:
         "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
     )
     connection.commit()
-
-
-def _note_when(_connection: Any, record: Any) -> None:
-    record.info["at"] = time.monotonic()
-
-
-def _ask_whether_it_lives(dialect: Any, connection: Any, record: Any, _proxy: Any) -> None:
-    """A connection that lay idle may have died since, where the server was started again: another one is opened.
-
-    A server that goes says so, and nothing else comes while nobody asks: whether anything came takes a microsecond
-    to see, a question to the server half a millisecond. One that is silent for long is asked.
-    """
-    is_fresh = time.monotonic() - record.info.get("at", math.inf) < SURELY_ALIVE_S
-    if is_fresh and _is_silent(connection):
-        return
-    try:
-        dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error as gone:
-        raise DisconnectionError from gone
-
-
-def _is_silent(connection: Any) -> bool:
-    try:
-        return not select_sockets([connection], [], [], 0)[0]
-    except (ValueError, OSError):  # closed, or one of very many files
-        return False
 
 
 _connections: weakref.WeakSet[Any] = weakref.WeakSet()
