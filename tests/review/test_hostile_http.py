@@ -200,8 +200,26 @@ def posts(page: Page) -> list[str]:
     return [route.path for route in routes if "POST" in (route.methods or ())]
 
 
+BULK = {
+    "/api/bulk": {"only": {"label": "sport"}},
+    "/api/bulk/more": {"bulk": 1},
+    "/api/bulk/accept": {"bulk": 1},
+}  # in the order of what one would do
+
+
 def test_the_matrix_knows_every_route_that_changes_something(made: Scene, page: Page) -> None:
-    assert posts(page) == [*bodies(made), "/api/let-go"]  # which keeps nothing: it is refused like the others
+    # to let go keeps nothing: it is refused like the others
+    assert sorted(posts(page)) == sorted([*BULK, *bodies(made), "/api/let-go"])
+
+
+def test_accepting_many_at_once_is_for_the_page_alone(made: Scene, page: Page) -> None:
+    before = all_of(made)
+    for name, headers in wrong(page.token):
+        for path, body in BULK.items():
+            assert 400 <= page.post(path, content=json.dumps(body), headers=headers).status_code < 500, name
+    assert (all_of(made), made.store.bulks("news")) == (before, [])
+    assert page.act("/api/bulk", **BULK["/api/bulk"]).status_code == 200
+    assert len(made.store.bulks("news")) == 1
 
 
 def test_letting_go_is_for_the_page_alone(made: Scene, page: Page) -> None:
