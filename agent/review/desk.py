@@ -354,18 +354,8 @@ class Desk:
         route = self.store.newest_routes(self.job.name, [text_id]).get(text_id)
         blind = act.blind or self.store.is_blind(self.job.name, text_id)
         machine = None if blind or route is None or route.label_id is None else route.label_id
-        return QueueRow(
-            text_id=text_id,
-            text=self.text(text_id),
-            reason="",
-            blind=blind,
-            priority=0.0,
-            round=0,
-            slice="",
-            why={},
-            suggestion=None if machine is None else self.store.label(self.job.name, machine),
-            skipped=False,
-        )
+        suggestion = None if machine is None else self.store.label(self.job.name, machine)
+        return _row(text_id, self.text(text_id), suggestion, blind=blind)
 
     def _replace(self, act_id: int, text_id: TextId, value: Value, seconds: float, tx: Any) -> None:
         """Have a label take the place of the one that this person gave in an act. Raises Stale."""
@@ -460,16 +450,21 @@ class Desk:
 
 def _as_row(pot: HoneyPot) -> QueueRow:
     """A honey pot as any blind item of the queue."""
+    return _row(pot.text_id, pot.text, None, blind=True)
+
+
+def _row(text_id: TextId, text: str, suggestion: Label | None, *, blind: bool) -> QueueRow:
+    """A text that does not wait, as if it did."""
     return QueueRow(
-        text_id=pot.text_id,
-        text=pot.text,
+        text_id=text_id,
+        text=text,
         reason="",
-        blind=True,
+        blind=blind,
         priority=0.0,
         round=0,
         slice="",
         why={},
-        suggestion=None,
+        suggestion=suggestion,
         skipped=False,
     )
 

@@ -6,7 +6,6 @@ answer is a label of theirs that is withdrawn in the same commit: it stays in th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, Select, and_, func, insert, or_, select
 from agent.records import Source, Text, TextId, Value
 from agent.store import tables as t
 from agent.store.blanks import JOB, NUMBER, PERSON, TEXT
-from agent.store.columns import InCodePoints, now
+from agent.store.columns import InCodePoints, by_hash, now
 from agent.store.engine import in_parts
 from agent.store.picks import Picks
 from agent.store.rows import HoneyPot, HoneyPotAnswer
@@ -98,8 +97,7 @@ class HoneyPots(Picks):
 
 def _chance(seed: int, *what: str) -> float:
     """A number from 0 to 1 that is the same for the same job, person and text."""
-    said = "\0".join((str(seed), *what)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.sha256(said).digest()[:6], "big") / 2**48
+    return by_hash("\0".join((str(seed), *what)))
 
 
 def _unseen(tx: Connection, job: str, person: str, known: Sequence[tuple[Text, Value]]) -> list[tuple[Text, Value]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from sqlalchemy.engine import Row
 from agent.records import Route, TextId
 from agent.store import tables as t
 from agent.store.blanks import JOB, TEXTS, OneText
-from agent.store.columns import InCodePoints, known, now
+from agent.store.columns import InCodePoints, by_hash, known, now
 from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
@@ -152,8 +151,7 @@ def priority(route: RouteRow) -> float:
 
 def blind_priority(text_id: TextId) -> float:
     """The place in the queue of a text whose label must not show in it: by a hash of its id, 0 to 1."""
-    digest = hashlib.sha256(text_id.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+    return by_hash(text_id)
 
 
 def _newest(job: str, ids: Sequence[TextId] | None = None) -> FromClause:
