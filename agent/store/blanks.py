@@ -7,17 +7,15 @@ are taken in an INSERT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import BindParameter, Integer, String, bindparam
 
-from agent.records import TextId
-from agent.store.columns import AnyText, Id, Utc
+from agent.store.columns import AnyText, Id, Texts, Utc
 
 JOB: BindParameter[str] = bindparam("its_job", type_=String())
 TEXT: BindParameter[str] = bindparam("its_text", type_=AnyText())
-TEXTS: BindParameter[Any] = bindparam("its_texts", type_=AnyText(), expanding=True)
+TEXTS: BindParameter[Any] = bindparam("its_texts", type_=Texts())
 PERSON: BindParameter[str] = bindparam("its_person", type_=AnyText())
 AT: BindParameter[Any] = bindparam("its_at", type_=Utc())
 LIMIT: BindParameter[int] = bindparam("its_limit", type_=Integer())
@@ -25,4 +23,3 @@ NUMBER: BindParameter[int] = bindparam("its_number", type_=Id)
 
 OneText: TypeAlias = str | BindParameter[str]
 """A text's id, a person or a job: itself, or the blank for it."""
-SomeTexts: TypeAlias = Sequence[TextId] | BindParameter[Any]

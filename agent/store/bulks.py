@@ -19,7 +19,7 @@ from agent.store.columns import InCodePoints, now
 from agent.store.engine import Database, append, in_parts
 from agent.store.filters import narrowed
 from agent.store.rows import BulkItem, BulkRow, Filter
-from agent.store.waiting import ACCEPT, requeue, skipped_of, undone, withdrawn
+from agent.store.waiting import ACCEPT, add_to_count, requeue, skipped_of, undone, withdrawn
 
 W, B, I = t.waiting.c, t.bulks.c, t.bulk_items.c  # noqa: E741
 MACHINES = (Source.ORACLE.value, Source.STUDENT.value)
@@ -171,9 +171,9 @@ class Bulks(Database):
             held = t.leases.c
             sql.execute(delete(t.leases).where(held.job == job, held.text_id.in_(texts)))
             # as `requeue` would: nothing else keeps them waiting
-            sql.execute(delete(t.waiting).where(W.job == job, W.text_id.in_(texts)))
-            count = select(func.count()).where(taken.c.review_id == made)
-            return made, int(sql.execute(count).scalar_one())
+            gone = sql.execute(delete(t.waiting).where(W.job == job, W.text_id.in_(texts))).rowcount
+            add_to_count(sql, job, -gone)
+            return made, gone
 
     def accepted_by(self, job: str, review_id: int, *, tx: Connection | None = None) -> list[TextId]:
         """The texts whose labels a review accepted."""

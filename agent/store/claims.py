@@ -25,7 +25,7 @@ from sqlalchemy import (
 from agent.records import TextId
 from agent.store import tables as t
 from agent.store.blanks import AT, JOB, LIMIT, PERSON, TEXT, TEXTS
-from agent.store.columns import InCodePoints, now
+from agent.store.columns import Among, InCodePoints, now
 from agent.store.filters import FEW, HEAD, labelled_by, narrowed, sifts
 from agent.store.queue import Queue, these_items, to_queue_row
 from agent.store.rows import Filter, Queued, QueueRow
@@ -226,11 +226,11 @@ def _figures() -> Select[Any]:
         .where(undo.c.job == JOB, undo.c.person == PERSON, undo.c.action == UNDO, given.c.action.in_(GIVES))
     )
     own = select(r.id).where(r.job == JOB, r.person == PERSON, r.action != UNDO, ~undone())
-    undecided, size = mine.where(W.torn.is_(False)), select(func.count()).select_from(t.waiting).where(W.job == JOB)
+    undecided, here = mine.where(W.torn.is_(False)), t.jobs.c.name == JOB
     figures = {
-        "votes": select(t.jobs.c.votes).where(t.jobs.c.name == JOB),
-        "whole": size,
-        "torn": size.where(W.torn.is_(True)),
+        "votes": select(t.jobs.c.votes).where(here),
+        "whole": select(t.jobs.c.waiting).where(here),
+        "torn": select(t.jobs.c.torn).where(here),
         "put_off": undecided.where(r.action.in_(PUT_OFF)),
         "torn_put_off": mine.where(W.torn.is_(True), r.action.in_(PUT_OFF)),
         "acted": undecided.where(r.action.in_((*PUT_OFF, LABEL))),
@@ -247,7 +247,7 @@ def _figures() -> Select[Any]:
 @cache
 def _over() -> Delete:
     """All that anybody had for too long, and all that a person has before them, but for some."""
-    theirs = and_(L.person == PERSON, L.text_id.not_in(TEXTS))
+    theirs = and_(L.person == PERSON, ~Among(L.text_id, TEXTS))
     return delete(t.leases).where(L.job == JOB, or_(L.until <= AT, theirs))
 
 

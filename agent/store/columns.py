@@ -11,12 +11,12 @@ from sys import intern
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, Text
+from sqlalchemy import ARRAY, BigInteger, BindParameter, Column, DateTime, Dialect, Integer, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only for INTEGER
 
@@ -135,6 +135,20 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Texts(TypeDecorator[Any]):
+    """Some texts (ids), to ask for with `Among`: one value, however many they are."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(Text) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        texts = [pack_text(text) for text in value]
+        return texts if dialect.name == "postgresql" else json.dumps(texts)
+
+
 def by_hash(said: str) -> float:
     """A number from 0 to 1 that looks like chance, and is always the same for the same words."""
     digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()
@@ -158,6 +172,21 @@ class InCodePoints(ColumnElement[str]):
         self.type = column.type
 
 
+class Among(ColumnElement[Any]):
+    """Whether a text column is one of some `Texts`. A list of blanks would be another statement for each number of
+    them, which the database plans anew and SQLAlchemy fills in slowly."""
+
+    _traverse_internals = [  # noqa: RUF012 - as above
+        ("column", InternalTraversal.dp_clauseelement),
+        ("texts", InternalTraversal.dp_clauseelement),
+    ]
+    inherit_cache = True
+    type = NullType()  # where it is Boolean, SQLite is asked whether it "= 1", and then uses no index
+
+    def __init__(self, column: ColumnElement[str], texts: BindParameter[Any]) -> None:
+        self.column, self.texts = column, texts
+
+
 @compiles(InCodePoints)
 def _plainly(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
     return compiler.process(element.column, **how)
@@ -166,3 +195,14 @@ def _plainly(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
 @compiles(InCodePoints, "postgresql")
 def _collated(element: InCodePoints, compiler: SQLCompiler, **how: Any) -> str:
     return f'{compiler.process(element.column, **how)} COLLATE "C"'
+
+
+@compiles(Among)
+def _from_json(element: Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, texts = compiler.process(element.column, **how), compiler.process(element.texts, **how)
+    return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608 - made of what SQLAlchemy compiled
+
+
+@compiles(Among, "postgresql")
+def _from_array(element: Among, compiler: SQLCompiler, **how: Any) -> str:
+    return f"{compiler.process(element.column, **how)} = ANY ({compiler.process(element.texts, **how)})"

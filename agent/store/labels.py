@@ -12,7 +12,7 @@ from agent.errors import StoreError
 from agent.records import Label, Source, TextId
 from agent.store import tables as t
 from agent.store.blanks import JOB, NUMBER, TEXT, TEXTS
-from agent.store.columns import known, now, pack_json
+from agent.store.columns import Among, known, now, pack_json
 from agent.store.engine import Database, append_all, in_parts
 from agent.store.waiting import requeue, withdrawn
 
@@ -220,13 +220,13 @@ def _counting() -> Select[Any]:
 
 @cache
 def _standing() -> Select[Any]:
-    return select(t.labels).where(t.labels.c.job == JOB, t.labels.c.text_id.in_(TEXTS), ~withdrawn(t.labels.c.id))
+    return select(t.labels).where(t.labels.c.job == JOB, Among(t.labels.c.text_id, TEXTS), ~withdrawn(t.labels.c.id))
 
 
 @cache
 def _ranked() -> Select[Any]:
     l = t.labels.c  # noqa: E741
-    return select(l.id, l.text_id, l.source).where(l.job == JOB, l.text_id.in_(TEXTS), ~withdrawn(l.id))
+    return select(l.id, l.text_id, l.source).where(l.job == JOB, Among(l.text_id, TEXTS), ~withdrawn(l.id))
 
 
 @cache
@@ -236,7 +236,7 @@ def _gone() -> Select[Any]:
 
 @cache
 def _unpointed() -> Delete:
-    return delete(t.current_labels).where(t.current_labels.c.job == JOB, t.current_labels.c.text_id.in_(TEXTS))
+    return delete(t.current_labels).where(t.current_labels.c.job == JOB, Among(t.current_labels.c.text_id, TEXTS))
 
 
 def to_label(values: Sequence[Any]) -> Label:

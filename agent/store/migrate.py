@@ -22,7 +22,7 @@ from agent.errors import StoreError
 from agent.store.engine import Database
 from agent.store.tables import metadata
 
-HEAD = "0011"  # the newest file in migrations/versions
+HEAD = "0012"  # the newest file in migrations/versions
 MIGRATING = int.from_bytes(b"lblwmigr", "big")  # the number of an advisory lock
 VERSION_TABLE = "labelwright_schema"  # not Alembic's usual name: another program's may be in the same database
 

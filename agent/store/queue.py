@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from agent.records import Route, TextId
 from agent.store import tables as t
 from agent.store.blanks import JOB, TEXTS, OneText
-from agent.store.columns import InCodePoints, by_hash, known, now
+from agent.store.columns import Among, InCodePoints, by_hash, known, now
 from agent.store.engine import WITH_TEXT, Database, in_parts
 from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
@@ -209,7 +209,7 @@ def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
 @cache
 def these_items() -> Select[Any]:
     """`items_of` for a job and some texts, as blanks, in no order: SQLite would go along the whole queue for it."""
-    return items_of(JOB).where(t.waiting.c.text_id.in_(TEXTS)).order_by(None)
+    return items_of(JOB).where(Among(t.waiting.c.text_id, TEXTS)).order_by(None)
 
 
 class _InBulk(NamedTuple):

@@ -13,7 +13,7 @@ from agent.errors import StoreError
 from agent.records import Label, Source, TextId
 from agent.store import tables as t
 from agent.store.blanks import JOB, LIMIT, NUMBER, PERSON, TEXT, TEXTS
-from agent.store.columns import now
+from agent.store.columns import Among, now
 from agent.store.engine import append, in_parts
 from agent.store.labels import Labels
 from agent.store.rows import ReviewRow
@@ -238,7 +238,7 @@ def _seen() -> Select[Any]:
     return (
         select(x.text_id, or_(by_route, drawn.c.text_id.is_not(None)).label("blind"))
         .outerjoin(drawn, drawn.c.text_id == x.text_id)
-        .where(x.job == JOB, x.text_id.in_(TEXTS))
+        .where(x.job == JOB, Among(x.text_id, TEXTS))
     )
 
 

@@ -8,29 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
-    Delete,
     FromClause,
-    Insert,
+    Integer,
     Select,
     Table,
+    Update,
     and_,
+    bindparam,
     delete,
     func,
     insert,
     or_,
     select,
+    update,
 )
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 
 from agent.records import Route, Source, TextId
 from agent.store import tables as t
-from agent.store.blanks import JOB, TEXTS, OneText, SomeTexts
+from agent.store.blanks import JOB, TEXTS, OneText
+from agent.store.columns import Among
 from agent.store.engine import in_parts
 
 W = t.waiting.c
+MORE, TORN = bindparam("its_more", type_=Integer()), bindparam("its_torn", type_=Integer())
 LABEL, SKIP, FLAG, DECIDE, ACCEPT, POT = "label", "skip", "flag", "decide", "accept", "honey pot"
 """What people do with a text. To flag it is to skip it with a note; to decide is to label what others disagree on; to
 accept is to take machines' labels of many texts at once; a honey pot is a label of a text whose answer is known."""
@@ -44,21 +51,34 @@ def requeue(tx: Connection, job: str, text_ids: Iterable[TextId]) -> None:
     """Note anew which of these texts wait for a person, and where in the queue."""
     for part in in_parts(dict.fromkeys(text_ids)):
         these = {JOB.key: job, TEXTS.key: part}
-        tx.execute(_clear(), these)
-        tx.execute(_fill(), these)
+        before = list(tx.execute(_clear(), these).scalars())
+        after = list(tx.execute(_fill(), these).scalars())
+        add_to_count(tx, job, len(after) - len(before), sum(after) - sum(before))
+
+
+def add_to_count(tx: Connection, job: str, more: int, torn: int = 0) -> None:
+    """Keep count of what waits, and of what of it is torn, after so many more do."""
+    if more or torn:
+        tx.execute(_count(), {JOB.key: job, MORE.key: more, TORN.key: torn})
 
 
 @cache
-def _clear() -> Delete:
-    return delete(t.waiting).where(W.job == JOB, W.text_id.in_(TEXTS))
+def _clear() -> ReturningDelete[Any]:
+    return delete(t.waiting).where(W.job == JOB, Among(W.text_id, TEXTS)).returning(W.torn)
 
 
 @cache
-def _fill() -> Insert:
-    return insert(t.waiting).from_select([c.name for c in W], _queued(JOB, TEXTS))
+def _fill() -> ReturningInsert[Any]:
+    return insert(t.waiting).from_select([c.name for c in W], _queued(JOB, TEXTS)).returning(W.torn)
 
 
-def _queued(job: OneText, texts: SomeTexts) -> Select[tuple[object, ...]]:
+@cache
+def _count() -> Update:
+    j = t.jobs.c
+    return update(t.jobs).where(j.name == JOB).values(waiting=j.waiting + MORE, torn=j.torn + TORN)
+
+
+def _queued(job: OneText, texts: BindParameter[Any]) -> Select[tuple[object, ...]]:
     """The rows of `waiting` of some texts: those that were last routed to a person, are put off until a stronger
     oracle is asked, or were drawn by an audit, and that fewer people than have to have labelled; or as many, who
     disagree, until somebody decides. What somebody accepted with many others at once waits no more."""
@@ -67,7 +87,7 @@ def _queued(job: OneText, texts: SomeTexts) -> Select[tuple[object, ...]]:
     votes = func.coalesce(said.c.votes, 0)
     torn = and_(needed > 1, votes >= needed, said.c.answers > 1)
     newest = (
-        select(func.max(r.id).label("id")).where(r.job == job, r.text_id.in_(texts)).group_by(r.text_id).subquery()
+        select(func.max(r.id).label("id")).where(r.job == job, Among(r.text_id, texts)).group_by(r.text_id).subquery()
     )
     routed = and_(r.route.in_([Route.PERSON.value, Route.STRONGER.value]), ~accepted(r.id))
     by_audit = drawn.c.priority
@@ -93,11 +113,11 @@ def _queued(job: OneText, texts: SomeTexts) -> Select[tuple[object, ...]]:
     )
 
 
-def _said_of(job: OneText, texts: SomeTexts) -> FromClause:
+def _said_of(job: OneText, texts: BindParameter[Any]) -> FromClause:
     """How many people labelled each of these texts, and how many different labels stand."""
     l = t.labels.c  # noqa: E741
     here = select(func.max(l.id)).where(
-        l.job == job, l.text_id.in_(texts), l.source == Source.PERSON.value, ~withdrawn(l.id)
+        l.job == job, Among(l.text_id, texts), l.source == Source.PERSON.value, ~withdrawn(l.id)
     )
     # of one person who labelled it twice (in a file), the newest counts
     newest = here.group_by(l.text_id, l.given_by)
@@ -113,13 +133,13 @@ def _said_of(job: OneText, texts: SomeTexts) -> FromClause:
     )
 
 
-def drawn_of(job: OneText, texts: SomeTexts) -> FromClause:
+def drawn_of(job: OneText, texts: BindParameter[Any]) -> FromClause:
     """Which of these texts an audit drew that is not decided, with their priority in the queue."""
     item = t.audit_items.c
     return (
         select(item.text_id, func.max(item.priority).label("priority"))
         .join(t.audits, t.audits.c.id == item.audit_id)
-        .where(item.job == job, item.text_id.in_(texts), t.audits.c.closed_at.is_(None))
+        .where(item.job == job, Among(item.text_id, texts), t.audits.c.closed_at.is_(None))
         .group_by(item.text_id)
         .subquery()
     )

@@ -185,12 +185,14 @@ def test_a_store_from_before_audits_is_brought_up_to_date_with_all_that_it_holds
             indexes = ("INDEX ix_reviews_job_person_action", "INDEX ix_reviews_job_person_id")
             for what in (*(f"TABLE {name}" for name in ("honey_pots", *gone)), *indexes):
                 tx.exec_driver_sql(f"DROP {what}")
-            tx.exec_driver_sql("ALTER TABLE jobs DROP COLUMN votes")
+            for column in ("votes", "waiting", "torn"):
+                tx.exec_driver_sql(f"ALTER TABLE jobs DROP COLUMN {column}")
             for column in ("note", "bulk_id"):
                 tx.exec_driver_sql(f"ALTER TABLE reviews DROP COLUMN {column}")
             tx.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'")
     with Store.open(url) as opened:
         assert (opened.current("job"), opened.routes("job"), opened.queue("job", include_skipped=True)) == kept
         assert waiting(opened) == ["a"]
+        assert opened.queued("job", "a newcomer").open == 2  # "b" was skipped by another
         drawn(opened, "d")
         assert opened.audited("job") == {"d"}

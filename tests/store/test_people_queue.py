@@ -226,6 +226,7 @@ def test_what_waits_is_what_routes_labels_and_reviews_say(queued: Store, steps: 
     )
     assert set(waiting(queued)) == set(expected) - put_off
     assert queued.queue_size("job", include_skipped=True) == len(expected)
+    assert queued.queued("job", "a newcomer").open == len(expected)
     for by in ("ann", "bob"):
         own = [r for r in done if r.person == by and r.action != "undo"]
         assert queued.queued("job", by).labelled == sum(r.action == "label" for r in own)
