@@ -150,18 +150,21 @@ def certificates(store: Store, job: str, task: Task) -> tuple[Certificate, ...]:
     return tuple(_certificate(a, store.audit_answers(job, a.id), task) for a in store.audits(job))
 
 
-def settle(store: Store, job: str, task: Task, text_ids: Iterable[TextId], *, tx: Any) -> None:
+def settle(store: Store, job: str, task: Task, text_ids: Iterable[TextId], *, tx: Any) -> bool:
     """After people did something with these texts: have tests that are decided now wait for nobody any more, and
-    those wait again that are decided no longer, since a verdict was taken back."""
+    those wait again that are decided no longer, since a verdict was taken back. Whether there are such tests."""
     tests = {a.id: a for a in store.audits(job, tx=tx) if a.design.get("limit") is not None}
     if not tests:
-        return
+        return False
     touched = {a.id for i in text_ids for a in store.audits(job, of=i, tx=tx)}
+    settled = False
     for row in (tests[i] for i in sorted(touched & tests.keys())):
         test = _test(Design(**row.design), store.audit_answers(job, row.id, tx=tx), task)
         closed = test.verdict != Verdict.OPEN
         if closed != (row.closed_at is not None):
             store.close_audit(job, row.id, closed, tx=tx)
+            settled = True
+    return settled
 
 
 # An estimate ------------------------------------------------------------------------------------------------------

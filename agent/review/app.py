@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -38,6 +39,9 @@ from agent.tasks import Task
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
 MOST_ITEMS, MOST_AGAIN = 50, 500  # at a time; what one person put off comes after what they put off once more
+AT_WORK = 12
+"""Requests that are seen to at a time. Most of them wait for the same lock, and every thread more takes time from the
+one that has it."""
 NOTE_LIMIT, LONGEST_WORDS = 2000, 500
 FEW = 10
 """Up to this many labels are buttons with a number key each; more become a list with a filter."""
@@ -69,7 +73,8 @@ def create_app(
     store.set_votes(job.name, job.people.votes)
     first = Desk(store, job, task, person or "", lead=person is not None, known=known)
     _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
-    clerk = Clerk(store, job.name, refusals=(Stale, NotALabel, HTTPException))
+    clerk = Clerk(store, job.name, refused := (Stale, NotALabel, HTTPException))
+    of_many = Clerk(store, job.name, refused, few=False)
     door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)
     page = _page(first)
 
@@ -81,6 +86,9 @@ def create_app(
         who = request.scope.get("reviewer")
         return door.token if who is None else door.token_of(who.name)
 
+    at_work = CapacityLimiter(AT_WORK)
+    reads, writes = partial(_reader, desk_of, at_work), partial(_writer, desk_of, at_work)
+
     async def index(request: Request) -> Response:
         return page(request, desk_of(request), token_of(request))
 
@@ -91,20 +99,20 @@ def create_app(
         routes=[
             Route("/", index),
             Route("/api/session", session),
-            Route("/api/items", _reader(desk_of, items, clerk)),
-            Route("/api/text", _reader(desk_of, text)),
-            Route("/api/standing", _reader(desk_of, lambda desk, _: standing(desk))),
-            Route("/api/done", _reader(desk_of, done)),
-            Route("/api/done/item", _reader(desk_of, done_item)),
-            Route("/api/bulk", _reader(desk_of, bulk_plan), methods=["GET"]),
-            Route("/api/bulk", _writer(desk_of, bulk_begin, clerk), methods=["POST"]),
-            Route("/api/bulk/check", _reader(desk_of, bulk_check)),
-            Route("/api/bulk/more", _writer(desk_of, bulk_more, clerk), methods=["POST"]),
-            Route("/api/bulk/accept", _writer(desk_of, bulk_accept, clerk), methods=["POST"]),
-            Route("/api/label", _writer(desk_of, label, clerk), methods=["POST"]),
-            Route("/api/skip", _writer(desk_of, skip, clerk), methods=["POST"]),
-            Route("/api/undo", _writer(desk_of, undo, clerk), methods=["POST"]),
-            Route("/api/let-go", _writer(desk_of, let_go, clerk), methods=["POST"]),
+            Route("/api/items", reads(items, clerk)),
+            Route("/api/text", reads(text)),
+            Route("/api/standing", reads(lambda desk, _: standing(desk))),
+            Route("/api/done", reads(done)),
+            Route("/api/done/item", reads(done_item)),
+            Route("/api/bulk", reads(bulk_plan), methods=["GET"]),
+            Route("/api/bulk", writes(bulk_begin, of_many), methods=["POST"]),
+            Route("/api/bulk/check", reads(bulk_check)),
+            Route("/api/bulk/more", writes(bulk_more, of_many), methods=["POST"]),
+            Route("/api/bulk/accept", writes(bulk_accept, of_many), methods=["POST"]),
+            Route("/api/label", writes(label, clerk), methods=["POST"]),
+            Route("/api/skip", writes(skip, clerk), methods=["POST"]),
+            Route("/api/undo", writes(undo, clerk), methods=["POST"]),
+            Route("/api/let-go", writes(let_go, clerk), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[
@@ -167,12 +175,12 @@ def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     return {"text": desk.text(_id(_json(asked.get("id", ""))))}
 
 
-def label(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
+def label(desk: Desk, asked: dict[str, Any]) -> Told | Callable[[], Told]:
     """Give a label; with `instead`, the id of an act, in the place of the one that was given then."""
     instead = asked.get("instead")
     place = None if instead is None else _act(instead)
-    desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), place, seen=_seen(asked))
-    return {"figures": desk.figures()}
+    act = desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), place, seen=_seen(asked))
+    return {"figures": desk.figures()} if act is None else lambda: {"figures": desk.figures_after(act)}
 
 
 def skip(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
@@ -319,14 +327,16 @@ def _whole(found: object, default: int) -> int:
 # In and out ----------------------------------------------------------------------------------------------------
 
 
-def _reader(desk_of: DeskOf, act: Act, clerk: Clerk | None = None) -> Callable[[Request], Any]:
+def _reader(
+    desk_of: DeskOf, at_work: CapacityLimiter, act: Act, clerk: Clerk | None = None
+) -> Callable[[Request], Any]:
     async def read(request: Request) -> Response:
-        return await _done(desk_of(request), act, dict(request.query_params), clerk)
+        return await _done(at_work, desk_of(request), act, dict(request.query_params), clerk)
 
     return read
 
 
-def _writer(desk_of: DeskOf, act: Act, clerk: Clerk) -> Callable[[Request], Any]:
+def _writer(desk_of: DeskOf, at_work: CapacityLimiter, act: Act, clerk: Clerk) -> Callable[[Request], Any]:
     async def write(request: Request) -> Response:
         try:
             body = _json(await request.body())
@@ -334,12 +344,14 @@ def _writer(desk_of: DeskOf, act: Act, clerk: Clerk) -> Callable[[Request], Any]
             return answer({"error": "the request broke off"}, 400)
         if not isinstance(body, dict):
             raise HTTPException(400, "a JSON object was expected")
-        return await _done(desk_of(request), act, body, clerk)
+        return await _done(at_work, desk_of(request), act, body, clerk)
 
     return write
 
 
-async def _done(desk: Desk, act: Act, asked: dict[str, Any], clerk: Clerk | None) -> Response:
+async def _done(
+    at_work: CapacityLimiter, desk: Desk, act: Act, asked: dict[str, Any], clerk: Clerk | None
+) -> Response:
     """Run one act in a thread (the store blocks) and say what came of it. What changes something is the clerk's."""
 
     def run() -> Told:
@@ -347,9 +359,9 @@ async def _done(desk: Desk, act: Act, asked: dict[str, Any], clerk: Clerk | None
         return came() if callable(came) else came
 
     try:
-        return answer(await run_in_threadpool(run))
+        return answer(await run_sync(run, limiter=at_work))
     except Stale as stale:
-        figures = await run_in_threadpool(desk.figures)
+        figures = await run_sync(desk.figures, limiter=at_work)
         return answer({"error": str(stale), "figures": figures}, 409)
     except NotALabel as wrong:
         return answer({"error": f"Not saved: {wrong}"}, 422)

@@ -26,10 +26,13 @@ class Clerk:
 
     Args:
         refusals: what acts raise before they have changed anything, so that there is nothing to roll back.
+        few: acts are about few texts each, and so are to be planned (`Store.transaction`).
     """
 
-    def __init__(self, store: Store, job: str, refusals: tuple[type[Exception], ...] = ()) -> None:
-        self._store, self._job, self._refusals = store, job, refusals
+    def __init__(
+        self, store: Store, job: str, refusals: tuple[type[Exception], ...] = (), *, few: bool = True
+    ) -> None:
+        self._store, self._job, self._refusals, self._few = store, job, refusals, few
         self._asked: deque[tuple[Act, Future[Any]]] = deque()
         self._at_work = threading.Lock()
 
@@ -62,12 +65,12 @@ class Clerk:
         """What came of each act. They are done without savepoints, which cost two statements an act, and once more
         with them where one fails, which is a bug or a full disk."""
         try:
-            with self._store.transaction(self._job) as tx, self._store.joined(tx):
+            with self._store.transaction(self._job, few=self._few) as tx, self._store.joined(tx):
                 return [self._refused_or_done(act) for act in acts]
         except Exception:
             if len(acts) == 1:
                 raise
-            with self._store.transaction(self._job) as tx, self._store.joined(tx):
+            with self._store.transaction(self._job, few=self._few) as tx, self._store.joined(tx):
                 return [tried(tx, lambda _, act=act: act()) for act in acts]  # type: ignore[misc]
 
     def _refused_or_done(self, act: Act) -> End:

@@ -72,10 +72,16 @@ class Desk:
         """What the oracle did not see of a text."""
         return look_of(self.job)
 
+    @cached_property
+    def _counted(self) -> dict[str, dict[str, Any]]:
+        """What `figures` said last, by person."""
+        return {}
+
     def of(self, person: str, *, lead: bool) -> Desk:
         """Another person's desk at the same job."""
         other = replace(self, person=person, lead=lead)
-        other.__dict__["look"] = self.look  # takes some seconds to make where the job redacts
+        # `look` takes some seconds to make where the job redacts
+        other.__dict__.update(look=self.look, _counted=self._counted)
         return other
 
     def items(self, limit: int, *, again: bool, only: Filter | None = None) -> list[dict[str, Any]]:
@@ -133,7 +139,7 @@ class Desk:
         act; what waits for a lead, too."""
         with self.store.at_once():
             queued = self.store.queued(self.job.name, self.person)
-            return {
+            self._counted[self.person] = counted = {
                 "left": queued.open + (queued.torn - queued.torn_put_off if self.lead else 0),
                 "skipped": queued.put_off + (queued.torn_put_off if self.lead else 0),
                 # who is asked for a vote would see by it how others voted
@@ -142,6 +148,17 @@ class Desk:
                 "newest": queued.newest,
                 "minutes": self.minutes(),
             }
+            return counted
+
+    def figures_after(self, act: int | None) -> dict[str, Any]:
+        """`figures` after an act that gave one label to one text that was left, which is what people do all day: as
+        they were, but for that. What others did since is in them when the next items are."""
+        before = self._counted.get(self.person)
+        if act is None or before is None:
+            return self.figures()
+        after = before | {"left": max(before["left"] - 1, 0), "done": before["done"] + 1, "newest": act}
+        self._counted[self.person] = after
+        return after
 
     def text(self, text_id: TextId) -> str:
         """The whole text. Raises Stale where the job has no such text."""
@@ -199,10 +216,12 @@ class Desk:
         instead: int | None = None,
         *,
         seen: Seen | None = None,
-    ) -> None:
+    ) -> int | None:
         """Save one label; a lead's decides where others disagree. A second time the same is the same as once, so that
         a page may try again. With `instead`, the id of an act of this person, it takes the place of the label that
         they gave then. `seen` is how the text was shown to them.
+
+        Returns the act's id where it changed no more than `figures_after` says, else None.
 
         Raises NotALabel where `answer` is none of the task, Stale where the text does not wait (any more), or not for
         this person; or where somebody else labelled it since or decided, for a label that is to take another's place.
@@ -212,18 +231,24 @@ class Desk:
             value = self.read(answer, Text(text_id, row.text if row else self.text(text_id)))
             if instead is not None:
                 self._replace(instead, text_id, value, seconds, tx)
-                return
+                return None
             action = DECIDE if row and row.torn else LABEL
             if row is None and self._is_pot(text_id):
                 action = POT
             elif self._has_given(row, text_id, value):
-                return
+                return None
             self._check_seen(row, seen)
             label = person_label(text_id, value, self.person)
-            self.store.review(
+            act = self.store.review(
                 self.job.name, text_id, self.person, action, label, _sane(seconds), blind=_was_blind(row, seen), tx=tx
             )
-            settle(self.store, self.job.name, self.task, [text_id], tx=tx)
+            settled = settle(self.store, self.job.name, self.task, [text_id], tx=tx)
+            return act if row is not None and self._is_plain(row) and not settled else None
+
+    def _is_plain(self, row: QueueRow) -> bool:
+        """Whether a label of a text that waits leaves this person one text less, and nothing else to count."""
+        may_tear = self.lead and self.job.people.votes > 1
+        return not (row.skipped or row.torn or may_tear) and self.job.budget.minutes is None
 
     def read(self, answer: object, text: Text) -> Value:
         """What the page sent as a value of the task. Raises NotALabel."""

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from markupsafe import escape
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,6 +33,7 @@ from agent.review.limits import RateLimit
 from agent.store import Reviewer
 
 CALLS = (200, 50.0)  # requests of one person: at once, and a second
+LOOK_UPS = 2  # of tokens at a time: quick ones, and each takes a connection to the database
 WRONG = (10, 1 / 6)  # wrong tokens from one address
 REFUSED = "This page asks who you are: open the address with your own token, from whoever runs the review."
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -80,6 +82,7 @@ class Guard:
         self.app = app
         self.door = door
         self._calls, self._wrong = RateLimit(*CALLS), RateLimit(*WRONG)
+        self._looking_up = CapacityLimiter(LOOK_UPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -147,7 +150,7 @@ class Guard:
         in_address = asked.get("key", [""])[0] if scope["method"] == "GET" else ""
         shown = in_address or _cookie(headers, cookie)
         caller = (scope.get("client") or ("",))[0]
-        who = await run_in_threadpool(people, shown) if shown else None
+        who = await run_sync(people, shown, limiter=self._looking_up) if shown else None
         if who is None:  # a right one always opens: many may come from one address
             wait = self._wrong.wait_s(caller) if shown else 0.0
             return _no(429, "Too many wrong tokens; try again in a moment.", wait) if wait else _no(401, REFUSED)

@@ -18,6 +18,7 @@ from agent.job import Job
 from agent.records import Text, Value
 from agent.review.app import create_app
 from agent.review.guard import LOOPBACK
+from agent.review.rehearsal import rehearse
 from agent.store import Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
@@ -41,11 +42,14 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
     """
     if person is not None:
         check_name(person)
-    with contextlib.closing(listen(host, port)) as sock:
+    with contextlib.closing(bound(host, port)) as sock:
         person = person if is_loopback(sock) else None
         if person is None:
             check_people(store, job)
+        store.take_stock()
+        rehearse(store, job, task)
         app = create_app(store, job, task, person, hosts=hosts(sock, host), known=known)
+        _listen(sock, host, port)
         url = address(sock, host)
         if person is None:
             print(f"Review of {job.name}: {url}?key=TOKEN, with each one's own token in place of TOKEN", flush=True)
@@ -75,8 +79,9 @@ def quiet(app: object) -> uvicorn.Config:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises UserError where the address cannot be had."""
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address, which does not listen yet: who asks before all is ready is to ask again, and not to
+    wait in a row with all others. Raises UserError where the address cannot be had."""
     if not 0 <= port <= 65535:
         raise UserError(f"port {port}: ports go from 0 (any free one) to 65535")
     try:
@@ -88,11 +93,18 @@ def listen(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(where)
-        sock.listen(128)
     except OSError as error:
         sock.close()
         raise UserError(_why(error, host, port)) from None
     return sock
+
+
+def _listen(sock: socket.socket, host: str, port: int) -> None:
+    """Raises UserError where another server took the address meanwhile."""
+    try:
+        sock.listen(128)
+    except OSError as error:
+        raise UserError(_why(error, host, port)) from None
 
 
 def _why(error: OSError, host: str, port: int) -> str:

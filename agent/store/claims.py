@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
+    Insert,
     Select,
     and_,
     case,
@@ -70,8 +71,7 @@ class Claims(Queue):
             if not ids:
                 return []
             until = at + timedelta(seconds=seconds)
-            rows = [{"job": job, "text_id": text_id, "person": person, "until": until} for text_id in ids]
-            sql.execute(insert(t.leases), rows)
+            sql.execute(_theirs(), {JOB.key: job, PERSON.key: person, AT.key: until, TEXTS.key: ids})
             place = {text_id: k for k, text_id in enumerate(ids)}
             items = [to_queue_row(row) for row in sql.execute(these_items(), {JOB.key: job, TEXTS.key: ids})]
             return sorted(items, key=lambda row: place[row.text_id])
@@ -249,6 +249,13 @@ def _over() -> Delete:
     """All that anybody had for too long, and all that a person has before them, but for some."""
     theirs = and_(L.person == PERSON, ~Among(L.text_id, TEXTS))
     return delete(t.leases).where(L.job == JOB, or_(L.until <= AT, theirs))
+
+
+@cache
+def _theirs() -> Insert:
+    """Some texts that wait are before a person until a moment."""
+    those = select(W.job, W.text_id, PERSON, AT).where(W.job == JOB, Among(W.text_id, TEXTS))
+    return insert(t.leases).from_select([L.job, L.text_id, L.person, L.until], those)
 
 
 @cache

@@ -20,7 +20,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Select, Table, create_engine, event, insert, make_url, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    literal,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -38,6 +51,14 @@ WAL_IS_SAFE = (3, 51, 3)
 WRITES = "labelwright_writes"
 KEPT_OPEN = 20
 """Connections that stay open once there were so many: to open one takes PostgreSQL longer than what it is for."""
+
+BY_INDEX = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+"""How PostgreSQL plans a transaction that is about few rows."""
 
 KNOWN_URLS = "known are sqlite:///path/to/file.db and postgresql://user@host/database"
 
@@ -82,14 +103,25 @@ class Database:
             problem = " ".join(said.replace("*", "").split())
             raise StoreError(f"store {self.name}: the file is damaged ({problem}); restore it from a copy")
 
+    def take_stock(self) -> None:
+        """Have PostgreSQL look how many rows there are, before many short transactions: it looks once a minute at
+        best, and plans for tables as small as they were then. An empty table is left to be guessed at, which is the
+        better guess for one that is about to grow."""
+        if self._engine.dialect.name != "postgresql":
+            return
+        with self.transaction() as tx:
+            for table in t.metadata.sorted_tables:
+                if tx.execute(select(literal(1)).select_from(table).limit(1)).first() is not None:
+                    tx.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {table.name}")
+
     @contextmanager
-    def transaction(self, job: str | None = None) -> Iterator[Connection]:
+    def transaction(self, job: str | None = None, *, few: bool = False) -> Iterator[Connection]:
         """One write transaction: committed at the end, rolled back if the block raises.
 
         Give it to other methods as `tx=`. Do not open a second one inside (it would wait for itself); what this
         thread reads meanwhile is read in it. With `job`, nothing of that job is written by anybody else until it
-        ends, so that what is read inside holds. Inside of `joined` it is that transaction, which ends later.
-        Raises StoreError where the database cannot be written.
+        ends, so that what is read inside holds; with `few` it is about few rows, see `_locking`. Inside of `joined`
+        it is that transaction, which ends later. Raises StoreError where the database cannot be written.
         """
         if self._here.joined is not None:
             with self._explained():
@@ -106,7 +138,7 @@ class Database:
             tx.begin(),
         ):
             if job is not None:
-                self._lock(tx, job)
+                self._lock(tx, job, few=few)
             with self._here.all_in(tx, writing=True, locked=job):
                 yield tx
 
@@ -149,18 +181,17 @@ class Database:
 
     def _write(self, tx: Connection | None, job: str | None = None) -> AbstractContextManager[Connection]:
         if tx is None:
-            return self.transaction(job)
+            return self.transaction(job, few=True)
         if job is not None:
             self._lock(tx, job)
         return nullcontext(tx)
 
-    def _lock(self, tx: Connection, job: str) -> None:
+    def _lock(self, tx: Connection, job: str, *, few: bool = False) -> None:
         """Wait until nobody else writes to a job, and keep it so until the transaction ends."""
         if tx.dialect.name != "postgresql":  # SQLite has locked the whole file by now
             return
         if tx is not self._here.open or job != self._here.locked:
-            # a lock that lets others add rows that point at the job, as the ledger does
-            tx.execute(_locking(), {JOB.key: job})
+            tx.execute(_locking(few=few), {JOB.key: job})
 
     def _read(self, tx: Connection | None) -> AbstractContextManager[Connection]:
         found = tx if tx is not None else self._here.open
@@ -194,8 +225,14 @@ class _Here(threading.local):
 
 
 @cache
-def _locking() -> Select[Any]:
-    return select(t.jobs.c.name).where(t.jobs.c.name == JOB).with_for_update(key_share=True)
+def _locking(*, few: bool) -> Select[Any]:
+    """Has a job's lock, one that lets others add rows that point at the job, as the ledger does.
+
+    With `few` the transaction finds its rows by indexes. The server would guess how many rows each table has from
+    what it was a minute ago, and scan or sort a table that has grown since, again for each statement.
+    """
+    settings = [func.set_config(name, value, True) for name, value in BY_INDEX.items()] if few else []
+    return select(t.jobs.c.name, *settings).where(t.jobs.c.name == JOB).with_for_update(key_share=True)
 
 
 def file_of(url: str) -> Path | None:
@@ -246,7 +283,12 @@ def _postgresql(url: URL, name: str) -> Engine:
     try:
         # whatever the server's default is, a statement sees what was committed before it began
         engine = create_engine(
-            url, pool_size=KEPT_OPEN, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=extra
+            url,
+            pool_size=KEPT_OPEN,
+            pool_use_lifo=True,  # a connection that was just used has its statements planned
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args=extra,
         )
     except ImportError:  # also where psycopg finds no libpq
         raise ExtraMissing(

@@ -14,7 +14,7 @@ import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from agent.review.app import create_app
-from agent.review.serve import listen, quiet
+from agent.review.serve import bound, quiet
 from tests.review.scenes import Scene
 
 expect.set_options(timeout=20_000)  # a busy machine takes its time; what is there is seen at once
@@ -54,7 +54,8 @@ class Served:
         self.start()
 
     def start(self) -> None:
-        self.sock = listen("127.0.0.1", self.port)
+        self.sock = bound("127.0.0.1", self.port)
+        self.sock.listen(128)  # before the browser asks
         self.port = self.sock.getsockname()[1]
         self.server = uvicorn.Server(quiet(create_app(*self.made.parts, self.person)))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.sock]}, daemon=True)

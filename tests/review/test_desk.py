@@ -162,9 +162,10 @@ def test_undoing_every_step_brings_back_every_state_on_the_way(
         text_id = TextId(f"t{number:03d}")
         before = ada.figures()["newest"]
         try:
-            ada.label(text_id, value, 1) if action == "label" else ada.skip(text_id, 1)
+            act = ada.label(text_id, value, 1) if action == "label" else ada.skip(text_id, 1)
         except Stale:
             continue
+        assert ada.figures_after(act) == ada.figures(), "what the page is told is what is counted"
         if ada.figures()["newest"] != before:
             states.append(made.state())
     for state in reversed(states):

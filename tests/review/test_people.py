@@ -121,6 +121,16 @@ def test_a_bucket_fills_with_time() -> None:
     assert [limit.wait_s("a") for _ in range(2)] == [0, 2]
 
 
+@pytest.mark.parametrize("votes", [1, 2])
+def test_what_a_page_is_told_after_each_label_is_what_is_counted_anew(made: Scene, votes: int) -> None:
+    people = several(made, votes)
+    for number in range(TEXTS):
+        for place, desk in enumerate(people[votes - 1 :: -1]):
+            desk.figures()
+            act = desk.label(TextId(f"t{number:03d}"), "tech" if place or number % 3 else "sport", 1)
+            assert desk.figures_after(act) == desk.figures()
+
+
 # What each is given -------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,11 @@ import pytest
 import uvicorn
 
 from agent.errors import UserError
-from agent.review.serve import address, hosts, is_loopback, listen, serve
+from agent.job import Job
+from agent.review.rehearsal import rehearse
+from agent.review.serve import address, bound, hosts, is_loopback, serve
+from agent.store import Store
+from agent.tasks import Task
 from tests.review.scenes import news
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -84,10 +88,32 @@ def test_a_port_in_use_names_the_way_out(tmp_path: Path) -> None:
             serve(*news(tmp_path, 1).parts, "ada", port=port)
 
 
+def test_nobody_is_let_in_before_all_is_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = news(tmp_path, 3)
+    before, reviews = made.state(), made.store.reviews("news")
+    asked: list[int] = []
+
+    def ask(*_: object, **__: object) -> None:
+        with socket.socket() as client:
+            asked.append(client.connect_ex(("127.0.0.1", port)))
+
+    def ready(store: Store, job: Job, task: Task) -> None:
+        rehearse(store, job, task)
+        ask()
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setattr("agent.review.serve.rehearse", ready)
+    monkeypatch.setattr("uvicorn.Server.run", ask)
+    serve(*made.parts, "ada", port=port)
+    assert asked == [errno.ECONNREFUSED, 0]
+    assert (made.state(), made.store.reviews("news")) == (before, reviews), "a rehearsal leaves nothing"
+
+
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_port_that_cannot_be_is_said(port: int) -> None:
     with pytest.raises(UserError, match="ports go from 0"):
-        listen("127.0.0.1", port)
+        bound("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +130,7 @@ def test_other_reasons_are_said_in_words(monkeypatch: pytest.MonkeyPatch, number
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(UserError, match=said):
-        listen("127.0.0.1", 80)
+        bound("127.0.0.1", 80)
 
 
 def test_an_unknown_host_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +139,7 @@ def test_an_unknown_host_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(UserError, match=r"host 'no\.such\.host' is not known"):
-        listen("no.such.host", 0)
+        bound("no.such.host", 0)
 
 
 @pytest.mark.parametrize("person", ["", "  ", "a\nb", "\udcff"])
@@ -139,7 +165,7 @@ def test_other_machines_are_served_only_where_somebody_has_a_token(
 
 
 def test_a_loopback_address_answers_to_the_names_of_this_machine() -> None:
-    with listen("localhost", 0) as sock:
+    with bound("localhost", 0) as sock:
         assert is_loopback(sock)
         assert hosts(sock, "localhost") == frozenset({"127.0.0.1", "localhost", "[::1]"})
 

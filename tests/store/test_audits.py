@@ -182,7 +182,7 @@ def test_a_store_from_before_audits_is_brought_up_to_date_with_all_that_it_holds
         kept = old.current("job"), old.routes("job"), old.queue("job", include_skipped=True)
         with old.transaction() as tx:
             gone = ("bulk_accepts", "bulk_items", "bulks", "leases", "reviewers", "waiting", "audit_items", "audits")
-            indexes = ("INDEX ix_reviews_job_person_action", "INDEX ix_reviews_job_person_id")
+            indexes = ("INDEX ix_reviews_person_job_action", "INDEX ix_reviews_person_job_id")
             for what in (*(f"TABLE {name}" for name in ("honey_pots", *gone)), *indexes):
                 tx.exec_driver_sql(f"DROP {what}")
             for column in ("votes", "waiting", "torn"):

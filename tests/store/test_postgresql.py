@@ -101,6 +101,18 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres: PostgresSer
 
 
 @on_postgresql
+def test_taking_stock_tells_the_server_what_tables_hold_but_for_empty_ones(
+    postgres: PostgresServer, store: Store, url: str
+) -> None:
+    pick(store, [f"t{n}" for n in range(300)])
+    store.take_stock()
+    sizes = dict(
+        postgres.run("SELECT relname, reltuples FROM pg_class WHERE relname IN ('texts', 'reviews')", name_of(url))
+    )
+    assert sizes == {"texts": 300, "reviews": -1}
+
+
+@on_postgresql
 def test_an_id_that_is_too_long_to_index_is_a_message_and_nothing_is_kept(store: Store) -> None:
     longest = random.Random(0).randbytes(8_000).hex()  # cannot be compressed below the limit
     with pytest.raises(StoreError, match="longer than PostgreSQL can index"):
