@@ -1,9 +1,9 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-Append-only, but for ten things that are derived, a counter or of the moment: a job's purse and settings, an
-attempt's end, where a batch is, a round's figures, when an audit's test was decided, how many of a bulk were drawn,
-`current_labels` and `waiting`, which only point at the label that counts and at what waits for a person, who may
-review, and what each has before them (`leases`).
+Append-only, but for ten things that are derived, a counter or of the moment: a job's purse, settings and count of
+what waits, an attempt's end, where a batch is, a round's figures, when an audit's test was decided, how many of a
+bulk were drawn, `current_labels` and `waiting`, which only point at the label that counts and at what waits for a
+person, who may review, and what each has before them (`leases`).
 """
 
 from __future__ import annotations

@@ -82,14 +82,14 @@ def test_one_person_in_two_windows_takes_back_a_thing_once(made: Scene, desks: l
 def test_more_people_than_connections_at_one_server_all_get_through(made: Scene) -> None:
     crowd = [Desk(made.store, made.job, made.task, f"person {n}") for n in range(40)]
     told = at_once([partial(desk.label, TextId("t000"), "tech", 1) for desk in crowd])
-    assert sum(t is None for t in told) == 1
+    assert sum(not isinstance(t, Stale) for t in told) == 1
     assert len(made.given()) == 1
 
 
 def test_a_second_try_that_overtakes_the_first_saves_one_label(made: Scene, desks: list[Desk]) -> None:
     ada = [Desk(d.store, made.job, made.task, "ada") for d in desks]
     told = at_once([partial(desk.label, TextId("t000"), "tech", 1) for desk in ada])
-    assert told == [None] * len(ada)
+    assert not any(isinstance(t, Stale) for t in told)
     assert len(made.store.reviews("news")) == 1
     told = at_once([partial(desk.skip, TextId("t001"), 1) for desk in ada])
     assert [r.action for r in made.store.reviews("news")] == ["label", "skip"]
