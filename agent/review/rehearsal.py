@@ -6,6 +6,7 @@ people whose pages come back after a restart, all of that would be in front of e
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from agent.errors import UserError
@@ -15,15 +16,27 @@ from agent.store import Store
 from agent.tasks import Task
 
 TIMES = 3
+"""Once a statement is made, once it is prepared, and then it is as quick as it will be."""
 
 
 class _Over(Exception):
     """Nothing of it is to be kept."""
 
 
-def rehearse(store: Store, job: Job, task: Task) -> None:
+def rehearse(store: Store, job: Job, task: Task, connections: int = 1) -> None:
     """Look at what is next, label one text, put one off and take both back, as a lead who is nobody; nothing of it is
-    kept. Where the store cannot be used now, that is for the first who asks to learn."""
+    kept. Where the store cannot be used now, that is for the first who asks to learn.
+
+    `connections` to the database are got ready: as many as are used at a time once many ask.
+    """
+    if connections == 1:
+        _rehearse(store, job, task)
+        return
+    with ThreadPoolExecutor(connections) as threads:
+        list(threads.map(lambda _: _rehearse(store, job, task), range(connections)))
+
+
+def _rehearse(store: Store, job: Job, task: Task) -> None:
     nobody = Desk(store, job, task, "", lead=True)
     for _ in range(TIMES):
         with suppress(_Over, UserError, Stale, NotALabel), store.transaction(job.name, few=True) as tx:

@@ -23,6 +23,12 @@ from agent.store import Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
 
+AT_ONCE = 3
+"""Connections to the database that many people use at a time: one saves, two look tokens up."""
+SWITCH_S = 0.0005
+"""How long a thread of the server may work before another has its turn. Whoever is saving an answer asks the database
+ten times for it, and would wait five milliseconds, Python's default, to go on after each."""
+
 
 def serve(  # noqa: PLR0917  (the first six are what a command passes)
     store: Store,
@@ -47,7 +53,7 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
         if person is None:
             check_people(store, job)
         store.take_stock()
-        rehearse(store, job, task)
+        rehearse(store, job, task, connections=1 if person is not None else AT_ONCE)
         app = create_app(store, job, task, person, hosts=hosts(sock, host), known=known)
         _listen(sock, host, port)
         url = address(sock, host)
@@ -61,6 +67,7 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
                   file=sys.stderr)  # fmt: skip
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        sys.setswitchinterval(SWITCH_S)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
             uvicorn.Server(quiet(app)).run(sockets=[sock])
 

@@ -97,8 +97,8 @@ def test_nobody_is_let_in_before_all_is_ready(monkeypatch: pytest.MonkeyPatch, t
         with socket.socket() as client:
             asked.append(client.connect_ex(("127.0.0.1", port)))
 
-    def ready(store: Store, job: Job, task: Task) -> None:
-        rehearse(store, job, task)
+    def ready(store: Store, job: Job, task: Task, connections: int) -> None:
+        rehearse(store, job, task, connections)
         ask()
 
     with socket.create_server(("127.0.0.1", 0)) as free:
