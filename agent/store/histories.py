@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, and_, func, select
 
-from agent.records import Label, TextId
+from agent.records import Label, Source, TextId
 from agent.store import tables as t
+from agent.store.blanks import JOB, TEXTS
 from agent.store.columns import InCodePoints
 from agent.store.engine import WITH_TEXT, in_parts
 from agent.store.labels import Labels
-from agent.store.queue import Queue
+from agent.store.queue import Queue, in_bulk, to_route
 from agent.store.rows import History
 
 
@@ -26,26 +29,51 @@ class Histories(Labels, Queue):
         for part in in_parts(ids, WITH_TEXT):
             yield from self._histories(job, part)
 
-    def _histories(self, job: str, ids: Sequence[TextId]) -> Iterator[History]:
+    def _histories(self, job: str, ids: Sequence[TextId]) -> list[History]:
         labels: dict[TextId, list[Label]] = {}
-        for label in self.standing(job, ids):
-            labels.setdefault(label.text_id, []).append(label)
-        routes = self.newest_routes(job, ids)
-        r, x, p = t.reviews.c, t.texts.c, t.picks.c
-        with self._read(None) as tx:
-            kept = select(x.text_id, x.text).where(x.job == job, x.text_id.in_(ids))
-            texts = {row.text_id: row.text for row in tx.execute(kept)}
-            picked = select(p.text_id, p.round, p.slice).where(p.job == job, p.text_id.in_(ids))
-            picks = {row.text_id: (row.round, row.slice) for row in tx.execute(picked)}
-            timed = select(r.label_id, r.seconds).where(r.job == job, r.text_id.in_(ids), r.label_id.is_not(None))
-            seconds = {row.label_id: row.seconds for row in tx.execute(timed)}
-            item = t.audit_items.c
-            audited = select(item.text_id).where(item.job == job, item.text_id.in_(ids))
-            blind = {*tx.execute(audited).scalars(), *(i for i, route in routes.items() if route.blind)}
-        for text_id in ids:
-            if text_id in texts and text_id in labels:
-                number, name = picks.get(text_id, (None, ""))
-                said = tuple(labels[text_id])
-                yield History(
-                    text_id, texts[text_id], said, seconds, routes.get(text_id), number, name, text_id in blind
-                )
+        with self.at_once(), self._read(None) as tx:
+            for label in self.standing(job, ids):
+                labels.setdefault(label.text_id, []).append(label)
+            rows = {row.text_id: row for row in tx.execute(_with_route(), {JOB.key: job, TEXTS.key: ids})}
+            bulks = in_bulk(tx, job, [row.id for row in rows.values() if row.id is not None])
+            by_people = [i for i, said in labels.items() if any(x.source is Source.PERSON for x in said)]
+            seconds: dict[int, float] = {}
+            for part in in_parts(by_people):
+                seconds.update(map(tuple, tx.execute(_timed(), {JOB.key: job, TEXTS.key: part})))
+        return [
+            History(
+                text_id=text_id,
+                text=row.text,
+                labels=tuple(labels[text_id]),
+                seconds=seconds,
+                route=None if row.id is None else to_route(row, bulks),
+                round=row.picked,
+                slice=row.slice or "",
+                blind=bool(row.drawn or row.blind),
+            )
+            for text_id in ids
+            if text_id in labels and (row := rows.get(text_id))
+        ]
+
+
+@cache
+def _with_route() -> Select[Any]:
+    """Some texts, each with how it was picked, whether an audit drew it, and the newest decision: for `to_route`, and
+    null in all of its columns where there is none."""
+    x, p, r, item, routes = t.texts.c, t.picks.c, t.routes.c, t.audit_items.c, t.routes.alias()
+    newest = select(func.max(routes.c.id)).where(routes.c.job == x.job, routes.c.text_id == x.text_id)
+    drawn = select(item.text_id).where(item.job == x.job, item.text_id == x.text_id).correlate(t.texts).exists()
+    decided = (r.id, r.label_id, r.route, r.reason, r.confidence, r.blind, r.probability, r.priority)
+    return (
+        select(x.text_id, x.text, p.round.label("picked"), p.slice, drawn.label("drawn"), *decided)
+        .outerjoin(t.picks, and_(p.job == x.job, p.text_id == x.text_id))
+        .outerjoin(t.routes, r.id == newest.correlate(t.texts).scalar_subquery())
+        .where(x.job == JOB, x.text_id.in_(TEXTS))
+    )
+
+
+@cache
+def _timed() -> Select[Any]:
+    """The labels that people gave to some texts, and the seconds each took."""
+    r = t.reviews.c
+    return select(r.label_id, r.seconds).where(r.job == JOB, r.text_id.in_(TEXTS), r.label_id.is_not(None))

@@ -18,6 +18,7 @@ from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
 from agent.store.waiting import ACCEPT, requeue, same_text, undone
 
+ROUTES = {route.value: route for route in Route}
 AGAIN = "asked again"
 """How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
 second answer has not come."""
@@ -66,8 +67,8 @@ class Queue(Database):
         newest = _newest(job)
         query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
         with self._read(None) as tx:
-            in_bulk = _in_bulk(tx, job)
-            return {row.text_id: _route(row, in_bulk) for row in tx.execute(query)}
+            bulks = in_bulk(tx, job)
+            return {row.text_id: to_route(row, bulks) for row in tx.execute(query)}
 
     def asked_again(self, job: str) -> list[TextId]:
         """Texts that were to be asked about again, the first one first."""
@@ -114,8 +115,8 @@ class Queue(Database):
             for part in in_parts(ids):
                 newest = _newest(job, part)
                 rows = tx.execute(select(t.routes).join(newest, newest.c.id == t.routes.c.id)).all()
-                in_bulk = _in_bulk(tx, job, [row.id for row in rows])
-                found.update((row.text_id, _route(row, in_bulk)) for row in rows)
+                bulks = in_bulk(tx, job, [row.id for row in rows])
+                found.update((row.text_id, to_route(row, bulks)) for row in rows)
         return found
 
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
@@ -212,7 +213,7 @@ def these_items() -> Select[Any]:
     return items_of(JOB).where(t.waiting.c.text_id.in_(TEXTS)).order_by(None)
 
 
-class _InBulk(NamedTuple):
+class InBulk(NamedTuple):
     """What a bulk that somebody accepted makes of a decision: whether its label was accepted, by whom, and the chance
     with which people saw it."""
 
@@ -221,35 +222,48 @@ class _InBulk(NamedTuple):
     chance: float
 
 
-def _in_bulk(tx: Connection, job: str, route_ids: Sequence[int] | None = None) -> dict[int, _InBulk]:
+def in_bulk(tx: Connection, job: str, route_ids: Sequence[int] | None = None) -> dict[int, InBulk]:
     """The decisions (or those of some) that are part of a bulk that somebody accepted."""
+    if tx.execute(_some_bulk(), {JOB.key: job}).first() is None:
+        return {}
+    query = _accepted()
+    if route_ids is not None:
+        query = query.where(t.bulk_items.c.route_id.in_(route_ids))
+    rows = tx.execute(query, {JOB.key: job})
+    return {row[0]: InBulk(row[1] is not None, row.person, row.drawn / row.population) for row in rows}
+
+
+@cache
+def _some_bulk() -> Select[Any]:
+    return select(t.bulks.c.id).where(t.bulks.c.job == JOB).limit(1)
+
+
+@cache
+def _accepted() -> Select[Any]:
+    """Decisions that are part of an accepted bulk."""
     review, item, bulk, taken = t.reviews.c, t.bulk_items.c, t.bulks.c, t.bulk_accepts.c
-    query = (
+    return (
         select(item.route_id, taken.route_id, review.person, bulk.drawn, bulk.population)
         .select_from(t.bulks)
-        .join(t.reviews, and_(review.job == job, review.bulk_id == bulk.id, review.action == ACCEPT))
+        .join(t.reviews, and_(review.job == JOB, review.bulk_id == bulk.id, review.action == ACCEPT))
         .join(t.bulk_items, item.bulk_id == bulk.id)
         .outerjoin(t.bulk_accepts, and_(taken.review_id == review.id, taken.route_id == item.route_id))
         # what was neither drawn to be checked nor accepted is left as if there had been no bulk
-        .where(bulk.job == job, ~undone(), or_(taken.route_id.is_not(None), item.place < bulk.drawn))
+        .where(bulk.job == JOB, ~undone(), or_(taken.route_id.is_not(None), item.place < bulk.drawn))
         .order_by(review.id)
     )
-    if tx.execute(select(bulk.id).where(bulk.job == job).limit(1)).first() is None:
-        return {}
-    if route_ids is not None:
-        query = query.where(item.route_id.in_(route_ids))
-    return {row[0]: _InBulk(row[1] is not None, row.person, row.drawn / row.population) for row in tx.execute(query)}
 
 
-def _route(row: Row[Any], in_bulk: Mapping[int, _InBulk]) -> RouteRow:
-    bulk, chance = in_bulk.get(row.id), row.probability
+def to_route(row: Row[Any], bulks: Mapping[int, InBulk]) -> RouteRow:
+    """A decision as a record, after what bulks (`in_bulk`) made of it."""
+    bulk, chance = bulks.get(row.id), row.probability
     if bulk is not None:
         chance = bulk.chance * (1.0 if chance is None else chance)
     accepted = bulk is not None and bulk.accepted
     return RouteRow(
         text_id=row.text_id,
         label_id=row.label_id,
-        route=Route.ACCEPTED if accepted else Route(row.route),
+        route=Route.ACCEPTED if accepted else ROUTES[row.route],
         reason=f"{IN_BULK}{bulk.person}" if bulk is not None and accepted else row.reason,
         confidence=row.confidence,
         blind=row.blind,
@@ -258,21 +272,22 @@ def _route(row: Row[Any], in_bulk: Mapping[int, _InBulk]) -> RouteRow:
     )
 
 
-def to_queue_row(row: Row[Any]) -> QueueRow:
-    """A row of `items_of` as a record."""
-    is_drawn = row.by_audit is not None
-    blind = row.blind or is_drawn
+def to_queue_row(row: Sequence[Any]) -> QueueRow:
+    """A row of `items_of`, in its columns' order, as a record."""
+    text_id, reason, blind, priority, round_, text, slice_, why, skipped, votes, torn, by_audit, *its = row
+    is_drawn = by_audit is not None
+    blind = blind or is_drawn
     return QueueRow(
-        text_id=row.text_id,
-        text=row.text,
-        reason=AUDIT if is_drawn else row.reason,
+        text_id=text_id,
+        text=text,
+        reason=AUDIT if is_drawn else reason,
         blind=blind,
-        priority=row.by_audit if is_drawn else row.priority,
-        round=row.round,
-        slice=row.slice or "",
-        why=row.why or {},
-        suggestion=None if blind or row.its_id is None else to_label(row[-len(_LABEL) :]),
-        skipped=bool(row.skipped),
-        votes=row.votes,
-        torn=bool(row.torn),
+        priority=by_audit if is_drawn else priority,
+        round=round_,
+        slice=slice_ or "",
+        why=why or {},
+        suggestion=None if blind or its[0] is None else to_label(its),
+        skipped=bool(skipped),
+        votes=votes,
+        torn=bool(torn),
     )
