@@ -15,7 +15,7 @@ from agent.errors import DataError
 CHUNK = 2**20  # bytes
 NEARLY = 16  # characters before the end in which a record that is only cut off may seem wrong
 _decode = json.JSONDecoder(strict=False).raw_decode
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
+encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def write_all(path: Path, contents: Iterator[dict[str, Any]]) -> int:
     count = 0
     with written(path) as file:
         for content in contents:
-            file.write(f"{',' if count else '['}\n{_encode(content)}")
+            file.write(f"{',' if count else '['}\n{encode(content)}")
             count += 1
         file.write("\n]\n" if count else "[]\n")
     return count

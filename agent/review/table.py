@@ -44,9 +44,9 @@ class Table:
         count = 0
         with written(path, newline="") as file:
             file.write("\ufeff")  # the mark at the start tells Excel that this is UTF-8
-            file.write(_line(COLUMNS + PEOPLE if self.people else COLUMNS))
+            file.write(quoted(COLUMNS + PEOPLE if self.people else COLUMNS))
             for item in items:
-                file.writelines(map(_line, self._rows(item, task)))
+                file.writelines(map(quoted, self._rows(item, task)))
                 count += 1
         return count
 
@@ -87,8 +87,8 @@ class Table:
             yield Filled(str(line), TextId(said["id"]), said["label"], said.get("by") or None, seconds, at)
 
 
-def _line(cells: Iterable[str]) -> str:
-    """A row as the csv module would write it, which looks at each character twice; every cell in quotes."""
+def quoted(cells: Iterable[str]) -> str:
+    """A row with every cell in quotes, as the csv module writes it, which looks at each character twice for that."""
     return '"' + '","'.join([cell.replace('"', '""') for cell in cells]) + '"\r\n'
 
 

@@ -14,7 +14,7 @@ from agent.store.blanks import JOB, TEXTS
 from agent.store.columns import InCodePoints
 from agent.store.engine import WITH_TEXT, in_parts
 from agent.store.labels import Labels
-from agent.store.queue import Queue, in_bulk, to_route
+from agent.store.queue import DECIDED, Queue, in_bulk, to_route
 from agent.store.rows import History
 
 
@@ -30,44 +30,36 @@ class Histories(Labels, Queue):
             yield from self._histories(job, part)
 
     def _histories(self, job: str, ids: Sequence[TextId]) -> list[History]:
-        labels: dict[TextId, list[Label]] = {}
+        labels: dict[TextId, list[Label]] = {i: [] for i in ids}
         with self.at_once(), self._read(None) as tx:
             for label in self.standing(job, ids):
-                labels.setdefault(label.text_id, []).append(label)
-            rows = {row.text_id: row for row in tx.execute(_with_route(), {JOB.key: job, TEXTS.key: ids})}
-            bulks = in_bulk(tx, job, [row.id for row in rows.values() if row.id is not None])
-            by_people = [i for i, said in labels.items() if any(x.source is Source.PERSON for x in said)]
+                labels[label.text_id].append(label)
+            rows = tx.execute(_with_route(), {JOB.key: job, TEXTS.key: ids}).all()
+            bulks = in_bulk(tx, job, [row.id for row in rows if row.id is not None])
+            by_people = {i for i, said in labels.items() for x in said if x.source is Source.PERSON}
             seconds: dict[int, float] = {}
             for part in in_parts(by_people):
                 seconds.update(map(tuple, tx.execute(_timed(), {JOB.key: job, TEXTS.key: part})))
-        return [
-            History(
-                text_id=text_id,
-                text=row.text,
-                labels=tuple(labels[text_id]),
-                seconds=seconds,
-                route=None if row.id is None else to_route(row, bulks),
-                round=row.picked,
-                slice=row.slice or "",
-                blind=bool(row.drawn or row.blind),
-            )
-            for text_id in ids
-            if text_id in labels and (row := rows.get(text_id))
-        ]
+        found = {}
+        for text_id, text, number, name, drawn, *decided in rows:
+            route = None if decided[0] is None else to_route(decided, bulks)
+            blind = bool(drawn) or (route is not None and route.blind)
+            said = tuple(labels[text_id])
+            found[text_id] = History(text_id, text, said, seconds, route, number, name or "", blind)
+        return [found[i] for i in ids if i in found and labels[i]]
 
 
 @cache
 def _with_route() -> Select[Any]:
-    """Some texts, each with how it was picked, whether an audit drew it, and the newest decision: for `to_route`, and
-    null in all of its columns where there is none."""
-    x, p, r, item, routes = t.texts.c, t.picks.c, t.routes.c, t.audit_items.c, t.routes.alias()
+    """Some texts, each with how it was picked, whether an audit drew it, and the newest decision (`DECIDED`; all
+    null where there is none)."""
+    x, p, item, routes = t.texts.c, t.picks.c, t.audit_items.c, t.routes.alias()
     newest = select(func.max(routes.c.id)).where(routes.c.job == x.job, routes.c.text_id == x.text_id)
     drawn = select(item.text_id).where(item.job == x.job, item.text_id == x.text_id).correlate(t.texts).exists()
-    decided = (r.id, r.label_id, r.route, r.reason, r.confidence, r.blind, r.probability, r.priority)
     return (
-        select(x.text_id, x.text, p.round.label("picked"), p.slice, drawn.label("drawn"), *decided)
+        select(x.text_id, x.text, p.round, p.slice, drawn, *DECIDED)
         .outerjoin(t.picks, and_(p.job == x.job, p.text_id == x.text_id))
-        .outerjoin(t.routes, r.id == newest.correlate(t.texts).scalar_subquery())
+        .outerjoin(t.routes, t.routes.c.id == newest.correlate(t.texts).scalar_subquery())
         .where(x.job == JOB, x.text_id.in_(TEXTS))
     )
 
