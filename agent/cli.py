@@ -18,10 +18,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 import agent
-from agent.console import Lines
 from agent.errors import UserError
 from agent.job import Job
-from agent.report.wording import dollars as dollars_of
 from agent.store.reviewers import Role
 from agent.watch import Watch
 from agent.workbench import Workbench
@@ -79,6 +77,8 @@ def show(lines: Iterable[tuple[str, str]]) -> None:
 
 def watcher(as_json: bool) -> Watch:
     """Progress goes to standard error, where it does not disturb `--json`."""
+    from agent.console import Lines
+
     return Lines(Console(stderr=True, quiet=as_json and not sys.stderr.isatty(), highlight=False))
 
 
@@ -183,6 +183,7 @@ def pilot(
     The known labels are `data.gold`, what people reviewed, and what of the seed no question shows.
     """
     from agent.formats import changes, compare, write_format
+    from agent.report.wording import dollars as dollars_of
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         found = compare(bench, dollars, texts)
@@ -266,6 +267,7 @@ def record(
 ) -> None:
     """Ask the first oracle about every text of pool and gold, and keep its answers as a tape to replay."""
     from agent.recording import record as tape
+    from agent.report.wording import dollars as dollars_of
 
     done = tape(Job.load(path), output, limit=limit, watch=watcher(as_json))
     if as_json:
@@ -506,6 +508,7 @@ def store_copy(
     as_json: AsJson = False,
 ) -> None:
     """Copy everything that a store holds into another one, whole or not at all. Its jobs go on from there."""
+    from agent.report.wording import dollars as dollars_of
     from agent.store.copy import address, copy_store
 
     copied = copy_store(address(source), target)
@@ -571,6 +574,7 @@ def predict(
     text: Annotated[str, typer.Option(help="The text column.")] = "text",
 ) -> None:
     """Label a file of any size with a distilled model: writes label, confidence and the probability of each class."""
+    from agent.console import Lines
     from agent.distill import Model, predict_file
 
     target = output or file.with_name(f"{file.stem}.labelled{file.suffix}")

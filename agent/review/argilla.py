@@ -21,7 +21,7 @@ from agent.job import Job
 from agent.records import TextId
 from agent.review.card import finite, plain
 from agent.review.items import CANCELLED, EMPTY, Filled, Given, Item, moment, seconds_of, written_at
-from agent.review.records import Record, read_all, write_all, written
+from agent.review.records import Record, encode, read_all, write_all, written
 from agent.tasks import Task
 
 NAME, TEXT, OURS = "label", "text", "labelwright"
@@ -82,7 +82,7 @@ def _record(item: Item, job: Job, task: Task) -> dict[str, Any]:
     return {
         "id": item.text_id,
         "fields": {TEXT: item.text},
-        "metadata": {**{k: v for k, v in told.items() if v is not None}, OURS: json.dumps(ours)},
+        "metadata": {**{k: v for k, v in told.items() if v is not None}, OURS: encode(ours)},
         "suggestions": suggestion,
         "responses": {NAME: responses} if responses else {},
         "vectors": {},

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent.errors import DataError
 from agent.job import Job
@@ -25,16 +25,14 @@ BY_RANK = (Source.STUDENT, Source.ORACLE, Source.SEED)  # of what is no person's
 EMPTY, CANCELLED = "empty", "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A label of a person that stands, and the seconds it took; 0 where that is not known."""
 
     label: Label
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One text as it leaves. `machines` are labels of oracles and others that are no person, the one that counts
     last; there are none where the item is blind. `people` has each person's newest label, the oldest first."""
 
@@ -136,7 +134,7 @@ def waiting_items(store: Store, job: Job) -> Iterator[Item]:
         for row in rows:
             machines = () if row.blind or row.suggestion is None else (row.suggestion,)
             said = (why_here(row, troubles.get(row.text_id)), look(row.text).said)
-            reason = " ".join(s for s in said if s)
+            reason = " ".join(filter(None, said))
             yield Item(row.text_id, row.text, row.blind, reason, row.round, row.slice, machines)
 
 
@@ -148,10 +146,10 @@ def labelled_items(store: Store, job: Job) -> Iterator[Item]:
 def _labelled(history: History) -> Item:
     newest = {(label.source, label.by): label for label in history.labels}  # oldest first: the newest stays
     ranked = sorted(newest.values(), key=lambda x: x.id or 0)
-    people = tuple(Given(x, history.seconds.get(x.id or 0, 0.0)) for x in ranked if x.source is Source.PERSON)
+    people = tuple([Given(x, history.seconds.get(x.id or 0, 0.0)) for x in ranked if x.source is Source.PERSON])
     route = history.route
     if history.blind:
         return Item(history.text_id, history.text, True, BLIND, people=people)
-    machines = tuple(sorted((x for x in ranked if x.source in BY_RANK), key=lambda x: BY_RANK.index(x.source)))
+    machines = tuple(sorted([x for x in ranked if x.source in BY_RANK], key=lambda x: BY_RANK.index(x.source)))
     reason = "" if route is None else route.reason
     return Item(history.text_id, history.text, False, reason, history.round, history.slice, machines, people)

@@ -15,7 +15,7 @@ from agent.errors import DataError
 CHUNK = 2**20  # bytes
 NEARLY = 16  # characters before the end in which a record that is only cut off may seem wrong
 _decode = json.JSONDecoder(strict=False).raw_decode
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
+encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def written(path: Path, **how: Any) -> Iterator[IO[str]]:
     """
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("w", encoding="utf-8", errors="surrogatepass", **how) as file:
+        with part.open("w", CHUNK, encoding="utf-8", errors="surrogatepass", **how) as file:
             yield file
         part.replace(path)
     except OSError as error:
@@ -57,8 +57,7 @@ def write_all(path: Path, contents: Iterator[dict[str, Any]]) -> int:
     count = 0
     with written(path) as file:
         for content in contents:
-            file.write("[\n" if count == 0 else ",\n")
-            file.write(_encode(content))
+            file.write(f"{',' if count else '['}\n{encode(content)}")
             count += 1
         file.write("\n]\n" if count else "[]\n")
     return count

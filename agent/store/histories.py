@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, and_, func, select
 
-from agent.records import Label, TextId
+from agent.records import Label, Source, TextId
 from agent.store import tables as t
-from agent.store.columns import InCodePoints
+from agent.store.blanks import JOB, TEXTS
+from agent.store.columns import Among, InCodePoints
 from agent.store.engine import WITH_TEXT, in_parts
 from agent.store.labels import Labels
-from agent.store.queue import Queue
+from agent.store.queue import DECIDED, Queue, in_bulk, to_route
 from agent.store.rows import History
 
 
@@ -26,26 +29,43 @@ class Histories(Labels, Queue):
         for part in in_parts(ids, WITH_TEXT):
             yield from self._histories(job, part)
 
-    def _histories(self, job: str, ids: Sequence[TextId]) -> Iterator[History]:
-        labels: dict[TextId, list[Label]] = {}
-        for label in self.standing(job, ids):
-            labels.setdefault(label.text_id, []).append(label)
-        routes = self.newest_routes(job, ids)
-        r, x, p = t.reviews.c, t.texts.c, t.picks.c
-        with self._read(None) as tx:
-            kept = select(x.text_id, x.text).where(x.job == job, x.text_id.in_(ids))
-            texts = {row.text_id: row.text for row in tx.execute(kept)}
-            picked = select(p.text_id, p.round, p.slice).where(p.job == job, p.text_id.in_(ids))
-            picks = {row.text_id: (row.round, row.slice) for row in tx.execute(picked)}
-            timed = select(r.label_id, r.seconds).where(r.job == job, r.text_id.in_(ids), r.label_id.is_not(None))
-            seconds = {row.label_id: row.seconds for row in tx.execute(timed)}
-            item = t.audit_items.c
-            audited = select(item.text_id).where(item.job == job, item.text_id.in_(ids))
-            blind = {*tx.execute(audited).scalars(), *(i for i, route in routes.items() if route.blind)}
-        for text_id in ids:
-            if text_id in texts and text_id in labels:
-                number, name = picks.get(text_id, (None, ""))
-                said = tuple(labels[text_id])
-                yield History(
-                    text_id, texts[text_id], said, seconds, routes.get(text_id), number, name, text_id in blind
-                )
+    def _histories(self, job: str, ids: Sequence[TextId]) -> list[History]:
+        labels: dict[TextId, list[Label]] = {i: [] for i in ids}
+        with self.at_once(), self._read(None) as tx:
+            for label in self.standing(job, ids):
+                labels[label.text_id].append(label)
+            rows = tx.execute(_with_route(), {JOB.key: job, TEXTS.key: ids}).all()
+            bulks = in_bulk(tx, job, [row.id for row in rows if row.id is not None])
+            by_people = {i for i, said in labels.items() for x in said if x.source is Source.PERSON}
+            seconds: dict[int, float] = {}
+            for part in in_parts(by_people):
+                seconds.update(map(tuple, tx.execute(_timed(), {JOB.key: job, TEXTS.key: part})))
+        found = {}
+        for text_id, text, number, name, drawn, *decided in rows:
+            route = None if decided[0] is None else to_route(decided, bulks)
+            blind = bool(drawn) or (route is not None and route.blind)
+            said = tuple(labels[text_id])
+            found[text_id] = History(text_id, text, said, seconds, route, number, name or "", blind)
+        return [found[i] for i in ids if i in found and labels[i]]
+
+
+@cache
+def _with_route() -> Select[Any]:
+    """Some texts, each with how it was picked, whether an audit drew it, and the newest decision (`DECIDED`; all
+    null where there is none)."""
+    x, p, item, routes = t.texts.c, t.picks.c, t.audit_items.c, t.routes.alias()
+    newest = select(func.max(routes.c.id)).where(routes.c.job == x.job, routes.c.text_id == x.text_id)
+    drawn = select(item.text_id).where(item.job == x.job, item.text_id == x.text_id).correlate(t.texts).exists()
+    return (
+        select(x.text_id, x.text, p.round, p.slice, drawn, *DECIDED)
+        .outerjoin(t.picks, and_(p.job == x.job, p.text_id == x.text_id))
+        .outerjoin(t.routes, t.routes.c.id == newest.correlate(t.texts).scalar_subquery())
+        .where(x.job == JOB, Among(x.text_id, TEXTS))
+    )
+
+
+@cache
+def _timed() -> Select[Any]:
+    """The labels that people gave to some texts, and the seconds each took."""
+    r = t.reviews.c
+    return select(r.label_id, r.seconds).where(r.job == JOB, Among(r.text_id, TEXTS), r.label_id.is_not(None))

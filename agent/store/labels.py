@@ -19,6 +19,7 @@ from agent.store.waiting import requeue, withdrawn
 # (text, answer) to the (id, value as JSON) of every label derived from it
 Derived = dict[tuple[TextId, int | None], list[tuple[int, str]]]
 
+SOURCES = {source.value: source for source in Source}
 RANK = {Source.PERSON: 3, Source.SEED: 2, Source.ORACLE: 1, Source.STUDENT: 0}
 
 
@@ -243,17 +244,5 @@ def to_label(values: Sequence[Any]) -> Label:
     """The columns of one row of the labels table, in the table's order, as a record."""
     number, _, text_id, value, source, by, chances, confidence, lost, prompt_hash, answer, cost, at, signs = values
     return Label(
-        text_id=text_id,
-        value=value,
-        source=Source(source),
-        by=by,
-        probabilities=chances,
-        confidence=confidence,
-        lost_mass=lost,
-        prompt_hash=prompt_hash,
-        answer_id=answer,
-        cost=cost,
-        created_at=at,
-        id=number,
-        signs=signs,
+        text_id, value, SOURCES[source], by, chances, confidence, lost, prompt_hash, answer, cost, at, number, signs
     )

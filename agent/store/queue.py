@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, null, or_, select
-from sqlalchemy.engine import Row
 
 from agent.records import Route, TextId
 from agent.store import tables as t
@@ -18,9 +18,15 @@ from agent.store.labels import to_label
 from agent.store.rows import QueueRow, RouteRow
 from agent.store.waiting import ACCEPT, requeue, same_text, undone
 
+ROUTES = {route.value: route for route in Route}
 AGAIN = "asked again"
 """How the reason begins of a text whose label was accepted, and is asked about again; alone it stands for one whose
 second answer has not come."""
+
+
+TOGETHER, SHORT = 2000, 4000
+"""So many texts of the queue are looked up at once, and come along where they have no more characters: the order of
+the queue is none that a database keeps its rows in, and of a few it would read a page for each."""
 
 
 IN_BULK = "accepted in bulk by "
@@ -64,10 +70,10 @@ class Queue(Database):
         """The newest decision about every text that has one. Where a person accepted its label with many others at
         once, that is what was decided."""
         newest = _newest(job)
-        query = select(t.routes).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
+        query = select(*DECIDED).join(newest, newest.c.id == t.routes.c.id).order_by(t.routes.c.id)
         with self._read(None) as tx:
-            in_bulk = _in_bulk(tx, job)
-            return {row.text_id: _route(row, in_bulk) for row in tx.execute(query)}
+            bulks = in_bulk(tx, job)
+            return {row.text_id: to_route(row, bulks) for row in tx.execute(query)}
 
     def asked_again(self, job: str) -> list[TextId]:
         """Texts that were to be asked about again, the first one first."""
@@ -95,17 +101,28 @@ class Queue(Database):
             return [to_queue_row(row) for row in tx.execute(query)]
 
     def queue_in_parts(self, job: str) -> Iterator[list[QueueRow]]:
-        """The whole queue, skipped texts last, a few hundred at a time. Each part is as it is when it is read, and
-        nothing is locked between two: what was labelled meanwhile no longer comes."""
+        """The whole queue, skipped texts last, a few hundred at a time. Some parts together are as they are when they
+        are read, and nothing is locked afterwards: what was labelled meanwhile no longer comes."""
         with self._read(None) as tx:
             w = t.waiting.c
             only = select(w.text_id).where(w.job == job).order_by(w.skipped, w.place, InCodePoints(w.text_id))
             ids = list(tx.execute(only).scalars())
-        for part in in_parts(ids, WITH_TEXT):
-            place = {text_id: k for k, text_id in enumerate(part)}
+        for these in in_parts(ids, TOGETHER):
             with self._read(None) as tx:
-                rows = [to_queue_row(row) for row in tx.execute(these_items(), {JOB.key: job, TEXTS.key: part}).all()]
-            yield sorted(rows, key=lambda row: place[row.text_id])
+                rows = map(to_queue_row, tx.execute(these_items(SHORT), {JOB.key: job, TEXTS.key: these}))
+                found = {row.text_id: row for row in rows}
+            for part in in_parts((found[i] for i in these if i in found), WITH_TEXT):
+                yield self._with_text(job, part)
+
+    def _with_text(self, job: str, rows: list[QueueRow]) -> list[QueueRow]:
+        """Rows with the texts that were left out."""
+        x, left_out = t.texts.c, [row.text_id for row in rows if not row.text]
+        if not left_out:
+            return rows
+        with self._read(None) as tx:
+            query = select(x.text_id, x.text).where(x.job == job, x.text_id.in_(left_out))
+            texts = {row.text_id: row.text for row in tx.execute(query)}
+        return [row if row.text else replace(row, text=texts[row.text_id]) for row in rows]
 
     def newest_routes(self, job: str, ids: Sequence[TextId]) -> dict[TextId, RouteRow]:
         """`routes` of some texts."""
@@ -113,9 +130,9 @@ class Queue(Database):
         with self._read(None) as tx:
             for part in in_parts(ids):
                 newest = _newest(job, part)
-                rows = tx.execute(select(t.routes).join(newest, newest.c.id == t.routes.c.id)).all()
-                in_bulk = _in_bulk(tx, job, [row.id for row in rows])
-                found.update((row.text_id, _route(row, in_bulk)) for row in rows)
+                rows = tx.execute(select(*DECIDED).join(newest, newest.c.id == t.routes.c.id)).all()
+                bulks = in_bulk(tx, job, [row.id for row in rows])
+                found.update((row.text_id, to_route(row, bulks)) for row in rows)
         return found
 
     def waiting(self, job: str, text_id: TextId) -> QueueRow | None:
@@ -135,6 +152,11 @@ class Queue(Database):
 
 AUDIT = "audit"  # why a text waits that an audit drew
 _ITS = "its_"  # before the names of the label's columns, some of which a route has too
+DECIDED = tuple(
+    t.routes.c[name]
+    for name in ("id", "text_id", "label_id", "route", "reason", "confidence", "blind", "probability", "priority")
+)
+"""What of a decision makes a record, see `to_route`."""
 _LABEL = tuple(c.label(f"{_ITS}{c.name}") for c in t.labels.c)
 
 
@@ -178,9 +200,10 @@ def waiting_rows(job: OneText, *what: Any, audits: bool = True) -> Select[Any]:
     return query if audits else query.where(t.waiting.c.routed.is_(True))
 
 
-def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
-    """What waits, whole: rows for `to_queue_row`, in the queue's order."""
-    w = t.waiting.c
+def items_of(job: OneText, *, audits: bool = True, longest: int | None = None) -> Select[Any]:
+    """What waits, whole: rows for `to_queue_row`, in the queue's order. A text of more characters than the `longest`
+    is left out: it is empty."""
+    w, x = t.waiting.c, t.texts.c.text
     by_audit = w.by_audit if audits else null().label("by_audit")
     r = t.routes.c
     columns = (
@@ -189,7 +212,7 @@ def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
         r.blind,
         r.priority,
         r.round,
-        t.texts.c.text,
+        x if longest is None else case((func.length(x) <= longest, x), else_=""),
         t.picks.c.slice,
         t.picks.c.why,
         w.skipped,
@@ -207,12 +230,12 @@ def items_of(job: OneText, *, audits: bool = True) -> Select[Any]:
 
 
 @cache
-def these_items() -> Select[Any]:
+def these_items(longest: int | None = None) -> Select[Any]:
     """`items_of` for a job and some texts, as blanks, in no order: SQLite would go along the whole queue for it."""
-    return items_of(JOB).where(Among(t.waiting.c.text_id, TEXTS)).order_by(None)
+    return items_of(JOB, longest=longest).where(Among(t.waiting.c.text_id, TEXTS)).order_by(None)
 
 
-class _InBulk(NamedTuple):
+class InBulk(NamedTuple):
     """What a bulk that somebody accepted makes of a decision: whether its label was accepted, by whom, and the chance
     with which people saw it."""
 
@@ -221,58 +244,65 @@ class _InBulk(NamedTuple):
     chance: float
 
 
-def _in_bulk(tx: Connection, job: str, route_ids: Sequence[int] | None = None) -> dict[int, _InBulk]:
+def in_bulk(tx: Connection, job: str, route_ids: Sequence[int] | None = None) -> dict[int, InBulk]:
     """The decisions (or those of some) that are part of a bulk that somebody accepted."""
+    if tx.execute(_some_bulk(), {JOB.key: job}).first() is None:
+        return {}
+    query = _accepted()
+    if route_ids is not None:
+        query = query.where(t.bulk_items.c.route_id.in_(route_ids))
+    rows = tx.execute(query, {JOB.key: job})
+    return {row[0]: InBulk(row[1] is not None, row.person, row.drawn / row.population) for row in rows}
+
+
+@cache
+def _some_bulk() -> Select[Any]:
+    return select(t.bulks.c.id).where(t.bulks.c.job == JOB).limit(1)
+
+
+@cache
+def _accepted() -> Select[Any]:
+    """Decisions that are part of an accepted bulk."""
     review, item, bulk, taken = t.reviews.c, t.bulk_items.c, t.bulks.c, t.bulk_accepts.c
-    query = (
+    return (
         select(item.route_id, taken.route_id, review.person, bulk.drawn, bulk.population)
         .select_from(t.bulks)
-        .join(t.reviews, and_(review.job == job, review.bulk_id == bulk.id, review.action == ACCEPT))
+        .join(t.reviews, and_(review.job == JOB, review.bulk_id == bulk.id, review.action == ACCEPT))
         .join(t.bulk_items, item.bulk_id == bulk.id)
         .outerjoin(t.bulk_accepts, and_(taken.review_id == review.id, taken.route_id == item.route_id))
         # what was neither drawn to be checked nor accepted is left as if there had been no bulk
-        .where(bulk.job == job, ~undone(), or_(taken.route_id.is_not(None), item.place < bulk.drawn))
+        .where(bulk.job == JOB, ~undone(), or_(taken.route_id.is_not(None), item.place < bulk.drawn))
         .order_by(review.id)
     )
-    if tx.execute(select(bulk.id).where(bulk.job == job).limit(1)).first() is None:
-        return {}
-    if route_ids is not None:
-        query = query.where(item.route_id.in_(route_ids))
-    return {row[0]: _InBulk(row[1] is not None, row.person, row.drawn / row.population) for row in tx.execute(query)}
 
 
-def _route(row: Row[Any], in_bulk: Mapping[int, _InBulk]) -> RouteRow:
-    bulk, chance = in_bulk.get(row.id), row.probability
+def to_route(decided: Sequence[Any], bulks: Mapping[int, InBulk]) -> RouteRow:
+    """A decision, a row of `DECIDED`, as a record: as bulks (`in_bulk`) left it."""
+    number, text_id, label_id, route, reason, confidence, blind, chance, priority = decided
+    bulk = bulks.get(number)
     if bulk is not None:
         chance = bulk.chance * (1.0 if chance is None else chance)
-    accepted = bulk is not None and bulk.accepted
-    return RouteRow(
-        text_id=row.text_id,
-        label_id=row.label_id,
-        route=Route.ACCEPTED if accepted else Route(row.route),
-        reason=f"{IN_BULK}{bulk.person}" if bulk is not None and accepted else row.reason,
-        confidence=row.confidence,
-        blind=row.blind,
-        probability=chance,
-        priority=row.priority,
-    )
+        if bulk.accepted:
+            route, reason = Route.ACCEPTED.value, f"{IN_BULK}{bulk.person}"
+    return RouteRow(text_id, label_id, ROUTES[route], reason, confidence, blind, chance, priority)
 
 
-def to_queue_row(row: Row[Any]) -> QueueRow:
-    """A row of `items_of` as a record."""
-    is_drawn = row.by_audit is not None
-    blind = row.blind or is_drawn
+def to_queue_row(row: Sequence[Any]) -> QueueRow:
+    """A row of `items_of`, in its columns' order, as a record."""
+    text_id, reason, blind, priority, round_, text, slice_, why, skipped, votes, torn, by_audit, *its = row
+    is_drawn = by_audit is not None
+    blind = blind or is_drawn
     return QueueRow(
-        text_id=row.text_id,
-        text=row.text,
-        reason=AUDIT if is_drawn else row.reason,
+        text_id=text_id,
+        text=text,
+        reason=AUDIT if is_drawn else reason,
         blind=blind,
-        priority=row.by_audit if is_drawn else row.priority,
-        round=row.round,
-        slice=row.slice or "",
-        why=row.why or {},
-        suggestion=None if blind or row.its_id is None else to_label(row[-len(_LABEL) :]),
-        skipped=bool(row.skipped),
-        votes=row.votes,
-        torn=bool(row.torn),
+        priority=by_audit if is_drawn else priority,
+        round=round_,
+        slice=slice_ or "",
+        why=why or {},
+        suggestion=None if blind or its[0] is None else to_label(its),
+        skipped=bool(skipped),
+        votes=votes,
+        torn=bool(torn),
     )

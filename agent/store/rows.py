@@ -321,8 +321,7 @@ class Reviewer:
     revoked_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """One text with all its labels that stand, oldest first. `seconds` is how long people took, by the label's id;
     `route` is the newest decision, None without any; a text that was not picked has no round. `blind`: people are not
     to see what machines said, by that decision or since an audit drew the text."""

@@ -15,6 +15,7 @@ from agent.records import MicroDollars, Source, TextId
 from agent.review.cells import guarded, unguarded
 from agent.review.desk import Desk
 from agent.review.exchange import ImportReport, export_queue, import_queue
+from agent.review.table import quoted
 from tests.review.scenes import Scene, Waiting, draw, news, scene, spans
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_store")
@@ -113,6 +114,13 @@ hostile = st.text(alphabet=st.sampled_from("'=+-@\t\r\n ,;\"ae0１＝\0\u202e\ud
 @settings(max_examples=300)
 def test_every_cell_comes_back_exactly(cell: str) -> None:
     assert unguarded(guarded(cell)) == cell
+
+
+@given(st.lists(hostile, min_size=1, max_size=4))
+def test_a_row_is_what_the_csv_module_would_write(cells: list[str]) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerow(cells)
+    assert quoted(cells) == out.getvalue()
 
 
 # In --------------------------------------------------------------------------------------------------------------

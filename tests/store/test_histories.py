@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.records import Label, Route, Source, TextId
-from agent.store import RouteRow, Store, engine, histories, queue
+from agent.store import AuditItem, RouteRow, Store, engine, histories, queue
 from agent.store.columns import pack_text
 from tests.store.making import for_person, label, pick
 
@@ -15,12 +15,14 @@ NAMES = [f"{k:02d}{mark}" for k, mark in enumerate("aBäÄzZ\ud800=" * 3)]
 
 @pytest.fixture
 def many(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A queue that is read in several parts."""
+    """A queue that is read in several parts, two of them at once, and some texts too long to come along."""
     pick(store, NAMES)
     store.add_labels("job", [label(x) for x in NAMES])
     store.add_routes("job", 1, [for_person(x, (k % 5) / 10, blind=k % 4 == 0) for k, x in enumerate(NAMES)])
     monkeypatch.setattr(engine.in_parts, "__defaults__", (4,))
     monkeypatch.setattr(queue, "WITH_TEXT", 4)
+    monkeypatch.setattr(queue, "TOGETHER", 8)
+    monkeypatch.setattr(queue, "SHORT", len(f"the text of {NAMES[0]}"))  # a surrogate is kept as several characters
     monkeypatch.setattr(histories, "WITH_TEXT", 4)
     return store
 
@@ -39,7 +41,7 @@ def test_the_queue_in_parts_is_the_queue(many: Store) -> None:
 
 def test_what_is_labelled_while_the_queue_is_read_no_longer_comes(many: Store) -> None:
     parts = many.queue_in_parts("job")
-    first = next(parts)
+    first = [*next(parts), *next(parts)]
     waiting = [row.text_id for row in many.queue("job")]
     for text_id in waiting[len(first) :]:
         many.review("job", text_id, "ann", "label", said(text_id))
@@ -62,6 +64,22 @@ def test_a_history_has_every_label_that_stands_and_how_long_people_took(many: St
     assert first.route is not None
     assert first.route.blind
     assert [x.by for x in found[TextId(NAMES[1])].labels] == ["local/small"]
+
+
+def test_a_history_without_a_pick_or_a_decision_has_neither_and_is_not_blind(many: Store) -> None:
+    many.add_texts("job", {TextId("00"): "its text"})
+    many.add_labels("job", [label("00")])
+    first, *_ = many.histories("job")
+    assert (first.text, first.round, first.slice, first.route, first.blind) == ("its text", None, "", None, False)
+
+
+def test_a_history_is_blind_once_an_audit_drew_its_text(many: Store) -> None:
+    drawn = many.label_of("job", TextId(NAMES[1]))
+    assert drawn is not None
+    assert drawn.id is not None
+    many.add_audit("job", {}, [AuditItem(TextId(NAMES[1]), drawn.id, 0, 0.5, 0, 0.5, 0.5, accepted=True)])
+    found = {h.text_id: h.blind for h in many.histories("job")}
+    assert [found[TextId(x)] for x in NAMES[:3]] == [True, True, False]  # the first one by its decision
 
 
 def test_the_newest_route_of_some_texts_is_that_of_all(many: Store) -> None:
