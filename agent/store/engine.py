@@ -278,7 +278,6 @@ def _engine(url: URL, name: str) -> Engine:
 
 
 def _postgresql(url: URL, name: str) -> Engine:
-    prepared = {"prepare_threshold": 1}  # what is asked twice is asked often
     ours = {"client_encoding": "utf8", "fallback_application_name": "labelwright", "connect_timeout": 10}
     extra = {key: value for key, value in ours.items() if key not in url.query}
     try:
@@ -289,7 +288,7 @@ def _postgresql(url: URL, name: str) -> Engine:
             pool_use_lifo=True,  # a connection that was just used has its statements planned
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
-            connect_args=extra | prepared,
+            connect_args=extra,
         )
     except ImportError:  # also where psycopg finds no libpq
         raise ExtraMissing(
