@@ -130,7 +130,8 @@ def waiting_items(store: Store, job: Job) -> Iterator[Item]:
     """What waits for a person, most urgent first, skipped texts last."""
     look = look_of(job)
     for rows in store.queue_in_parts(job.name):
-        troubles = store.troubles(job.name, [row.text_id for row in rows if failed(row)])
+        in_vain = [row.text_id for row in rows if failed(row)]
+        troubles = store.troubles(job.name, in_vain) if in_vain else {}
         for row in rows:
             machines = () if row.blind or row.suggestion is None else (row.suggestion,)
             said = (why_here(row, troubles.get(row.text_id)), look(row.text).said)

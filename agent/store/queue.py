@@ -24,7 +24,7 @@ AGAIN = "asked again"
 second answer has not come."""
 
 
-TOGETHER, SHORT = 2000, 4000
+TOGETHER, SHORT = 10_000, 2_000
 """So many texts of the queue are looked up at once, and come along where they have no more characters: the order of
 the queue is none that a database keeps its rows in, and of a few it would read a page for each."""
 
