@@ -175,12 +175,13 @@ def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     return {"text": desk.text(_id(_json(asked.get("id", ""))))}
 
 
-def label(desk: Desk, asked: dict[str, Any]) -> Told | Callable[[], Told]:
+def label(desk: Desk, asked: dict[str, Any]) -> Told:
     """Give a label; with `instead`, the id of an act, in the place of the one that was given then."""
     instead = asked.get("instead")
     place = None if instead is None else _act(instead)
     act = desk.label(_id(asked.get("id")), asked.get("value"), _seconds(asked), place, seen=_seen(asked))
-    return {"figures": desk.figures()} if act is None else lambda: {"figures": desk.figures_after(act)}
+    # now, and not once it is saved: what comes after it in the same commit counts it too
+    return {"figures": desk.figures_after(act)}
 
 
 def skip(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
