@@ -6,10 +6,8 @@ people whose pages come back after a restart, all of that would be in front of e
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
-from agent.errors import UserError
 from agent.job import Job
 from agent.review.desk import Desk, NotALabel, Stale
 from agent.store import Store
@@ -25,24 +23,24 @@ class _Over(Exception):
 
 def rehearse(store: Store, job: Job, task: Task, connections: int = 1) -> None:
     """Look at what is next, label one text, put one off and take both back, as a lead who is nobody; nothing of it is
-    kept. Where the store cannot be used now, that is for the first who asks to learn.
+    kept. Where the store cannot be used now, or a task of one's own fails, that is for the first who asks to learn.
 
     `connections` to the database are got ready: as many as are used at a time once many ask.
     """
-    if connections == 1:
-        _rehearse(store, job, task)
-        return
-    with ThreadPoolExecutor(connections) as threads:
-        list(threads.map(lambda _: _rehearse(store, job, task), range(connections)))
+    with suppress(Exception), ExitStack() as used:
+        for _ in range(connections):
+            for _ in range(TIMES):
+                _rehearse(store, job, task)
+            # writers take turns, and would all be given this connection
+            used.enter_context(store.snapshot())
 
 
 def _rehearse(store: Store, job: Job, task: Task) -> None:
     nobody = Desk(store, job, task, "", lead=True)
-    for _ in range(TIMES):
-        with suppress(_Over, UserError, Stale, NotALabel), store.transaction(job.name, few=True) as tx:
-            with store.joined(tx):
-                _act(nobody)
-            raise _Over
+    with suppress(_Over, Stale, NotALabel), store.transaction(job.name, few=True) as tx:
+        with store.joined(tx):
+            _act(nobody)
+        raise _Over
 
 
 def _act(desk: Desk) -> None:

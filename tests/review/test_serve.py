@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 import uvicorn
+from sqlalchemy import event
 
-from agent.errors import UserError
+from agent.errors import StoreError, UserError
 from agent.job import Job
 from agent.review.rehearsal import rehearse
 from agent.review.serve import address, bound, hosts, is_loopback, serve
@@ -108,6 +109,43 @@ def test_nobody_is_let_in_before_all_is_ready(monkeypatch: pytest.MonkeyPatch, t
     serve(*made.parts, "ada", port=port)
     assert asked == [errno.ECONNREFUSED, 0]
     assert (made.state(), made.store.reviews("news")) == (before, reviews), "a rehearsal leaves nothing"
+
+
+def test_a_rehearsal_gets_every_connection_ready(tmp_path: Path) -> None:
+    made = news(tmp_path, 3)
+    made.store.close()
+    opened: list[object] = []
+    event.listen(made.store._engine, "connect", lambda connection, _: opened.append(connection))
+    rehearse(*made.parts, connections=3)
+    assert len(opened) == 3
+
+
+def test_a_rehearsal_waits_for_a_store_that_is_locked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = news(tmp_path, 3)
+    tried: list[str] = []
+
+    def locked(_: Store, job: str, **__: object) -> None:
+        tried.append(job)
+        raise StoreError("the database is locked for more than 30 s")
+
+    with monkeypatch.context() as here:
+        here.setattr(Store, "transaction", locked)
+        rehearse(*made.parts, connections=3)
+    assert tried == ["news"]
+
+
+def test_a_task_of_ones_own_that_fails_does_not_keep_the_server_from_starting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = news(tmp_path, 3)
+    before = made.state()
+
+    def fail(*_: object) -> None:
+        raise KeyError("a bug in a task of one's own")
+
+    monkeypatch.setattr(type(made.task), "read", fail)
+    rehearse(*made.parts)
+    assert (made.state(), made.store.reviews("news")) == (before, [])
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
