@@ -39,9 +39,9 @@ from agent.tasks import Task
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
 MOST_ITEMS, MOST_AGAIN = 50, 500  # at a time; what one person put off comes after what they put off once more
-AT_WORK = 12
-"""Requests that are seen to at a time. Most of them wait for the same lock, and every thread more takes time from the
-one that has it."""
+QUICK, SLOW = 12, 4
+"""Requests that are seen to at a time: what is about a few texts, and what may take long. Most of them wait for the
+same lock, and every thread more takes time from the one that has it."""
 NOTE_LIMIT, LONGEST_WORDS = 2000, 500
 FEW = 10
 """Up to this many labels are buttons with a number key each; more become a list with a filter."""
@@ -86,8 +86,9 @@ def create_app(
         who = request.scope.get("reviewer")
         return door.token if who is None else door.token_of(who.name)
 
-    at_work = CapacityLimiter(AT_WORK)
-    reads, writes = partial(_reader, desk_of, at_work), partial(_writer, desk_of, at_work)
+    quick, slow = CapacityLimiter(QUICK), CapacityLimiter(SLOW)
+    reads, writes = partial(_reader, desk_of, quick), partial(_writer, desk_of, quick)
+    looks, takes_long = partial(_reader, desk_of, slow), partial(_writer, desk_of, slow)
 
     async def index(request: Request) -> Response:
         return page(request, desk_of(request), token_of(request))
@@ -100,15 +101,15 @@ def create_app(
             Route("/", index),
             Route("/api/session", session),
             Route("/api/items", reads(items, clerk)),
-            Route("/api/text", reads(text)),
-            Route("/api/standing", reads(lambda desk, _: standing(desk))),
-            Route("/api/done", reads(done)),
-            Route("/api/done/item", reads(done_item)),
-            Route("/api/bulk", reads(bulk_plan), methods=["GET"]),
-            Route("/api/bulk", writes(bulk_begin, of_many), methods=["POST"]),
-            Route("/api/bulk/check", reads(bulk_check)),
-            Route("/api/bulk/more", writes(bulk_more, of_many), methods=["POST"]),
-            Route("/api/bulk/accept", writes(bulk_accept, of_many), methods=["POST"]),
+            Route("/api/text", looks(text)),
+            Route("/api/standing", looks(lambda desk, _: standing(desk))),
+            Route("/api/done", looks(done)),
+            Route("/api/done/item", looks(done_item)),
+            Route("/api/bulk", looks(bulk_plan), methods=["GET"]),
+            Route("/api/bulk", takes_long(bulk_begin, of_many), methods=["POST"]),
+            Route("/api/bulk/check", looks(bulk_check)),
+            Route("/api/bulk/more", takes_long(bulk_more, of_many), methods=["POST"]),
+            Route("/api/bulk/accept", takes_long(bulk_accept, of_many), methods=["POST"]),
             Route("/api/label", writes(label, clerk), methods=["POST"]),
             Route("/api/skip", writes(skip, clerk), methods=["POST"]),
             Route("/api/undo", writes(undo, clerk), methods=["POST"]),

@@ -53,6 +53,7 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
         if person is None:
             check_people(store, job)
         store.take_stock()
+        store.recount(job.name)
         rehearse(store, job, task, connections=1 if person is not None else AT_ONCE)
         app = create_app(store, job, task, person, hosts=hosts(sock, host), known=known)
         _listen(sock, host, port)

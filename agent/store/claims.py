@@ -126,6 +126,13 @@ class Claims(Queue):
             drawn = select(t.audit_items.c.text_id).where(t.audit_items.c.job == job)
             requeue(sql, job, list(sql.execute(routed.union(drawn)).scalars()))
 
+    def recount(self, job: str, *, tx: Connection | None = None) -> None:
+        """Count anew what waits, which a program from before there was a count may have changed beside this one."""
+        here = select(func.count()).select_from(t.waiting).where(W.job == job)
+        counted = {"waiting": here.scalar_subquery(), "torn": here.where(W.torn.is_(True)).scalar_subquery()}
+        with self._write(tx, job) as sql:
+            sql.execute(update(t.jobs).where(t.jobs.c.name == job).values(**counted))
+
     def queued(self, job: str, person: str) -> Queued:
         """How the queue stands for one person. Costs what they did, and what waits is only counted."""
         with self._read(None) as tx:

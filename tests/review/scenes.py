@@ -128,7 +128,8 @@ def draw(made: Scene, *texts: str, accepted: bool = True) -> int:
         if accepted:
             store.add_routes(job, 3, [RouteRow(text, label.id, Route.ACCEPTED, "sure", label.confidence)])
         items.append(AuditItem(text, label.id, place, 0.5, 0, 0.5, label.confidence or 0.5, accepted))
-    return store.add_audit(job, {"population": 2 * len(items), "sizes": [2 * len(items)]}, items)
+    design = {"population": 2 * len(items), "people": 0, "seeds": 0, "sizes": [2 * len(items)], "expected": [0.5]}
+    return store.add_audit(job, design, items)
 
 
 def timed(folder: Path, minutes: float, size: int = 4) -> Scene:

@@ -236,6 +236,14 @@ def test_what_waits_is_what_routes_labels_and_reviews_say(queued: Store, steps: 
         assert queued.label_of("job", TextId(text_id)) == current.get(TextId(text_id))
 
 
+def test_a_count_that_another_program_left_wrong_is_put_right(queued: Store) -> None:
+    with queued.transaction() as tx:
+        tx.exec_driver_sql("UPDATE jobs SET waiting = 77, torn = 5")
+    queued.recount("job")
+    assert queued.queued("job", "a newcomer").open == queued.queue_size("job", include_skipped=True)
+    assert queued.queued("job", "a newcomer").torn == 0
+
+
 def act(store: Store, action: str, text: str, by: str) -> None:
     if action == "label":
         give(store, text, f"what {by} says", by)
