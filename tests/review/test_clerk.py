@@ -74,12 +74,12 @@ def commits(store: Store) -> list[None]:
     return found
 
 
-def test_what_many_do_at_once_is_one_commit(made: Scene, clerk: Clerk) -> None:
+def test_what_many_do_at_once_is_few_commits(made: Scene, clerk: Clerk) -> None:
     made.store.set_votes("news", 1)
     count = commits(made.store)
     for future in at_once(clerk, labels_of(made, [f"p{n}" for n in range(8)])):
         future.result()
-    assert len(count) == 2  # theirs, and of whoever was at work before
+    assert len(count) == 1 + -(-8 // MOST)  # theirs, a few acts each, and of whoever was at work before
     acts = made.store.reviews("news")
     assert len({act.text_id for act in acts}) == len(acts) == 8, "each saw what the ones before had taken"
 
