@@ -90,6 +90,13 @@ def create_app(
     reads, writes = partial(_reader, desk_of, quick), partial(_writer, desk_of, quick)
     looks, takes_long = partial(_reader, desk_of, slow), partial(_writer, desk_of, slow)
 
+    in_order, found = reads(items, clerk), looks(items, of_many)
+
+    async def next_items(request: Request) -> Response:
+        is_filtered = not request.query_params.keys() <= {"limit", "again"}
+        response: Response = await (found if is_filtered else in_order)(request)  # to look for some goes through many
+        return response
+
     async def index(request: Request) -> Response:
         return page(request, desk_of(request), token_of(request))
 
@@ -100,7 +107,7 @@ def create_app(
         routes=[
             Route("/", index),
             Route("/api/session", session),
-            Route("/api/items", reads(items, clerk)),
+            Route("/api/items", next_items),
             Route("/api/text", looks(text)),
             Route("/api/standing", looks(lambda desk, _: standing(desk))),
             Route("/api/done", looks(done)),
