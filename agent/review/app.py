@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ Told = dict[str, Any]
 Act = Callable[[Desk, dict[str, Any]], Told | Callable[[], Told]]
 """What a request does, and its answer; or what makes the answer once everything is saved."""
 DeskOf = Callable[[Request], Desk]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
@@ -73,8 +74,6 @@ def create_app(
     store.set_votes(job.name, job.people.votes)
     first = Desk(store, job, task, person or "", lead=person is not None, known=known)
     _ = first.look  # takes some seconds where the job redacts: before there is a page that waits
-    clerk = Clerk(store, job.name, refused := (Stale, NotALabel, HTTPException))
-    of_many = Clerk(store, job.name, refused, few=False)
     door = Door(hosts, partial(store.reviewer, job.name) if person is None else None)
     page = _page(first)
 
@@ -86,16 +85,14 @@ def create_app(
         who = request.scope.get("reviewer")
         return door.token if who is None else door.token_of(who.name)
 
-    quick, slow = CapacityLimiter(QUICK), CapacityLimiter(SLOW)
-    reads, writes = partial(_reader, desk_of, quick), partial(_writer, desk_of, quick)
-    looks, takes_long = partial(_reader, desk_of, slow), partial(_writer, desk_of, slow)
-
-    in_order, found = reads(items, clerk), looks(items, of_many)
+    refused = (Stale, NotALabel, HTTPException)
+    quick = _Window(desk_of, Clerk(store, job.name, refused), CapacityLimiter(QUICK))
+    slow = _Window(desk_of, Clerk(store, job.name, refused, few=False), CapacityLimiter(SLOW))
+    in_order, found = quick.reads(items), slow.reads(items)
 
     async def next_items(request: Request) -> Response:
         is_filtered = not request.query_params.keys() <= {"limit", "again"}
-        response: Response = await (found if is_filtered else in_order)(request)  # to look for some goes through many
-        return response
+        return await (found if is_filtered else in_order)(request)  # to look for some goes through many
 
     async def index(request: Request) -> Response:
         return page(request, desk_of(request), token_of(request))
@@ -108,19 +105,19 @@ def create_app(
             Route("/", index),
             Route("/api/session", session),
             Route("/api/items", next_items),
-            Route("/api/text", looks(text)),
-            Route("/api/standing", looks(lambda desk, _: standing(desk))),
-            Route("/api/done", looks(done)),
-            Route("/api/done/item", looks(done_item)),
-            Route("/api/bulk", looks(bulk_plan), methods=["GET"]),
-            Route("/api/bulk", takes_long(bulk_begin, of_many), methods=["POST"]),
-            Route("/api/bulk/check", looks(bulk_check)),
-            Route("/api/bulk/more", takes_long(bulk_more, of_many), methods=["POST"]),
-            Route("/api/bulk/accept", takes_long(bulk_accept, of_many), methods=["POST"]),
-            Route("/api/label", writes(label, clerk), methods=["POST"]),
-            Route("/api/skip", writes(skip, clerk), methods=["POST"]),
-            Route("/api/undo", writes(undo, clerk), methods=["POST"]),
-            Route("/api/let-go", writes(let_go, clerk), methods=["POST"]),
+            Route("/api/text", slow.looks(text)),
+            Route("/api/standing", slow.looks(lambda desk, _: standing(desk))),
+            Route("/api/done", slow.looks(done)),
+            Route("/api/done/item", slow.looks(done_item)),
+            Route("/api/bulk", slow.looks(bulk_plan), methods=["GET"]),
+            Route("/api/bulk", slow.writes(bulk_begin), methods=["POST"]),
+            Route("/api/bulk/check", slow.looks(bulk_check)),
+            Route("/api/bulk/more", slow.writes(bulk_more), methods=["POST"]),
+            Route("/api/bulk/accept", slow.writes(bulk_accept), methods=["POST"]),
+            Route("/api/label", quick.writes(label), methods=["POST"]),
+            Route("/api/skip", quick.writes(skip), methods=["POST"]),
+            Route("/api/undo", quick.writes(undo), methods=["POST"]),
+            Route("/api/let-go", quick.writes(let_go), methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[
@@ -336,44 +333,59 @@ def _whole(found: object, default: int) -> int:
 # In and out ----------------------------------------------------------------------------------------------------
 
 
-def _reader(
-    desk_of: DeskOf, at_work: CapacityLimiter, act: Act, clerk: Clerk | None = None
-) -> Callable[[Request], Any]:
-    async def read(request: Request) -> Response:
-        return await _done(at_work, desk_of(request), act, dict(request.query_params), clerk)
+@dataclass(frozen=True)
+class _Window:
+    """Where requests of one kind are seen to: at whose desk, so many at a time, what changes something by a clerk."""
 
-    return read
+    desk_of: DeskOf
+    clerk: Clerk
+    at_work: CapacityLimiter
 
+    def looks(self, act: Act) -> Handler:
+        """A GET that changes nothing."""
 
-def _writer(desk_of: DeskOf, at_work: CapacityLimiter, act: Act, clerk: Clerk) -> Callable[[Request], Any]:
-    async def write(request: Request) -> Response:
+        async def look(request: Request) -> Response:
+            return await self._done(request, partial(act, self.desk_of(request), dict(request.query_params)))
+
+        return look
+
+    def reads(self, act: Act) -> Handler:
+        """A GET that notes who was given what."""
+
+        async def read(request: Request) -> Response:
+            reading = partial(act, self.desk_of(request), dict(request.query_params))
+            return await self._done(request, partial(self.clerk.done, reading))
+
+        return read
+
+    def writes(self, act: Act) -> Handler:
+        """A POST."""
+
+        async def write(request: Request) -> Response:
+            try:
+                body = _json(await request.body())
+            except ClientDisconnect:  # nobody hears the answer, and nothing was done
+                return answer({"error": "the request broke off"}, 400)
+            if not isinstance(body, dict):
+                raise HTTPException(400, "a JSON object was expected")
+            return await self._done(request, partial(self.clerk.done, partial(act, self.desk_of(request), body)))
+
+        return write
+
+    async def _done(self, request: Request, act: Callable[[], Told | Callable[[], Told]]) -> Response:
+        """Run one act in a thread (the store blocks) and say what came of it."""
+
+        def run() -> Told:
+            came = act()
+            return came() if callable(came) else came
+
         try:
-            body = _json(await request.body())
-        except ClientDisconnect:  # nobody hears the answer, and nothing was done
-            return answer({"error": "the request broke off"}, 400)
-        if not isinstance(body, dict):
-            raise HTTPException(400, "a JSON object was expected")
-        return await _done(at_work, desk_of(request), act, body, clerk)
-
-    return write
-
-
-async def _done(
-    at_work: CapacityLimiter, desk: Desk, act: Act, asked: dict[str, Any], clerk: Clerk | None
-) -> Response:
-    """Run one act in a thread (the store blocks) and say what came of it. What changes something is the clerk's."""
-
-    def run() -> Told:
-        came = act(desk, asked) if clerk is None else clerk.done(partial(act, desk, asked))
-        return came() if callable(came) else came
-
-    try:
-        return answer(await run_sync(run, limiter=at_work))
-    except Stale as stale:
-        figures = await run_sync(desk.figures, limiter=at_work)
-        return answer({"error": str(stale), "figures": figures}, 409)
-    except NotALabel as wrong:
-        return answer({"error": f"Not saved: {wrong}"}, 422)
+            return answer(await run_sync(run, limiter=self.at_work))
+        except Stale as stale:
+            figures = await run_sync(self.desk_of(request).figures, limiter=self.at_work)
+            return answer({"error": str(stale), "figures": figures}, 409)
+        except NotALabel as wrong:
+            return answer({"error": f"Not saved: {wrong}"}, 422)
 
 
 def _json(body: bytes | str) -> Any:
