@@ -5,11 +5,8 @@
 The server is `labelwright review --team` in a process of its own, killed with -9 and started again meanwhile; the
 people are clients that think half a second, label at random (so that they often disagree), skip, take back, load the
 page anew, break off in the middle of a request, and in part leave for good with texts before them. Eight of them
-lead, and decide where people disagree. Where the server gives no answer, a client does as the page does: it keeps
-what it had fetched, waits a second, asks for a new token and sends the same again; but one in five loads the page
-anew, all that it had fetched with it. Where nothing is left it looks again every five seconds, as the page does.
-Another process gives labels all the time, as a run does. Each is asked of SQLite and of PostgreSQL. Afterwards the
-store is held against what every client was told.
+lead, and decide where people disagree. Another process gives labels all the time, as a run does. Each is asked of
+SQLite and of PostgreSQL. Afterwards the store is held against what every client was told.
 """
 
 from __future__ import annotations
@@ -23,11 +20,9 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -39,15 +34,12 @@ from agent.store import RouteRow, Store
 from evals.outcome import Outcome, is_quick
 from tests.postgres import NotInstalled, PostgresServer
 
-T = TypeVar("T")
 CLIENTS, TEXTS, VOTES = 50, 2000, 2
 LEASE_S = 4.0
 PRICE = {"input": 1, "output": 1}
 NAMES = ("business", "politics", "sport", "tech")
 AGREES = 0.85  # chance to give a text's own class: a quarter of the texts is torn
 TARGET_MS = 100.0
-AGAIN_S, LOOK_S = 1.0, 5.0  # as the page: before it sends something again, and before it looks for new texts
-LOADS_ANEW = 0.2  # of those who get no answer
 
 
 @dataclass(frozen=True)
@@ -130,30 +122,15 @@ class Person:
                     if await self._page(done):
                         return
             except Away:
-                self._said.counts["pages loaded anew after no answer"] += 1
-                await asyncio.sleep(0.2)
-
-    async def _until_heard(self, sent: Callable[[], Awaitable[T]]) -> T:
-        """What the server answered in the end. Raises Away where the person loads the page anew instead."""
-        is_new = False
-        while True:
-            try:
-                if is_new:
-                    self._csrf = (await self._get("/api/session"))["token"]
-                return await sent()
-            except Away:
                 self._said.counts["no answer"] += 1
-                if not is_new and self._rng.random() < LOADS_ANEW:
-                    raise
-                is_new = True
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(0.2)
 
     async def _page(self, done: asyncio.Event) -> bool:
         """One life of the page; True where the person is done for good."""
         while not done.is_set():
             items = await self._items(again=False) or await self._items(again=True)
             if not items:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(0.3)
                 continue
             for item in items[: 1 + self._rng.randrange(8)]:
                 await asyncio.sleep(self._rng.expovariate(1 / self._size.think_s))
@@ -173,7 +150,9 @@ class Person:
         return True
 
     async def _items(self, *, again: bool) -> list[dict[str, Any]]:
-        asked, now, got = await self._until_heard(partial(self._fetched, again=again))
+        asked = time.time()
+        got = await self._get("/api/items", limit="8", again=str(int(again)))
+        now = time.time()
         self._said.waits["next"].append(now - asked)
         self._newest = got["figures"]["newest"]
         here = {item["id"] for item in got["items"]}
@@ -183,12 +162,6 @@ class Person:
         for item in got["items"]:
             self._said.grants.append((now, asked + LEASE_S, item["id"], self.name))
         return list(got["items"])
-
-    async def _fetched(self, *, again: bool) -> tuple[float, float, Any]:
-        """When it was asked for and came, and the next items."""
-        asked = time.time()
-        got = await self._get("/api/items", limit="8", again=str(int(again)))
-        return asked, time.time(), got
 
     async def _label(self, item: dict[str, Any], *, breaks_off: bool) -> None:
         own = NAMES[int(item["id"].rpartition(" ")[2]) % len(NAMES)]
@@ -207,22 +180,15 @@ class Person:
 
     async def _act(self, path: str, item: dict[str, Any], what: dict[str, Any]) -> None:
         place = (item["id"], self.name)
-        self._said.over[place].append(time.time())
-        times, was_open = 0, place in self._said.open
+        sent = time.time()
+        self._said.over[place].append(sent)
+        was_open = place in self._said.open
         if path == "/api/label":
             self._said.open.add(place)
-
-        async def send() -> tuple[float, int, Any]:
-            nonlocal times
-            times, sent = times + 1, time.time()
-            status, got = await self._post(path, {"id": item["id"], "seconds": 1, **what})
-            return time.time() - sent, status, got
-
-        seconds, status, got = await self._until_heard(send)
+        status, got = await self._post(path, {"id": item["id"], "seconds": 1, **what})
         if path == "/api/label":
-            self._said.waits["label"].append(seconds)
-            # what is refused the second time, or after an undo without an answer, may have been done before
-            if status == 200 or (times == 1 and not was_open):
+            self._said.waits["label"].append(time.time() - sent)
+            if status == 200 or not was_open:  # what an undo without an answer took back may be refused now
                 self._said.open.discard(place)
         if status == 200:
             self._newest = got["figures"]["newest"]
@@ -241,11 +207,7 @@ class Person:
         was_open = place in self._said.open
         if place is not None:
             self._said.open.add(place)
-        try:
-            status, got = await self._post("/api/undo", {"newest": self._newest})
-        except Away:  # which the page says, and leaves it to the person to try again
-            self._said.counts["no answer"] += 1
-            return
+        status, got = await self._post("/api/undo", {"newest": self._newest})
         if place is not None and (status == 200 or not was_open):
             self._said.open.discard(place)
         if status == 200:
@@ -401,8 +363,7 @@ def measure(outcome: Outcome, what: str, url: str, folder: Path, size: Size) -> 
     add = outcome.add
     add(f"{what}: people, texts, labels a text", f"{size.clients} {size.texts} {VOTES}", "")
     add(f"{what}: labels saved", said.counts["labels"], f"in {seconds:.0f} s")
-    told = ("servers killed", "left for good", "reloads", "broken off", "taken back", "no answer")
-    for name in (*told, "pages loaded anew after no answer"):
+    for name in ("servers killed", "left for good", "reloads", "broken off", "taken back", "no answer"):
         add(f"{what}: {name}", said.counts[name], "times")
     add(f"{what}: labels that a run gave meanwhile", int(written[-1]) if written else 0, "labels")
     add(f"{what}: somebody was quicker", said.counts["somebody was quicker"], "answers not saved, and said so")
