@@ -334,7 +334,9 @@ def reviewers_list(path: JobFile, as_json: AsJson = False) -> None:
     job = Job.load(path)
     with Workbench(job) as bench:
         right = right_of_pots(bench.store, job.name, bench.task)
-        found = [(r, bench.store.queued(job.name, r.name).labelled) for r in bench.store.reviewers(job.name)]
+        people = bench.store.reviewers(job.name)
+        queued = bench.store.queued(job.name, [r.name for r in people])
+        found = [(r, queued[r.name].labelled) for r in people]
     if as_json:
         told = [(r, n, right.get(r.name, [])) for r, n in found]
         out(

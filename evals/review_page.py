@@ -280,7 +280,7 @@ def measure_page(outcome: Outcome, browser: Browser, what: str, file: Path, size
                     holds=p95 < KEY_MS if is_label else None,
                 )
     with Store.open(f"sqlite:///{file.with_name('labelwright.db')}") as store:
-        kept = store.queued("page", "ada").labelled
+        kept = store.queued("page", ["ada"])["ada"].labelled
     wanted = 2 * 2 * size.labels
     outcome.add(f"{what}: labels that the store holds", kept, f"of {wanted}", target="all", holds=kept == wanted)
 

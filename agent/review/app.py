@@ -28,11 +28,12 @@ from agent.errors import UserError
 from agent.job import Job
 from agent.records import Text, TextId, Value
 from agent.review import bulk
-from agent.review.clerk import Clerk
+from agent.review.claiming import Ask, claim, figures
+from agent.review.clerk import Clerk, ForAll
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
 from agent.review.standing import standing
-from agent.store import Filter, Store
+from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
 
@@ -88,11 +89,10 @@ def create_app(
     refused = (Stale, NotALabel, HTTPException)
     quick = _Window(desk_of, Clerk(store, job.name, refused), CapacityLimiter(QUICK))
     slow = _Window(desk_of, Clerk(store, job.name, refused, few=False), CapacityLimiter(SLOW))
-    in_order, found = quick.reads(items), slow.reads(items)
 
     async def next_items(request: Request) -> Response:
-        is_filtered = not request.query_params.keys() <= {"limit", "again"}
-        return await (found if is_filtered else in_order)(request)  # to look for some goes through many
+        ask = asked_next(desk_of(request), dict(request.query_params))
+        return await (quick if ask.only is None else slow).for_all(items, ask)  # to look for some goes through many
 
     async def index(request: Request) -> Response:
         return page(request, desk_of(request), token_of(request))
@@ -160,19 +160,23 @@ def prose(markdown: str) -> Markup:
 # What can be asked and done ------------------------------------------------------------------------------------
 
 
-def items(desk: Desk, asked: dict[str, Any]) -> Callable[[], Told]:
-    """`limit` next items and the figures; with `again` also what was skipped. With a filter only what fits it, and
-    `matching`: how many do."""
-    only = _filter(desk, asked)
+def asked_next(desk: Desk, asked: dict[str, Any]) -> Ask:
+    """`limit` next items; with `again` also what was skipped, with a filter only what fits it."""
     again = asked.get("again") == "1"
     limit = min(max(_whole(asked.get("limit"), 8), 1), MOST_AGAIN if again else MOST_ITEMS)
-    rows, figures = desk.claim(limit, again=again, only=only), desk.figures()
+    return Ask(desk, limit, again, _filter(desk, asked))
 
-    def shown() -> Told:
+
+def items(asks: Sequence[Ask]) -> list[Callable[[], Told]]:
+    """The next items and the figures; with a filter also `matching`: how many fit it."""
+
+    def shown(ask: Ask, rows: Sequence[QueueRow], now: Told) -> Told:
+        desk, only = ask.desk, ask.only
         matching = None if only is None else desk.matching(only)
-        return {"items": desk.cards(rows), "figures": figures, "session": desk.session, "matching": matching}
+        return {"items": desk.cards(rows), "figures": now, "session": desk.session, "matching": matching}
 
-    return shown
+    found, stands = claim(asks), figures([ask.desk for ask in asks])
+    return [partial(shown, ask, rows, ask.desk.keep(now)) for ask, rows, now in zip(asks, found, stands, strict=True)]
 
 
 def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
@@ -345,18 +349,14 @@ class _Window:
         """A GET that changes nothing."""
 
         async def look(request: Request) -> Response:
-            return await self._done(request, partial(act, self.desk_of(request), dict(request.query_params)))
+            desk = self.desk_of(request)
+            return await self._done(desk, partial(act, desk, dict(request.query_params)))
 
         return look
 
-    def reads(self, act: Act) -> Handler:
-        """A GET that notes who was given what."""
-
-        async def read(request: Request) -> Response:
-            reading = partial(act, self.desk_of(request), dict(request.query_params))
-            return await self._done(request, partial(self.clerk.done, reading))
-
-        return read
+    async def for_all(self, act: ForAll, ask: Ask) -> Response:
+        """What is done for all who ask for it at about the same time, and what came of this one's."""
+        return await self._done(ask.desk, partial(self.clerk.done_for_all, act, ask))
 
     def writes(self, act: Act) -> Handler:
         """A POST."""
@@ -368,11 +368,12 @@ class _Window:
                 return answer({"error": "the request broke off"}, 400)
             if not isinstance(body, dict):
                 raise HTTPException(400, "a JSON object was expected")
-            return await self._done(request, partial(self.clerk.done, partial(act, self.desk_of(request), body)))
+            desk = self.desk_of(request)
+            return await self._done(desk, partial(self.clerk.done, partial(act, desk, body)))
 
         return write
 
-    async def _done(self, request: Request, act: Callable[[], Told | Callable[[], Told]]) -> Response:
+    async def _done(self, desk: Desk, act: Callable[[], Told | Callable[[], Told]]) -> Response:
         """Run one act in a thread (the store blocks) and say what came of it."""
 
         def run() -> Told:
@@ -382,8 +383,8 @@ class _Window:
         try:
             return answer(await run_sync(run, limiter=self.at_work))
         except Stale as stale:
-            figures = await run_sync(self.desk_of(request).figures, limiter=self.at_work)
-            return answer({"error": str(stale), "figures": figures}, 409)
+            now = await run_sync(desk.figures, limiter=self.at_work)
+            return answer({"error": str(stale), "figures": now}, 409)
         except NotALabel as wrong:
             return answer({"error": f"Not saved: {wrong}"}, 422)
 

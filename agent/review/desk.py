@@ -15,9 +15,11 @@ from typing import Any
 from agent.certifying import settle
 from agent.job import Job
 from agent.records import Label, Source, Text, TextId, Value
+from agent.review import claiming
 from agent.review.card import card, failed, plain, said
+from agent.review.claiming import Ask, as_row, pot_as_row
 from agent.review.unseen import Look, look_of
-from agent.store import Filter, HoneyPot, QueueRow, ReviewRow, Store
+from agent.store import Filter, QueueRow, ReviewRow, Store
 from agent.store.reviews import replaced_by
 from agent.store.waiting import ACCEPT, DECIDE, FLAG, LABEL, POT, SKIP
 from agent.tasks import Task
@@ -74,7 +76,7 @@ class Desk:
 
     @cached_property
     def _counted(self) -> dict[str, dict[str, Any]]:
-        """What `figures` said last, by person."""
+        """What the figures of each person were last."""
         return {}
 
     def of(self, person: str, *, lead: bool) -> Desk:
@@ -93,31 +95,9 @@ class Desk:
         just what fits that filter. They are this person's for `people.lease_minutes`. A lead is given first what
         others disagree on.
 
-        None once the people's minutes are used up: what a person is at then is still saved, but nothing is added.
+        None once the people's minutes are used up.
         """
-        minutes = self.minutes()
-        if minutes is not None and minutes["used"] >= minutes["of"]:
-            self.let_go()
-            return []
-        seconds = 60 * self.job.people.lease_minutes
-        claim = partial(self.store.claim, self.job.name, self.person, seconds=seconds, again=again, only=only)
-        rows = claim(limit=limit, torn=True) if self.lead else []
-        if len(rows) < limit:
-            rows += claim(limit=limit - len(rows), keep=[row.text_id for row in rows])
-        return self._with_honey_pots(rows) if only is None and self.job.people.honey_pots else rows
-
-    def _with_honey_pots(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
-        """The next items with the honey pots that come with them, which look like any blind text."""
-        share, job, seed = self.job.people.honey_pots, self.job.name, self.job.seed
-        self.store.draw_honey_pots(
-            job, self.person, share, [row.text_id for row in rows], seed=seed, known=self.known
-        )
-        left = {pot.text_id: pot for pot in self.store.open_honey_pots(job, self.person)}
-        here: list[QueueRow] = []
-        for row in rows:
-            mine = [pot for pot in left.values() if pot.beside == row.text_id]
-            here += [*(_as_row(left.pop(pot.text_id)) for pot in mine), row]
-        return [*map(_as_row, left.values()), *here]  # what is left of an earlier page comes first
+        return claiming.claim([Ask(self, limit, again, only)])[0]
 
     def matching(self, only: Filter) -> int:
         """How many texts that wait for this person fit a filter, counted up to `MOST_COUNTED`."""
@@ -135,20 +115,13 @@ class Desk:
         return None if most is None else {"used": self.store.review_seconds(self.job.name) / 60, "of": most}
 
     def figures(self) -> dict[str, Any]:
-        """How much is left to this person (without what they skipped), skipped and done by them, and their newest
-        act; what waits for a lead, too."""
-        with self.store.at_once():
-            queued = self.store.queued(self.job.name, self.person)
-            self._counted[self.person] = counted = {
-                "left": queued.open + (queued.torn - queued.torn_put_off if self.lead else 0),
-                "skipped": queued.put_off + (queued.torn_put_off if self.lead else 0),
-                # who is asked for a vote would see by it how others voted
-                "torn": queued.torn if self.lead else 0,
-                "done": queued.labelled,
-                "newest": queued.newest,
-                "minutes": self.minutes(),
-            }
-            return counted
+        """How the queue stands for this person, see `claiming.figures`."""
+        return self.keep(claiming.figures([self])[0])
+
+    def keep(self, figures: dict[str, Any]) -> dict[str, Any]:
+        """These are this person's figures now."""
+        self._counted[self.person] = figures
+        return figures
 
     def figures_after(self, act: int | None) -> dict[str, Any]:
         """`figures` after an act that gave one label to one text that was left, which is what people do all day: as
@@ -157,8 +130,7 @@ class Desk:
         if act is None or before is None:
             return self.figures()
         after = before | {"left": max(before["left"] - 1, 0), "done": before["done"] + 1, "newest": act}
-        self._counted[self.person] = after
-        return after
+        return self.keep(after)
 
     def text(self, text_id: TextId) -> str:
         """The whole text. Raises Stale where the job has no such text."""
@@ -380,7 +352,7 @@ class Desk:
         blind = act.blind or self.store.is_blind(self.job.name, text_id)
         machine = None if blind or route is None or route.label_id is None else route.label_id
         suggestion = None if machine is None else self.store.label(self.job.name, machine)
-        return _row(text_id, self.text(text_id), suggestion, blind=blind)
+        return replace(as_row(text_id, self.text(text_id), blind=blind), suggestion=suggestion)
 
     def _replace(self, act_id: int, text_id: TextId, value: Value, seconds: float, tx: Any) -> None:
         """Have a label take the place of the one that this person gave in an act. Raises Stale."""
@@ -428,7 +400,7 @@ class Desk:
     def _pot_as_row(self, text_id: TextId) -> QueueRow | None:
         """A text as an item, where it is a honey pot that this person has not answered."""
         found = self.store.open_honey_pots(self.job.name, self.person)
-        return next((_as_row(pot) for pot in found if pot.text_id == text_id), None)
+        return next((pot_as_row(pot) for pot in found if pot.text_id == text_id), None)
 
     @staticmethod
     def _check_seen(row: QueueRow | None, seen: Seen | None) -> None:
@@ -471,27 +443,6 @@ class Desk:
             if self.job.people.votes > 1 and not self.lead:  # they may be asked about it yet
                 raise Stale("was labelled by others meanwhile.")
             raise Stale(f"was labelled {said(label.value, self.task)} by {label.by} meanwhile.")
-
-
-def _as_row(pot: HoneyPot) -> QueueRow:
-    """A honey pot as any blind item of the queue."""
-    return _row(pot.text_id, pot.text, None, blind=True)
-
-
-def _row(text_id: TextId, text: str, suggestion: Label | None, *, blind: bool) -> QueueRow:
-    """A text that does not wait, as if it did."""
-    return QueueRow(
-        text_id=text_id,
-        text=text,
-        reason="",
-        blind=blind,
-        priority=0.0,
-        round=0,
-        slice="",
-        why={},
-        suggestion=suggestion,
-        skipped=False,
-    )
 
 
 def person_label(text_id: TextId, value: Value, person: str) -> Label:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 
 from agent.job import Job
+from agent.review.claiming import Ask, claim, figures
 from agent.review.desk import Desk, NotALabel, Stale
 from agent.store import Store
 from agent.tasks import Task
@@ -47,7 +48,9 @@ def _act(desk: Desk) -> None:
     store, job = desk.store, desk.job.name
     store.reviewer(job, "")
     rows = desk.claim(8, again=True)
-    desk.figures()
+    several = [desk, desk.of("", lead=False)]
+    claim([Ask(one, 8) for one in several])
+    figures(several)
     if not rows:
         return
     desk.skip(rows[-1].text_id, 0.0)

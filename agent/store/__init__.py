@@ -40,6 +40,7 @@ from agent.store.rows import (
     TextCost,
     Trouble,
     Wanted,
+    Wish,
 )
 from agent.store.store import Store
 
@@ -86,4 +87,5 @@ __all__ = [
     "TextCost",
     "Trouble",
     "Wanted",
+    "Wish",
 ]

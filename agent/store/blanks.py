@@ -16,6 +16,7 @@ from agent.store.columns import AnyText, Id, Texts, Utc
 JOB: BindParameter[str] = bindparam("its_job", type_=String())
 TEXT: BindParameter[str] = bindparam("its_text", type_=AnyText())
 TEXTS: BindParameter[Any] = bindparam("its_texts", type_=Texts())
+PEOPLE: BindParameter[Any] = bindparam("its_people", type_=Texts())
 PERSON: BindParameter[str] = bindparam("its_person", type_=AnyText())
 AT: BindParameter[Any] = bindparam("its_at", type_=Utc())
 LIMIT: BindParameter[int] = bindparam("its_limit", type_=Integer())

@@ -11,7 +11,22 @@ from sys import intern
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ARRAY, BigInteger, BindParameter, Column, DateTime, Dialect, Integer, Text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    Column,
+    DateTime,
+    Dialect,
+    FromClause,
+    Integer,
+    Text,
+    column,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -153,6 +168,18 @@ class Texts(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         texts = [pack_text(text) for text in value]
         return texts if dialect.name == "postgresql" else json.dumps(texts)
+
+
+def rows_of(dialect: str, **texts: BindParameter[Any]) -> FromClause:
+    """Some `Texts` as a table: a column for each, by its name, with a row for each place in them."""
+    if dialect == "postgresql":
+        named = [column(name, AnyText()) for name in texts]
+        return func.unnest(*texts.values()).table_valued(*named).render_derived()
+    (first, values), *more = texts.items()
+    each = func.json_each(values).table_valued("key", "value")
+    place = literal("$[").concat(each.c.key).concat("]")
+    others = [func.json_extract(other, place, type_=AnyText()).label(name) for name, other in more]
+    return select(type_coerce(each.c.value, AnyText()).label(first), *others).subquery()
 
 
 def by_hash(said: str) -> float:

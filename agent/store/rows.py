@@ -312,6 +312,18 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """How many items a person wants next: for a `lead`, what others disagree on first; `again`, also what they put
+    off; `only` what fits a filter."""
+
+    person: str
+    limit: int
+    lead: bool = False
+    again: bool = False
+    only: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reviewer:
     """Somebody who may review a job, as a `reviewer` or as a `lead`; not any more since `revoked_at`."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from sqlalchemy import event
 
 from agent.errors import StoreError
+from agent.records import TextId
+from agent.review.claiming import Ask, claim
 from agent.review.clerk import MOST, Clerk
 from agent.review.desk import Desk, NotALabel, Stale
 from agent.store import Store
@@ -35,6 +38,11 @@ def clerk(made: Scene) -> Clerk:
 
 def at_once(clerk: Clerk, acts: list[Callable[[], Any]]) -> list[Future[Any]]:
     """Ask for all of these while somebody is at work, so that they are done together."""
+    return at_once_all(clerk, [partial(clerk.done, act) for act in acts])
+
+
+def at_once_all(clerk: Clerk, calls: list[Callable[[], Any]]) -> list[Future[Any]]:
+    """The same for calls of the clerk."""
     here, go, asked = threading.Event(), threading.Event(), threading.Semaphore(0)
 
     def first() -> None:
@@ -46,12 +54,12 @@ def at_once(clerk: Clerk, acts: list[Callable[[], Any]]) -> list[Future[Any]]:
             super().append(item)
             asked.release()
 
-    with ThreadPoolExecutor(len(acts) + 1) as threads:
+    with ThreadPoolExecutor(len(calls) + 1) as threads:
         before = threads.submit(clerk.done, first)
         assert here.wait(30)
         clerk._asked = Asked()
-        futures = [threads.submit(clerk.done, act) for act in acts]
-        for _ in acts:
+        futures = [threads.submit(call) for call in calls]
+        for _ in calls:
             assert asked.acquire(timeout=30)
         go.set()
         before.exception()  # done, whatever came of it
@@ -125,3 +133,41 @@ def test_more_than_one_commit_takes_are_all_done(clerk: Clerk) -> None:
     for future in at_once(clerk, acts):
         future.result()
     assert sorted(done) == list(range(MOST + 6))
+
+
+def test_what_many_ask_for_is_done_for_all_of_them_in_one(made: Scene, clerk: Clerk) -> None:
+    groups: list[list[str]] = []
+
+    def next_of(people: Sequence[str]) -> list[list[TextId]]:
+        groups.append(list(people))
+        desks = [Desk(made.store, made.job, made.task, person) for person in people]
+        return [[row.text_id for row in rows] for rows in claim([Ask(desk, 2) for desk in desks])]
+
+    people = [f"p{n}" for n in range(5)]
+    acts: list[Callable[[], Any]] = [partial(clerk.done_for_all, next_of, person) for person in people]
+    count = commits(made.store)
+    found = [
+        future.result()
+        for future in at_once_all(clerk, [*acts, *(partial(clerk.done, act) for act in labels_of(made, ["ada"]))])
+    ]
+    assert len(count) == 2
+    assert sorted(groups[0]) == people
+    given = [text_id for ids in found[:5] for text_id in ids]
+    assert len(set(given)) == len(given) == 10
+    assert made.store.reviews("news")[0].text_id not in given, "acts come first, and what comes after them sees them"
+
+
+def test_where_it_fails_for_one_it_is_done_for_each_alone(made: Scene, clerk: Clerk) -> None:
+    def note(people: Sequence[str]) -> list[str]:
+        for person in people:
+            made.store.review("news", TextId("t000"), person, "skip", seconds=1.0)
+            if person == "odd":
+                raise ZeroDivisionError
+        return [f"{person} did" for person in people]
+
+    acts: list[Callable[[], Any]] = [partial(clerk.done_for_all, note, person) for person in ("ada", "odd", "eve")]
+    first, bug, last = at_once_all(clerk, acts)
+    assert (first.result(), last.result()) == ("ada did", "eve did")
+    with pytest.raises(ZeroDivisionError):
+        bug.result()
+    assert sorted(act.person for act in made.store.reviews("news")) == ["ada", "eve"]

@@ -382,9 +382,9 @@ def test_a_filter_keeps_to_leases(made: Scene) -> None:
 
 
 def test_in_a_long_queue_the_rare_and_the_common_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.store.claims.HEAD", 10)
+    monkeypatch.setattr("agent.store.candidates.HEAD", 10)
     for few in (1, 4000):
-        monkeypatch.setattr("agent.store.claims.FEW", few)
+        monkeypatch.setattr("agent.store.candidates.FEW", few)
         made = news(tmp_path / str(few), 60)
         page = Page(made)
         assert find(page, words="number 5") == [5, *range(50, 60)]

@@ -364,10 +364,3 @@ def test_the_first_of_two_votes_is_no_verdict_of_an_audit(made: Scene) -> None:
     assert [a.judged for a in made.store.audit_answers("news", audit)] == [False]
     bob.label(TextId("t000"), "tech", 1)
     assert [a.judged for a in made.store.audit_answers("news", audit)] == [True]
-
-
-def test_what_was_torn_when_a_lead_asked_may_be_open_a_moment_later(made: Scene) -> None:
-    first = [row.text_id for row in made.store.claim("news", "lin", 3, 60)]
-    again = made.store.claim("news", "lin", 5, 60, keep=first)
-    assert [row.text_id for row in again[:3]] == first
-    assert ids(several(made, 1)[0])[0] == "t005"

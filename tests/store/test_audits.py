@@ -193,6 +193,6 @@ def test_a_store_from_before_audits_is_brought_up_to_date_with_all_that_it_holds
     with Store.open(url) as opened:
         assert (opened.current("job"), opened.routes("job"), opened.queue("job", include_skipped=True)) == kept
         assert waiting(opened) == ["a"]
-        assert opened.queued("job", "a newcomer").open == 2  # "b" was skipped by another
+        assert opened.queued("job", ["a newcomer"])["a newcomer"].open == 2  # "b" was skipped by another
         drawn(opened, "d")
         assert opened.audited("job") == {"d"}

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 
 from agent.errors import JobLocked, StoreError
 from agent.records import Label, MicroDollars, Route, Source, Text, TextId
-from agent.store import AuditItem, Filter, FrameRow, RouteRow, Store, copy, tables
+from agent.store import AuditItem, Filter, FrameRow, RouteRow, Store, Wish, copy, tables
 from agent.store.copy import copy_store
 from agent.store.locks import JobLock
 from tests.postgres import PostgresServer
@@ -47,7 +47,7 @@ def fill(store: Store) -> None:
     store.keep_dialect(ODD, ODD, {"without": [ODD]})
     store.keep_together(ODD, [ODD, "b"])
     store.add_reviewer("job", ODD, "lead")
-    store.claim("job", ODD, 1, 60)
+    store.claim("job", [Wish(ODD, 1)], 60)
     store.add_audit("job", {"sizes": [4]}, [AuditItem(TextId(ODD), given[2], 0, 1.0, 0, 0.25, 1 / 3, False)])
     pick(store, ["many"])
     (many,) = store.add_labels("job", [label("many", "lost")])

@@ -226,10 +226,10 @@ def test_what_waits_is_what_routes_labels_and_reviews_say(queued: Store, steps: 
     )
     assert set(waiting(queued)) == set(expected) - put_off
     assert queued.queue_size("job", include_skipped=True) == len(expected)
-    assert queued.queued("job", "a newcomer").open == len(expected)
+    assert queued.queued("job", ["a newcomer"])["a newcomer"].open == len(expected)
     for by in ("ann", "bob"):
         own = [r for r in done if r.person == by and r.action != "undo"]
-        assert queued.queued("job", by).labelled == sum(r.action == "label" for r in own)
+        assert queued.queued("job", [by])[by].labelled == sum(r.action == "label" for r in own)
         last = queued.last_act("job", by)
         assert (last.id if last else None) == (own[-1].id if own else None)
     for text_id in "abcd":
@@ -240,8 +240,8 @@ def test_a_count_that_another_program_left_wrong_is_put_right(queued: Store) -> 
     with queued.transaction() as tx:
         tx.exec_driver_sql("UPDATE jobs SET waiting = 77, torn = 5")
     queued.recount("job")
-    assert queued.queued("job", "a newcomer").open == queued.queue_size("job", include_skipped=True)
-    assert queued.queued("job", "a newcomer").torn == 0
+    assert queued.queued("job", ["a newcomer"])["a newcomer"].open == queued.queue_size("job", include_skipped=True)
+    assert queued.queued("job", ["a newcomer"])["a newcomer"].torn == 0
 
 
 def act(store: Store, action: str, text: str, by: str) -> None:
