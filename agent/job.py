@@ -73,6 +73,9 @@ def _described(value: object) -> object:
     return value
 
 
+FEWEST_LABELS = {"classification": 2, "multilabel": 2, "spans": 1}
+
+
 class TaskSettings(Section):
     """What a label is."""
 
@@ -90,9 +93,10 @@ class TaskSettings(Section):
         for said in (*self.labels, *self.labels.values(), self.guidelines):
             if any("\ud800" <= c <= "\udfff" for c in said):
                 raise ValueError(f"{said[:40]!a} holds half of a surrogate pair, which is no text")
-        if self.kind in ("classification", "multilabel"):
-            if len(self.labels) < 2:
-                raise ValueError(f"{self.kind} needs at least two labels, found {len(self.labels)}")
+        if self.kind in FEWEST_LABELS:
+            if len(self.labels) < FEWEST_LABELS[self.kind]:
+                least = "two labels" if FEWEST_LABELS[self.kind] == 2 else "one label"
+                raise ValueError(f"{self.kind} needs at least {least}, found {len(self.labels)}")
             for name in self.labels:
                 if not name.strip() or name != name.strip() or "\n" in name:
                     raise ValueError(f"label {name!r} is empty, padded with blanks or has a line break")

@@ -431,7 +431,7 @@ class Workbench:
 
         with self.job.telling_lines():
             if first or self._tuned is None:
-                return build_student(self.job, self.task, self.first_vectors)
+                return build_student(self.job, self.task, self.first_vectors, encoder=lambda: self.first_encoder)
             return build_student(self.job, self.task, self.vectors, (1.0, self._temperature))
 
     def vectors(self, texts: Sequence[Text]) -> Any:

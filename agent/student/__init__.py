@@ -5,7 +5,8 @@ Importing this loads no torch; `load_encoder` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,28 @@ from agent.job import Job
 from agent.records import CountTokens, Student
 from agent.student.absent import Absent, counter
 from agent.student.classify import HeadStudent, Vectors
-from agent.tasks import Task
+from agent.student.tagger import Tagger
+from agent.tasks import Spans, Task
 from agent.tasks.loading import load_named
 
 if TYPE_CHECKING:
     from agent.student.encoder import Encoder
 
-__all__ = ["Absent", "HeadStudent", "Vectors", "build_student", "counter", "load_counter", "load_encoder"]
+__all__ = ["Absent", "HeadStudent", "Tagger", "Vectors", "build_student", "counter", "load_counter", "load_encoder"]
 
 
-def build_student(job: Job, task: Task, vectors: Vectors, temperatures: Sequence[float] = (1.0,)) -> Student:
+def build_student(
+    job: Job,
+    task: Task,
+    vectors: Vectors,
+    temperatures: Sequence[float] = (1.0,),
+    encoder: Callable[[], Encoder] | None = None,
+) -> Student:
     """The student that the job names, or else the task's own.
 
-    `head` is built here, for as many encoders side by side as there are `temperatures`; a `package.module:Name` of
-    your own is built as `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
+    `head` is built here, for as many encoders side by side as there are `temperatures`, and `tagger`, on the
+    `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built as
+    `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
     """
     if not job.has_student:
         return Absent()
@@ -38,8 +47,12 @@ def build_student(job: Job, task: Task, vectors: Vectors, temperatures: Sequence
         if missing:
             raise JobFileError("job", [(0, f"`student.kind`: {kind} is no Student: it lacks {', '.join(missing)}")])
         return student
+    if kind == "tagger" and isinstance(task, Spans):
+        return Tagger(task.types, encoder or partial(load_encoder, job))
     if kind != "head":
         said = f"`student.kind`: unknown kind {kind!r}; known: head, none, or package.module:Name"
+        if kind == "tagger":
+            said = f"`student.kind`: tagger is for tasks with spans, and not for {task.kind}"
         raise JobFileError("job", [(0, said)])
     if not task.names:
         said = f"`student.kind`: head needs classes, and a {task.kind} task has none; name a package.module:Name"

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,16 @@ BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm")
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "1_Pooling/config.json"]
 TOKENISED_AT_ONCE = 8192
+WORDS_LAYER = 2 / 3
+"""How far up the layer is that tells words apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """The words of one text: where they are, in characters, and (w, dim) float16 states of each one's first token."""
+
+    places: list[tuple[int, int]]
+    states: Floats
 
 
 class Encoder:
@@ -75,6 +86,36 @@ class Encoder:
                 out[start + batch] = self._forward([tokens[i] for i in batch])
         return out
 
+    def words(self, texts: Sequence[str]) -> Iterator[Words]:
+        """The words of each text, in order, as its tokenizer parts them before it looks at any vocabulary; none
+        beyond `max_tokens`. Raises ModelError where the tokenizer cannot tell which word a token is of."""
+        if not self._tokenizer.is_fast:
+            raise ModelError(f"student.encoder: {self.name} has no tokenizer.json, and a task with spans needs one")
+        for start in range(0, len(texts), TOKENISED_AT_ONCE):
+            chunk = list(texts[start : start + TOKENISED_AT_ONCE])
+            found = self._tokenizer(
+                chunk, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True, verbose=False
+            )
+            tokens = found["input_ids"]
+            firsts = [_firsts(found.word_ids(i)) for i in range(len(chunk))]
+            states: list[Floats] = [np.empty((0, self.dim), np.float16)] * len(chunk)
+            for batch in _batches([len(t) for t in tokens], self._budget):
+                hidden = self._states([tokens[i] for i in batch])
+                for row, i in enumerate(batch.tolist()):
+                    states[i] = hidden[row, firsts[i]].astype(np.float16)
+            for i, text in enumerate(chunk):
+                yield Words(_places(text, found["offset_mapping"][i], found.word_ids(i)), states[i])
+
+    def _states(self, tokens: list[list[int]]) -> Floats:
+        """(b, t, dim) of the layer that is read for words."""
+        import torch
+
+        padded = self._tokenizer.pad({"input_ids": tokens}, return_tensors="pt").to(self._model.device)
+        with torch.inference_mode():
+            layers = self._model(**padded, output_hidden_states=True).hidden_states
+        found: Floats = layers[max(1, round(WORDS_LAYER * (len(layers) - 1)))].float().cpu().numpy()
+        return found
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each whole text, without the marks that the model puts around it."""
         return [
@@ -105,6 +146,29 @@ class Encoder:
             vectors = torch.nn.functional.normalize(pooled.float(), dim=1)
         found: Floats = vectors.cpu().numpy()
         return found
+
+
+def _firsts(words: Sequence[int | None]) -> list[int]:
+    """Places of the tokens that are a word's first."""
+    return [i for i, word in enumerate(words) if word is not None and (i == 0 or words[i - 1] != word)]
+
+
+def _places(text: str, offsets: Sequence[tuple[int, int]], words: Sequence[int | None]) -> list[tuple[int, int]]:
+    """Characters of each word, from its first token to its last, without blanks around it."""
+    found: list[tuple[int, int]] = []
+    for i, (start, end) in enumerate(offsets):
+        if words[i] is None:
+            continue
+        if i and words[i - 1] == words[i]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return [_stripped(text, start, end) for start, end in found]
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
 
 
 def _batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:

@@ -10,10 +10,11 @@ from agent.tasks.classification import Classification
 from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
 from agent.tasks.seam import Task
+from agent.tasks.spans import Spans
 
-__all__ = ["Classification", "Multilabel", "Task", "build", "load_named"]
+__all__ = ["Classification", "Multilabel", "Spans", "Task", "build", "load_named"]
 
-KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel}
+KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel, "spans": Spans}
 
 
 def build(settings: TaskSettings) -> Task:

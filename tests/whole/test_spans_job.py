@@ -1,0 +1,89 @@
+"""Named entities on real, noisy text: a whole job, from choosing to the labels that are handed over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from agent.job import Job, TaskSettings
+from agent.records import Source, Text, TextId, Value
+from agent.store import Store
+from agent.tasks import Spans
+from tests.servers.scripted import ScriptedServer
+
+TYPES = ["corporation", "creative-work", "group", "location", "person", "product"]
+TASK = Spans(TaskSettings(kind="spans", labels=dict.fromkeys(TYPES, "")))
+POOL, GOLD, NOISE = 160, 120, 0.2
+
+
+def drawn(shared_data: Path, split: str, count: int, seed: int) -> dict[str, Value]:
+    """Short texts of wnut17 and their spans, most of which have one."""
+    rows = pq.read_table(shared_data / "wnut17" / f"{split}.parquet").to_pylist()
+    rng = np.random.default_rng(seed)
+    chosen = [rows[i] for i in rng.permutation(len(rows)) if any(t != "O" for t in rows[i]["tags"]) or i % 4 == 0]
+    texts = {row["text"]: row["tags"] for row in chosen[: 2 * count]}
+    return {t: TASK.read(tags, Text(TextId("x"), t)) for t, tags in list(texts.items())[:count]}
+
+
+def noisy(value: Value, rng: np.random.Generator) -> Value:
+    """What a careless oracle says: now and then a span is forgotten, or has another label."""
+    if not value or rng.random() >= NOISE:
+        return value
+    k = int(rng.integers(len(value)))
+    a, b, label, quote = value[k]
+    other = (a, b, TYPES[(TYPES.index(label) + 1) % len(TYPES)], quote)
+    return (*value[:k], *([other] if rng.random() < 0.5 else []), *value[k + 1 :])
+
+
+def written(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path.name
+
+
+@pytest.fixture
+def truth(shared_data: Path) -> dict[str, Value]:
+    return drawn(shared_data, "train", POOL, 0)
+
+
+@pytest.fixture
+def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: Callable[..., ScriptedServer]) -> Job:
+    rng = np.random.default_rng(1)
+    gold = drawn(shared_data, "dev", GOLD, 2)
+    said = {t: json.loads(TASK.write(noisy(value, rng))) for t, value in (truth | gold).items()}
+    settings = {
+        "name": "entities",
+        "task": {"kind": "spans", "labels": dict.fromkeys(TYPES, "")},
+        "data": {
+            "pool": written(tmp_path / "pool.jsonl", [{"id": f"w{k}", "text": t} for k, t in enumerate(truth)]),
+            "gold": written(
+                tmp_path / "gold.jsonl", [{"text": t, "label": json.loads(TASK.show(v))} for t, v in gold.items()]
+            ),
+            "id": "id",
+        },
+        "oracle": {"base_url": serve_gold(said).url, "model": "scripted", "price": {"input": 1, "output": 2}},
+        "selection": {"batch": 40, "cold_start": 40},
+        "people": {"threshold": 0.6, "audit": 0.1},
+        "budget": {"dollars": "0.5"},
+        "stop": {"agreement": None, "max_labels": 120},
+    }
+    return Job.of(settings, tmp_path)
+
+
+@pytest.mark.slow
+def test_entities_go_through_a_whole_job(job: Job, truth: dict[str, Value]) -> None:
+    outcome = job.run()
+    with Store.open(job.store_url) as store:
+        labels = store.labels("entities", source=Source.ORACLE)
+        texts = store.texts("entities", [label.text_id for label in labels])
+        rounds = store.rounds("entities")
+    assert 100 <= len(labels) <= 120
+    assert outcome.spending.spent <= outcome.spending.cap
+    given, right = [label.value for label in labels], [truth[texts[label.text_id]] for label in labels]
+    assert TASK.metrics(right, given)["f1"] > 0.75, "what the oracle said is what was kept"
+    assert rounds[-1].figures["metric"] == "f1"
