@@ -25,6 +25,8 @@ from agent.refreshing import go_on
 from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gather, last_final, write
 from agent.report.certificate import certificate
 from agent.rest import Rest, rest_of, told
+from agent.student import Tagger
+from agent.tasks import Spans
 from agent.workbench import FIT, MEASURE, Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
@@ -95,6 +97,9 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     if not again and distill.made_from(folder) == lesson_hash:
         bench.watch.note(f"the model in {folder} was made from these labels already")
         return folder
+    if isinstance(bench.task, Spans) and isinstance(bench.student, Tagger):
+        _distil_spans(bench, bench.task, lessons, lesson_hash, folder)
+        return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
@@ -107,6 +112,27 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
         progress=lambda done, total: bench.watch.progress("distilling", done, total),
     )
     return folder
+
+
+def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], made_from: str, folder: Path) -> None:
+    from agent import distill
+
+    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
+    known = distill.SpanLessons(
+        [t.text for t, _ in lessons],
+        [[(start, end, name) for start, end, name, _ in label.value] for _, label in lessons],
+        np.ones(len(lessons), np.float32),
+    )
+    distill.distil_spans(
+        known,
+        task.types,
+        bench.job.distil,
+        encoder=bench.encoder,
+        folder=folder,
+        seed=bench.job.seed,
+        facts=_facts(bench, lessons, made_from),
+        progress=lambda done, total: bench.watch.progress("distilling", done, total),
+    )
 
 
 def distil_again(bench: Workbench) -> Path:
@@ -171,7 +197,9 @@ def oracle_quality(bench: Workbench) -> Quality | None:
 def model_quality(bench: Workbench) -> Quality | None:
     """The distilled model on gold."""
     folder = bench.output(MODEL)
-    if not bench.gold or not bench.task.names or not (folder / "config.json").is_file():
+    from agent.distill import is_tagger
+
+    if not bench.gold or not (folder / "config.json").is_file() or not (bench.task.names or is_tagger(folder)):
         return None
     said = predicted(bench, folder)
     return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, 1_000_001))
@@ -187,9 +215,10 @@ def _tell_card(folder: Path, found: Quality) -> None:
 
 def predicted(bench: Workbench, folder: Path) -> list[Value]:
     """What the distilled model says of the gold texts."""
-    from agent.distill import Model
+    from agent.distill import Model, Tags, is_tagger
 
-    return list(Model.load(folder).predict([t.text for t, _ in bench.gold]).values)
+    load = Tags.load if is_tagger(folder) else Model.load
+    return list(load(folder).predict([t.text for t, _ in bench.gold]).values)
 
 
 # Report and export --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from agent.distill.card import Figure
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
 from agent.distill.predict import Model, predict_file
+from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 
 __all__ = [
@@ -15,8 +16,12 @@ __all__ = [
     "Examples",
     "Figure",
     "Model",
+    "SpanLessons",
+    "Tags",
     "add_figures",
     "distil",
+    "distil_spans",
+    "is_tagger",
     "made_from",
     "predict_file",
     "save_student",

@@ -62,6 +62,13 @@ class Card:
     training: Mapping[str, Any]
     figures: Sequence[Figure] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    spans: bool = False
+    """The names are those of pieces of a text."""
+
+    @property
+    def pipeline(self) -> str:
+        """The task of `transformers` that it is for."""
+        return "token-classification" if self.spans else "text-classification"
 
     def text(self) -> str:
         """The whole README.md: YAML front matter and Markdown."""
@@ -84,8 +91,8 @@ class Card:
 def _front_matter(card: Card) -> str:
     head: dict[str, Any] = {
         "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["labelwright", "text-classification", "multi-label" if card.multilabel else "single-label"],
+        "pipeline_tag": card.pipeline,
+        "tags": ["labelwright", card.pipeline, *([] if card.spans else [_labels_a_text(card)])],
     }
     if base := _base_model(card.encoder):
         head["base_model"] = base
@@ -94,10 +101,14 @@ def _front_matter(card: Card) -> str:
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
 
 
+def _labels_a_text(card: Card) -> str:
+    return "multi-label" if card.multilabel else "single-label"
+
+
 def _index_entry(card: Card) -> dict[str, Any]:
     results = [
         {
-            "task": {"type": "text-classification"},
+            "task": {"type": card.pipeline},
             "dataset": {"name": f.measured_on or "held out", "type": "private"},
             "metrics": [{"type": f.name, "value": round(f.value, 6), "name": f.name}],
         }
@@ -116,8 +127,11 @@ def _base_model(encoder: str) -> str | None:
 def _what(card: Card) -> str:
     kind = "any number of labels a text" if card.multilabel else "exactly one label a text"
     base = _base_model(card.encoder) or "a local encoder"
+    what = f"A text classifier: {len(card.names)} classes, {kind}."
+    if card.spans:
+        what = f"It finds pieces of a text: {len(card.names)} labels, any number of pieces, none inside another."
     return (
-        f"A text classifier: {len(card.names)} classes, {kind}. Fine-tuned from {quoted(base)} by "
+        f"{what} Fine-tuned from {quoted(base)} by "
         "[Labelwright](https://pypi.org/project/labelwright/) on the labels described below; "
         "it is a standard `transformers` folder and needs no other package."
     )
@@ -129,6 +143,12 @@ def _use(card: Card) -> str:
         'classify = pipeline("text-classification", model="THIS_FOLDER", truncation=True, top_k=None)\n'
         'classify("a text")  # the probability of every class'
     )
+    if card.spans:
+        code = (
+            "from transformers import pipeline\n\n"
+            'find = pipeline("token-classification", model="THIS_FOLDER", aggregation_strategy="first")\n'
+            'find("a text")  # each piece: where, which label, how sure'
+        )
     more = " A label holds where its probability is at least one half." if card.multilabel else ""
     return (
         f"```python\n{code}\n```\n\nTexts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more} "
@@ -178,7 +198,9 @@ def _interval(figure: Figure) -> str:
 def _limits(card: Card) -> str:
     machine = {str(s) for s in dict(card.facts.get("sources") or {})} & {"oracle", "student"}
     none = (
-        "Classes are decided one by one: a text may get none, or several that exclude each other."
+        "A piece begins and ends where the tokenizer parts words; what is cut off a long text has no pieces."
+        if card.spans
+        else "Classes are decided one by one: a text may get none, or several that exclude each other."
         if card.multilabel
         else "A text that belongs to no class gets one all the same."
     )

@@ -94,7 +94,7 @@ def distil(
     else:
         temperature, figures = _calibrate(network, held_out)
     training = {
-        "encoder": _public_name(source.name),
+        "encoder": public_name(source.name),
         "seed": known.seed,
         "epochs": trained.epochs,
         "learning rate": settings.learning_rate,
@@ -105,7 +105,7 @@ def distil(
     card = Card(known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {})
     with replacing(Path(folder)) as partial:
         network.save(partial)
-        _write_card(card, partial)
+        write_card(card, partial)
     seconds = time.monotonic() - began
     held = 0 if held_out is None else len(held_out)
     return Distilled(Path(folder), trained, temperature, figures, len(lessons), held, seconds)
@@ -191,18 +191,19 @@ def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_
     return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)
 
 
-def _public_name(encoder: str) -> str:
-    """Of a folder, its own name and not the whole path, which tells about the machine."""
+def public_name(encoder: str) -> str:
+    """An encoder's name for others: of a folder its own name, and not the whole path, which tells of the machine."""
     return Path(encoder).name if Path(encoder).is_dir() else encoder
 
 
-def _write_card(card: Card, folder: Path) -> None:
+def write_card(card: Card, folder: Path) -> None:
+    """The card as people read it, and as `add_figures` does."""
     for name, text in _card_files(card).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def _card_files(card: Card) -> dict[str, str]:
-    about = asdict(card) | {"encoder": _public_name(card.encoder)}
+    about = asdict(card) | {"encoder": public_name(card.encoder)}
     return {"README.md": card.text(), FACTS: _as_json({"format": FORMAT, "card": about})}
 
 

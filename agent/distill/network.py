@@ -60,17 +60,17 @@ class Network:
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = MULTI if multilabel else SINGLE
-        _no_attention_dropout(config)
+        no_attention_dropout(config)
         pools = encoder.pooling == "mean" and fits(config)
         if pools:
             config.num_hidden_layers += 1
         elif encoder.pooling == "mean" and hasattr(config, "classifier_pooling"):
             config.classifier_pooling = "mean"  # ModernBERT's kin can by themselves
         with seeded(seed):
-            model = _read_model(encoder.folder, config=config, ignore_mismatched_sizes=True)
+            model = read_model(encoder.folder, config=config, ignore_mismatched_sizes=True)
             if pools:
                 make_mean_pooling(model)
-        tokenizer = _read_tokenizer(encoder.folder)
+        tokenizer = read_tokenizer(encoder.folder)
         tokenizer.model_max_length = encoder.max_tokens  # so that `truncation=True` cuts where the training did
         return cls(model, tokenizer, encoder.max_tokens)
 
@@ -79,7 +79,7 @@ class Network:
         """A folder that `save` wrote, or any other sequence classifier. Raises ModelError."""
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
-        model, tokenizer = _read_model(folder), _read_tokenizer(folder)
+        model, tokenizer = read_model(folder), read_tokenizer(folder)
         return cls(model, tokenizer, min(int(tokenizer.model_max_length), positions(model.config)), batch_tokens)
 
     def save(self, folder: Path) -> None:
@@ -188,8 +188,8 @@ def open_encoder(folder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModel
 
-    model = _read_model(folder, AutoModel, "an encoder")
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), _read_tokenizer(folder)
+    model = read_model(folder, AutoModel, "an encoder")
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), read_tokenizer(folder)
 
 
 def save_as_transformers(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -214,14 +214,14 @@ def has_fast_bfloat16(device: str) -> bool:
     return bool(capabilities and (found := capabilities()) and (found.get("avx512_bf16") or found.get("amx_bf16")))
 
 
-def _no_attention_dropout(config: Any) -> None:
+def no_attention_dropout(config: Any) -> None:
     """Dropout of attention weights bars torch's fast attention on CPUs; that of the states stays."""
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0)
 
 
-def _read_model(folder: Path, kind: Any = None, what: str = "a sequence classifier", **options: Any) -> Any:
+def read_model(folder: Path, kind: Any = None, what: str = "a sequence classifier", **options: Any) -> Any:
     """A model of class `kind`; a sequence classifier where that is None."""
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
@@ -236,7 +236,7 @@ def _read_model(folder: Path, kind: Any = None, what: str = "a sequence classifi
             raise ModelError(f"{folder}: cannot be loaded as {what}: {said}") from None
 
 
-def _read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:

@@ -35,7 +35,7 @@ from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
 from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
-from agent.tasks import Task
+from agent.tasks import Task, label_names
 
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
@@ -130,17 +130,17 @@ def create_app(
 
 def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
     """The page's HTML, with everything in it that stays the same for all items."""
-    described = desk.job.task.labels
+    described, names = desk.job.task.labels, label_names(desk.task)
     guidelines = desk.job.guidelines
     settings = {
         "widget": desk.task.widget,
         "counted": MOST_COUNTED,
-        "labels": [{"name": n, "about": described.get(n, "")} for n in desk.task.names],
+        "labels": [{"name": n, "about": described.get(n, "")} for n in names],
     }
     context = {
         "job": desk.job.name,
         "guidelines": prose(guidelines) if guidelines else "",
-        "many": len(desk.task.names) > FEW,
+        "many": len(names) > FEW,
     }
     templates = Jinja2Templates(HERE / "templates")
 

@@ -101,6 +101,8 @@ def plain(value: Value, task: Task) -> Any:
 
 def said(value: Value, task: Task) -> str:
     """A label's value in a sentence."""
+    if task.widget == "spans":
+        return ", ".join(f"{quote} ({name})" for _, _, name, quote in value) or "nothing marked"
     return (", ".join(str(v) for v in value) or "no label") if task.widget == "multiple" else task.show(value)
 
 

@@ -97,14 +97,14 @@ class Encoder:
                 chunk, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True, verbose=False
             )
             tokens = found["input_ids"]
-            firsts = [_firsts(found.word_ids(i)) for i in range(len(chunk))]
+            firsts = [first_tokens(found.word_ids(i)) for i in range(len(chunk))]
             states: list[Floats] = [np.empty((0, self.dim), np.float16)] * len(chunk)
             for batch in _batches([len(t) for t in tokens], self._budget):
                 hidden = self._states([tokens[i] for i in batch])
                 for row, i in enumerate(batch.tolist()):
                     states[i] = hidden[row, firsts[i]].astype(np.float16)
             for i, text in enumerate(chunk):
-                yield Words(_places(text, found["offset_mapping"][i], found.word_ids(i)), states[i])
+                yield Words(word_places(text, found["offset_mapping"][i], found.word_ids(i)), states[i])
 
     def _states(self, tokens: list[list[int]]) -> Floats:
         """(b, t, dim) of the layer that is read for words."""
@@ -148,12 +148,12 @@ class Encoder:
         return found
 
 
-def _firsts(words: Sequence[int | None]) -> list[int]:
+def first_tokens(words: Sequence[int | None]) -> list[int]:
     """Places of the tokens that are a word's first."""
     return [i for i, word in enumerate(words) if word is not None and (i == 0 or words[i - 1] != word)]
 
 
-def _places(text: str, offsets: Sequence[tuple[int, int]], words: Sequence[int | None]) -> list[tuple[int, int]]:
+def word_places(text: str, offsets: Sequence[tuple[int, int]], words: Sequence[int | None]) -> list[tuple[int, int]]:
     """Characters of each word, from its first token to its last, without blanks around it."""
     found: list[tuple[int, int]] = []
     for i, (start, end) in enumerate(offsets):

@@ -12,9 +12,14 @@ from agent.tasks.multilabel import Multilabel
 from agent.tasks.seam import Task
 from agent.tasks.spans import Spans
 
-__all__ = ["Classification", "Multilabel", "Spans", "Task", "build", "load_named"]
+__all__ = ["Classification", "Multilabel", "Spans", "Task", "build", "label_names", "load_named"]
 
 KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel, "spans": Spans}
+
+
+def label_names(task: Task) -> tuple[str, ...]:
+    """The names that a label may have: classes of a text, or types of its pieces."""
+    return task.types if isinstance(task, Spans) else task.names
 
 
 def build(settings: TaskSettings) -> Task:

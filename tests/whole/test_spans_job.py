@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from transformers import pipeline
 
+from agent.distill import Tags
 from agent.job import Job, TaskSettings
 from agent.records import Source, Text, TextId, Value
 from agent.store import Store
@@ -68,7 +70,7 @@ def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: 
         },
         "oracle": {"base_url": serve_gold(said).url, "model": "scripted", "price": {"input": 1, "output": 2}},
         "selection": {"batch": 40, "cold_start": 40},
-        "people": {"threshold": 0.6, "audit": 0.1},
+        "people": {"threshold": 0.05, "audit": 0.1},
         "budget": {"dollars": "0.5"},
         "stop": {"agreement": None, "max_labels": 120},
     }
@@ -87,3 +89,18 @@ def test_entities_go_through_a_whole_job(job: Job, truth: dict[str, Value]) -> N
     given, right = [label.value for label in labels], [truth[texts[label.text_id]] for label in labels]
     assert TASK.metrics(right, given)["f1"] > 0.75, "what the oracle said is what was kept"
     assert rounds[-1].figures["metric"] == "f1"
+    assert rounds[-1].figures["accuracy"] > rounds[0].figures["accuracy"], "the student learns"
+
+    model = job.output_folder / "model"
+    some = [t for t in truth if truth[t]][:40]
+    ours = Tags.load(model).predict(some).values
+    find = pipeline("token-classification", model=str(model), aggregation_strategy="first", device="cpu")
+    theirs = [tuple((e["start"], e["end"], e["entity_group"]) for e in find(t)) for t in some]
+    assert [tuple(s[:3] for s in spans) for spans in ours] == theirs
+    assert outcome.delivered is not None
+    assert outcome.delivered.final["distilled"]["metric"] == "f1"
+    assert "token-classification" in (model / "README.md").read_text(encoding="utf-8")
+    assert TASK.metrics([truth[t] for t in some], ours)["f1"] > 0.5, "of texts that it learnt from, in part"
+
+    rows = pq.read_table(next((job.output_folder / "labels").glob("*.parquet"))).to_pylist()
+    assert {row["label"] for row in rows} == {TASK.show(label.value) for label in labels}

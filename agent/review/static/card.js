@@ -43,7 +43,7 @@ function mark(run) {
   const point = `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
   const name = NAMES[run[0]] ?? point;
   const words = run.length > 1 ? `${name}×${run.length}` : name;
-  return made("span", "hidden-mark", words, { title: `hidden character ${point}` });
+  return made("span", "hidden-mark", words, { title: `hidden character ${point}`, "data-length": String(run.length) });
 }
 
 /** An element with a class, a text and attributes. */

@@ -147,6 +147,10 @@ export class Labels {
     return this.all.map((label) => label.name).filter((name) => this.picked.has(name));
   }
 
+  size() {
+    return this.value().length;
+  }
+
   /** A key pressed outside of any field. True where it was ours. */
   key(event) {
     const digit = /^[0-9]$/.test(event.key) ? event.key : /^Digit([0-9])$/.exec(event.code)?.[1];

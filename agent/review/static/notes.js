@@ -6,7 +6,8 @@ const $ = (id) => document.getElementById(id);
 const opening = (item) => named(item.text.trim().slice(0, 60), "q");
 
 /** What was given in an act, in words. */
-export function given({ path, body }) {
+export function given({ path, body, said }) {
+  if (said !== undefined) return said;
   if (path === "/api/skip") return body.note === undefined ? "skipped" : "flagged";
   return Array.isArray(body.value) ? body.value.join(", ") || "no label" : body.value;
 }

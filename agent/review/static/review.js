@@ -10,6 +10,7 @@ import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
+import { Spans } from "./spans.js";
 import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
 import { Words } from "./words.js";
@@ -25,15 +26,17 @@ const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
 const standing = new Standing(wire);
 const words = new Words();
-const card = new Card(wire, complain, () => words.mark());
+const card = new Card(wire, complain, painted);
 const clock = new Clock();
 const line = new Line();
 const flagging = new Flagging((note) => shown !== null && !waiting && act("/api/skip", { note }));
-const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy };
+const hint = (what) => complain(what ? new Refusal(0, what) : null);
+const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isBusy, hint };
 const finding = new Finding(settings, refind);
 const bulk = new Bulk(wire, finding, { ready: () => outbox.idle(), accepted: acceptedAtOnce });
 const done = new Done(wire, { again: showAgain, takeBack });
-const answer = settings.widget === "json" ? new Entry() : new Labels(settings, picking);
+const widgets = { json: () => new Entry(), spans: () => new Spans(settings, picking) };
+const answer = (widgets[settings.widget] ?? (() => new Labels(settings, picking)))();
 
 let ahead = []; // what is to come; ahead[0] is on the screen
 let shown = null; // the item on the screen
@@ -177,6 +180,11 @@ async function goThroughSkipped() {
   fill();
 }
 
+function painted() {
+  words.mark();
+  answer.painted?.();
+}
+
 // Answers ---------------------------------------------------------------------------------------------------------
 
 const asList = (value) => (value === null || value === undefined ? null : [value].flat());
@@ -208,6 +216,7 @@ function act(path, what) {
   if (item.instead !== undefined) body.instead = item.instead;
   handled.add(item.id);
   const going = { path, body, item, keep: settings.widget === "json" && path === "/api/label" };
+  if (path === "/api/label" && answer.said) going.said = answer.said();
   if (going.keep) wait(true); // the task on the server has to read it first
   else leave(going);
   outbox.add(going);
@@ -235,8 +244,8 @@ function accept() {
     return;
   }
   const value = answer.value();
-  const suggestedNone = settings.widget === "multiple" && shown.suggestion?.value.length === 0;
-  if (settings.widget === "multiple" && value.length === 0 && !suggestedNone && !noneMeant) {
+  const suggestedNone = shown.suggestion !== null && ["", "[]"].includes(String(shown.suggestion.value));
+  if (answer.size?.() === 0 && !suggestedNone && !noneMeant) {
     noneMeant = true;
     sayAccept();
     return;
@@ -261,10 +270,11 @@ function sayAccept() {
     $("accept-key").textContent = "Ctrl ↵";
     return;
   }
-  const size = answer.value().length;
+  const size = answer.size();
   if (size > 0) noneMeant = false;
-  const none = noneMeant ? "Really none? Save" : "None applies";
-  saying.textContent = size === 0 ? none : `Save ${size} label${size === 1 ? "" : "s"}`;
+  const none = noneMeant ? "Really none? Save" : settings.widget === "spans" ? "Nothing to mark" : "None applies";
+  const what = settings.widget === "spans" ? "span" : "label";
+  saying.textContent = size === 0 ? none : `Save ${size} ${what}${size === 1 ? "" : "s"}`;
 }
 
 function saved(going, reply) {
