@@ -25,6 +25,7 @@ from agent.refreshing import go_on
 from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gather, last_final, write
 from agent.report.certificate import certificate
 from agent.rest import Rest, rest_of, told
+from agent.tasks import Pairs
 from agent.workbench import FIT, MEASURE, Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
@@ -300,6 +301,7 @@ def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
         trust=trust(bench, lessons),
         names=bench.task.names,
         multilabel=bench.task.kind == "multilabel",
+        columns=bench.task.columns if isinstance(bench.task, Pairs) else None,
         seed=bench.job.seed,
     )
 

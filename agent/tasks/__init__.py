@@ -9,11 +9,12 @@ from agent.job import TaskSettings
 from agent.tasks.classification import Classification
 from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
+from agent.tasks.pairs import Pairs
 from agent.tasks.seam import Task
 
-__all__ = ["Classification", "Multilabel", "Task", "build", "load_named"]
+__all__ = ["Classification", "Multilabel", "Pairs", "Task", "build", "load_named"]
 
-KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel}
+KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel, "pairs": Pairs}
 
 
 def build(settings: TaskSettings) -> Task:
