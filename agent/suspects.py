@@ -172,7 +172,8 @@ def look(bench: Workbench, most: int | None = None) -> Standing:
         kind = "no student (`student: none`)" if not job.has_student else f"`kind: {job.task.kind}`"
         raise UserError(
             f"job {job.name} has {kind}: which labels look wrong can be told for one class a text "
-            "(`kind: classification` or `pairs`) with a student; `labelwright audit` says of any job how many are wrong"
+            "(`kind: classification` or `pairs`) with a student; `labelwright audit` says of any job how many are "
+            "wrong"
         )
     found, sent = find(bench), 0
     if most:
