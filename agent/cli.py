@@ -573,7 +573,10 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A folder that `distil` made.", show_default=False)],
     file: Annotated[Path, typer.Argument(help="Texts: .csv .tsv .jsonl .parquet", show_default=False)],
     output: Annotated[Path | None, typer.Option(help="Where to; beside the file by default.")] = None,
-    text: Annotated[str, typer.Option(help="The text column.")] = "text",
+    text: Annotated[
+        str | None, typer.Option(help="The text column; else what the model remembers, or `text`.")
+    ] = None,
+    second: Annotated[str | None, typer.Option(help="Of pairs, the second text's column.")] = None,
 ) -> None:
     """Label a file of any size with a distilled model: writes label, confidence and the probability of each class."""
     from agent.console import Lines
@@ -581,7 +584,7 @@ def predict(
 
     target = output or file.with_name(f"{file.stem}.labelled{file.suffix}")
     watch = Lines()
-    count = predict_file(Model.load(model), file, target, text_column=text,
+    count = predict_file(Model.load(model), file, target, text, second_column=second,
                          progress=lambda done, total: watch.progress("labelling", done, total))  # fmt: skip
     say(f"{escape(str(target))}: {count:,} texts")
 

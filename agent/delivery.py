@@ -26,7 +26,7 @@ from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gat
 from agent.report.certificate import certificate
 from agent.rest import Rest, rest_of, told
 from agent.student import Tagger
-from agent.tasks import Spans
+from agent.tasks import Pairs, Spans
 from agent.workbench import FIT, MEASURE, Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
@@ -329,6 +329,7 @@ def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
         trust=trust(bench, lessons),
         names=bench.task.names,
         multilabel=bench.task.kind == "multilabel",
+        columns=bench.task.columns if isinstance(bench.task, Pairs) else None,
         seed=bench.job.seed,
     )
 

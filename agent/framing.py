@@ -13,6 +13,7 @@ import numpy as np
 
 from agent.job import OracleSettings
 from agent.oracle import Put, Questions
+from agent.pairing import shortened
 from agent.records import Floats, Source, Text, TextId, Value
 from agent.selection.coldstart import zero_shot
 from agent.selection.neighbours import nearest
@@ -125,7 +126,7 @@ def _chances(
     if near is not None:
         is_class = np.array([[v == n for n in names] for _, v in known], np.float32)
         said.append(is_class[near[:, :NEIGHBOURS]].mean(axis=1))
-    if not bench.trained and bench.task.names:
+    if not bench.trained and bench.class_texts:
         said.append(zero_shot(vectors, np.asarray(bench.first_vectors(bench.class_texts))))
     return np.asarray(np.mean(said, axis=0), np.float32) if said else np.zeros((len(texts), len(names)), np.float32)
 
@@ -143,7 +144,7 @@ def _shown(bench: Workbench, frames: Mapping[TextId, FrameRow]) -> dict[tuple[Te
     words = seed | bench.store.texts(bench.job.name, {i for i, _ in wanted} - set(seed))
     seen = {i: bench.shown(Text(i, words[i])) for i, _ in wanted if i in words}  # redacted whole, then cut
     return {
-        (i, shown): (Text(i, text.text[:MOST_CHARS]), bench.task.read(shown))
+        (i, shown): (Text(i, shortened(text.text, MOST_CHARS)), bench.task.read(shown))
         for i, shown in wanted
         if (text := seen.get(i)) is not None
     }

@@ -63,7 +63,7 @@ def _hints(bench: Workbench, lessons: Sequence[Lesson], vectors: Vectors) -> Hin
     settings = bench.job.student
     given = np.array([label.source is Source.ORACLE for _, label in lessons], bool)
     return Hints(
-        names=vectors(bench.class_texts) if settings.class_names else None,
+        names=vectors(bench.class_texts) if settings.class_names and bench.class_texts else None,
         others=None if settings.unlabelled == "off" else vectors(_others(bench, lessons)),
         way=guessing(settings.unlabelled),
         doubtful=given if settings.label_noise == "reweight" else None,

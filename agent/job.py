@@ -73,7 +73,7 @@ def _described(value: object) -> object:
     return value
 
 
-FEWEST_LABELS = {"classification": 2, "multilabel": 2, "spans": 1}
+FEWEST_LABELS = {"classification": 2, "multilabel": 2, "pairs": 2, "spans": 1}
 
 
 class TaskSettings(Section):
@@ -88,6 +88,8 @@ class TaskSettings(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of a task of your own; the built-in tasks take none."""
 
+    _columns: tuple[str, str] = PrivateAttr(default=("text", "second"))
+
     @model_validator(mode="after")
     def _labels_make_sense(self) -> TaskSettings:
         for said in (*self.labels, *self.labels.values(), self.guidelines):
@@ -101,6 +103,11 @@ class TaskSettings(Section):
                 if not name.strip() or name != name.strip() or "\n" in name:
                     raise ValueError(f"label {name!r} is empty, padded with blanks or has a line break")
         return self
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """What a task of pairs calls its two texts: the columns that `data` names."""
+        return self._columns
 
 
 RedactKind = Literal["email", "phone", "card", "iban", "name"]
@@ -122,6 +129,8 @@ class DataSettings(Section):
     """A .csv .tsv .jsonl .parquet file, a folder of such files or of an Arrow data set, or a hub id."""
     split: str = "train"
     text: str = "text"
+    second: str | None = None
+    """The column of the other text, for a task of pairs."""
     id: str | None = None
     gold: str | None = None
     """Labelled texts used for measuring only; the student never learns from them."""
@@ -704,12 +713,29 @@ class Job(Section):
         return self
 
     @model_validator(mode="after")
+    def _two_texts(self) -> Job:
+        """A task of pairs is about two columns, and no other is."""
+        second, is_pairs = self.data.second, self.task.kind == "pairs"
+        if is_pairs and second is None:
+            raise ValueError("`data.second`: a task of pairs is about two texts; name the column of the second one")
+        if not is_pairs and second is not None:
+            raise ValueError(
+                f"`data.second`: only `kind: pairs` is about two texts, and this is {self.task.kind}; leave it out, "
+                "or set `task.kind: pairs`"
+            )
+        if second is not None:
+            if second == self.data.text:
+                raise ValueError(f"`data.second`: {second!r} is the column of the first text (`data.text`) already")
+            self.task._columns = (self.data.text, second)
+        return self
+
+    @model_validator(mode="after")
     def _one_class_a_text(self) -> Job:
         """What finds labels that look wrong knows one class a text."""
         for name, share in (("selection.relabel", self.selection.relabel), ("people.suspects", self.people.suspects)):
-            if share and self.task.kind != "classification":
+            if share and self.task.kind not in ("classification", "pairs"):
                 raise ValueError(
-                    f"`{name}`: it is for tasks with one class a text (`kind: classification`), not for "
+                    f"`{name}`: it is for tasks with one class a text (`kind: classification` or `pairs`), not for "
                     f"{self.task.kind}; leave it out"
                 )
         return self
@@ -809,6 +835,8 @@ class Job(Section):
         """A hash of what a label means in this job (labels, guidelines, texts), the same for any budget or oracle."""
         settings = self.settings()
         texts = {key: settings["data"][key] for key in ("pool", "split", "text", "id", "max_tokens", "over_long")}
+        if self.data.second is not None:
+            texts["second"] = self.data.second
         what = {"task": settings["task"], "guidelines": self.guidelines, "texts": texts}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -12,7 +12,7 @@ JOB_FILE = """\
 name: first-job
 
 task:
-  kind: classification          # or multilabel, or package.module:Name for a task of your own
+  kind: classification          # or multilabel, pairs, or package.module:Name for a task of your own
   labels:                       # names, each with a sentence that says when it applies
     card_arrival: asks when or whether a card comes
     lost_or_stolen_card: reports a lost or stolen card
@@ -21,6 +21,7 @@ task:
 data:
   pool: texts.csv               # .csv .tsv .jsonl .parquet, a folder of them, an Arrow data set, or a hub id
   text: text                    # the column that holds the text
+  # second: hypothesis          # the column of the other text, with `kind: pairs`
   # id: id                      # a column of ids; by default an id is made from the content
   # seed: seed.csv              # a few labelled texts that you trust: worked examples for the oracle
   # gold: gold.csv              # labelled texts for measuring only

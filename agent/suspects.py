@@ -168,11 +168,12 @@ def look(bench: Workbench, most: int | None = None) -> Standing:
     """
     store, job = bench.store_of_run, bench.job
     store.job(job.name)
-    if job.task.kind != "classification" or not job.has_student:
+    if job.task.kind not in ("classification", "pairs") or not job.has_student:
         kind = "no student (`student: none`)" if not job.has_student else f"`kind: {job.task.kind}`"
         raise UserError(
             f"job {job.name} has {kind}: which labels look wrong can be told for one class a text "
-            "(`kind: classification`) with a student; `labelwright audit` says of any job how many are wrong"
+            "(`kind: classification` or `pairs`) with a student; `labelwright audit` says of any job how many are "
+            "wrong"
         )
     found, sent = find(bench), 0
     if most:

@@ -35,7 +35,7 @@ from agent.records import (
     Value,
 )
 from agent.store import PickRow, RouteRow, Store
-from agent.tasks import Task, build
+from agent.tasks import Pairs, Task, build
 from agent.tasks.loading import look_in
 from agent.watch import Silent, Watch
 
@@ -276,8 +276,10 @@ class Workbench:
     def count_tokens(self) -> CountTokens:
         """Tokens of texts, as the encoder counts them that the job names; without a student it is not loaded."""
         from agent.student import load_counter
+        from agent.student.paired import counted_apart
 
-        return self.first_encoder.count_tokens if self.job.has_student else load_counter(self.job)
+        count = self.first_encoder.count_tokens if self.job.has_student else load_counter(self.job)
+        return counted_apart(count) if isinstance(self.task, Pairs) else count
 
     @cached_property
     def first_embeddings(self) -> Embeddings:
@@ -292,9 +294,11 @@ class Workbench:
 
     def _embedded(self, encoder: Encoder, whole: bool) -> Embeddings:
         from agent.pool import Embeddings
+        from agent.student.paired import PairEncoder
 
         cache = self.job.path(self.job.student.cache) if self.job.student.cache else self.job.output_folder / "cache"
-        made = Embeddings(cache / "embeddings", encoder.key, encoder.dim, encoder.encode)
+        encodes = PairEncoder(encoder) if isinstance(self.task, Pairs) else encoder
+        made = Embeddings(cache / "embeddings", encodes.key, encodes.dim, encodes.encode)
         if whole:
             made.fill(self.pool, lambda done, total: self.watch.progress("embedding", done, total))
         return made
@@ -324,7 +328,9 @@ class Workbench:
 
     @property
     def class_texts(self) -> list[Text]:
-        """Name and description of each class, in words."""
+        """Name and description of each class, in words; none for pairs: a name is no pair, and is like none."""
+        if isinstance(self.task, Pairs):
+            return []
         told = self.job.task.labels
         words = {name: name.replace("_", " ") for name in self.task.names}
         said = {n: f"{w}: {told[n]}" if told.get(n) else w for n, w in words.items()}
@@ -332,8 +338,8 @@ class Workbench:
 
     @cached_property
     def class_vectors(self) -> Floats | None:
-        """(C, d) float32: `vectors` of names and descriptions of the classes; None without classes."""
-        return self.vectors(self.class_texts) if self.task.names else None
+        """(C, d) float32: `vectors` of names and descriptions of the classes; None without classes, and for pairs."""
+        return self.vectors(self.class_texts) if self.class_texts else None
 
     @cached_property
     def mentions(self) -> Mentions | None:

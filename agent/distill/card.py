@@ -53,6 +53,7 @@ class Card:
         facts: of the job: job, data, labels, sources, by, prompt_hashes, cost_dollars, cap_dollars, audit
             (what a blind sample of the labels said), guidelines, settings, figures. All may be missing; others are
             kept for machines and not shown.
+        columns: of a classifier of pairs, what the two texts are called.
     """
 
     names: Sequence[str]
@@ -62,6 +63,7 @@ class Card:
     training: Mapping[str, Any]
     figures: Sequence[Figure] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    columns: Sequence[str] | None = None
     spans: bool = False
     """The names are those of pieces of a text."""
 
@@ -126,8 +128,11 @@ def _base_model(encoder: str) -> str | None:
 
 def _what(card: Card) -> str:
     kind = "any number of labels a text" if card.multilabel else "exactly one label a text"
+    reads = "text"
+    if card.columns:
+        kind, reads = f"exactly one label for a {' and a '.join(map(quoted, card.columns))}", "pair"
     base = _base_model(card.encoder) or "a local encoder"
-    what = f"A text classifier: {len(card.names)} classes, {kind}."
+    what = f"A {reads} classifier: {len(card.names)} classes, {kind}."
     if card.spans:
         what = f"It finds pieces of a text: {len(card.names)} labels, any number of pieces, none inside another."
     return (
@@ -138,10 +143,11 @@ def _what(card: Card) -> str:
 
 
 def _use(card: Card) -> str:
+    given = '{"text": "a text", "text_pair": "another"}' if card.columns else '"a text"'
     code = (
         "from transformers import pipeline\n\n"
         'classify = pipeline("text-classification", model="THIS_FOLDER", truncation=True, top_k=None)\n'
-        'classify("a text")  # the probability of every class'
+        f"classify({given})  # the probability of every class"
     )
     if card.spans:
         code = (

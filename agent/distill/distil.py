@@ -84,7 +84,7 @@ def distil(
     began = time.monotonic()
     known = examples.checked()
     source = encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
-    network = Network.open(source, known.names, multilabel=known.multilabel, seed=known.seed)
+    network = Network.open(source, known.names, multilabel=known.multilabel, columns=known.columns, seed=known.seed)
     lessons, held_out = _lessons(network, known)
     course = Course(settings.epochs, settings.learning_rate, known.seed)
     head = warm_start(network, lessons, known.seed)
@@ -102,7 +102,9 @@ def distil(
         "texts held out": 0 if held_out is None else len(held_out),
         "temperature": round(temperature, 4),
     }
-    card = Card(known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {})
+    card = Card(
+        known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {}, known.columns
+    )
     with replacing(Path(folder)) as partial:
         network.save(partial)
         write_card(card, partial)

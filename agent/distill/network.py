@@ -14,6 +14,7 @@ import numpy as np
 
 from agent.distill.mean_pooling import fits, make_mean_pooling
 from agent.errors import ModelError
+from agent.pairing import split
 from agent.records import Floats
 from agent.student.encoder import CPU_BATCH_TOKENS, positions
 
@@ -22,8 +23,20 @@ if TYPE_CHECKING:
 
     from agent.student.encoder import Encoder
 
+COLUMNS = "text_columns"
+"""Of a saved model's configuration: the names of the two texts of a pair. `transformers` hands it through."""
+SEGMENTS = "token_type_ids"
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"
-Tokens = list[list[int]]
+
+
+class Tokenised(list[int]):
+    """Token numbers of a text; of a pair `segments` says which of the two texts each is of, where the model is told
+    that."""
+
+    segments: list[int] | None = None
+
+
+Tokens = list[Tokenised]
 
 
 class Network:
@@ -32,7 +45,8 @@ class Network:
     Attributes:
         names: the C class names, in the order of the logits.
         multilabel: each class is a decision of its own.
-        max_tokens: a longer text is cut.
+        columns: where a text is a pair (`agent.pairing`), what its two texts are called; None for single texts.
+        max_tokens: a longer text is cut; of a pair whichever is longer.
         batch_tokens: most tokens, padding counted, that go through the model at once when nothing is learnt.
         model: the `transformers` model.
     """
@@ -47,10 +61,23 @@ class Network:
         self.batch_tokens = batch_tokens if self.device == "cuda" else min(batch_tokens, CPU_BATCH_TOKENS)
         self.names = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         self.multilabel = model.config.problem_type == MULTI
+        columns = getattr(model.config, COLUMNS, None)
+        self.columns: tuple[str, str] | None = None if columns is None else (str(columns[0]), str(columns[1]))
 
     @classmethod
-    def open(cls, encoder: Encoder, names: Sequence[str], *, multilabel: bool, seed: int) -> Network:
+    def open(
+        cls,
+        encoder: Encoder,
+        names: Sequence[str],
+        *,
+        multilabel: bool,
+        columns: tuple[str, str] | None = None,
+        seed: int,
+    ) -> Network:
         """The encoder with a new classifier on top, which reads what the encoder's own pooling reads where it can.
+
+        With `columns` it reads pairs, both texts at once, so that words of one attend to words of the other (the
+        cross-encoder of Reimers and Gurevych 2019, arXiv:1908.10084).
 
         Raises ModelError where `transformers` has no sequence classifier for this kind of encoder.
         """
@@ -60,6 +87,8 @@ class Network:
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = MULTI if multilabel else SINGLE
+        if columns is not None:
+            setattr(config, COLUMNS, list(columns))
         no_attention_dropout(config)
         pools = encoder.pooling == "mean" and fits(config)
         if pools:
@@ -90,14 +119,23 @@ class Network:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Token numbers of each text with the marks the model wants, cut at `max_tokens`."""
-        found: Tokens = self.tokenizer(
-            list(texts), truncation=True, max_length=self.max_tokens, return_attention_mask=False, verbose=False
-        )["input_ids"]
-        return found
+        pairs = [split(text) for text in texts] if self.columns else []
+        given = ([a for a, _ in pairs], [b for _, b in pairs]) if pairs else (list(texts),)
+        found = self.tokenizer(
+            *given, truncation=True, max_length=self.max_tokens, return_attention_mask=False, verbose=False
+        )
+        tokens = [Tokenised(ids) for ids in found["input_ids"]]
+        if pairs and SEGMENTS in found:
+            for row, segments in zip(tokens, found[SEGMENTS], strict=True):
+                row.segments = segments
+        return tokens
 
     def forward(self, tokens: Tokens) -> torch.Tensor:
         """(n, C) float32 logits of one batch, with whatever gradient and dropout are on at the moment."""
-        batch = self.tokenizer.pad({"input_ids": tokens}, return_tensors="pt").to(self.device)
+        given: dict[str, Any] = {"input_ids": tokens}
+        if tokens[0].segments is not None:
+            given[SEGMENTS] = [row.segments for row in tokens]
+        batch = self.tokenizer.pad(given, return_tensors="pt").to(self.device)
         logits: torch.Tensor = self.model(**batch).logits.float()
         return logits
 

@@ -27,11 +27,13 @@ class Model:
     Attributes:
         names: the C class names, in the order of the probabilities.
         multilabel: any number of labels a text; a label holds where its probability is at least one half.
+        columns: of a model of pairs, what the two texts are called; it takes them joined (`agent.pairing`).
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.names, self.multilabel = network.names, network.multilabel
+        self.columns = network.columns
 
     @classmethod
     def load(cls, folder: str | Path, batch_tokens: int = 8192) -> Model:
@@ -66,7 +68,9 @@ def predict_file(
     model: Model,
     path: str | Path,
     output: str | Path,
-    text_column: str = "text",
+    text_column: str | None = None,
+    *,
+    second_column: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Label a file of any size in flat memory; the output appears whole or not at all.
@@ -78,13 +82,14 @@ def predict_file(
         model: the model.
         path: .csv .tsv .jsonl .parquet.
         output: where to; of the same kind.
-        text_column: the column that holds the texts.
+        text_column: the column that holds the texts; by default `text`, or of pairs what the model remembers.
+        second_column: of pairs, that of the second text; by default what the model remembers.
         progress: told (rows done, rows) after each chunk.
 
     Returns the number of rows. Raises DataError for what is wrong with the file, before anything is predicted.
     """
     source, target = Path(path), Path(output)
-    table = open_table(source, text_column)
+    table = open_table(source, *_columns(model, text_column, second_column))
     check_output(source, target)
     columns = new_columns(model, table.columns)
     done = 0
@@ -97,6 +102,16 @@ def predict_file(
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
     return done
+
+
+def _columns(model: Model, text: str | None, second: str | None) -> tuple[str, ...]:
+    """The columns that are read. Raises DataError for a second one where the model reads single texts."""
+    if model.columns is not None:
+        first, other = model.columns
+        return text or first, second or other
+    if second is not None:
+        raise DataError(f"--second {second!r}: this model labels single texts, not pairs; leave it out")
+    return (text or "text",)
 
 
 def new_columns(model: Model, taken: Sequence[str]) -> dict[str, Kind]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import DataError
+from agent.pairing import join
 from agent.pool.batch import check_columns
 from agent.pool.lines import BOM, read_csv
 
 ROWS_AT_ONCE = 4096
-TEXT = "--text"
+OPTIONS = ("--text", "--second")
 
 
 class Kind(StrEnum):
@@ -37,7 +38,8 @@ Added = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive rows: `rows` as the file's own kind has them, and the text of each, None where it has none."""
+    """Some consecutive rows: `rows` as the file's own kind has them, and the text of each, None where it has none; of
+    two columns both texts as one (`agent.pairing`), None where either is missing."""
 
     rows: Any
     texts: list[str | None]
@@ -61,13 +63,14 @@ class Table(Protocol):
         ...
 
 
-def open_table(path: Path, text_column: str) -> Table:
-    """The table at a path. Raises DataError: no such file, an unknown kind, no such column, a broken row."""
+def open_table(path: Path, *text_columns: str) -> Table:
+    """The table at a path, its texts in one column or in two. Raises DataError: no such file, an unknown kind, no
+    such column, a broken row."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: empty (0 bytes)")
-    return KINDS[kind_of(path)](path, text_column)
+    return KINDS[kind_of(path)](path, text_columns)
 
 
 def kind_of(path: Path) -> str:
@@ -95,17 +98,17 @@ def check_output(source: Path, target: Path) -> None:
 class CsvTable:
     """Comma- or tab-separated, with a header; every cell stays the string it was."""
 
-    def __init__(self, path: Path, text_column: str) -> None:
-        self._path, self._text = path, text_column
+    def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
+        self._path, self._texts = path, text_columns
         self._mark = _mark(path)
         self.columns = self._header()
-        check_columns(path.name, {TEXT: text_column}, self.columns)
+        check_columns(path.name, _asked(text_columns), self.columns)
         self._all = {name: name for name in self.columns}
         self.total = sum(len(batch) for batch in read_csv(path, self._all, self._mark))
 
     def chunks(self) -> Iterator[Chunk]:
         for batch in read_csv(self._path, self._all, self._mark):
-            yield Chunk(list(zip(*batch.cells.values(), strict=True)), [_some(c) for c in batch.cells[self._text]])
+            yield Chunk(list(zip(*batch.cells.values(), strict=True)), _whole(batch.cells[c] for c in self._texts))
 
     @contextmanager
     def writer(self, path: Path, added: Mapping[str, Kind]) -> Iterator[Callable[[Chunk, Added], None]]:
@@ -142,13 +145,14 @@ def _cell(value: Any) -> str:
 class JsonlTable:
     """One JSON object a line; each may have keys of its own."""
 
-    def __init__(self, path: Path, text_column: str) -> None:
-        self._path, self._text = path, text_column
+    def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
+        self._path, self._texts = path, text_columns
         names: dict[str, None] = {}
         self.total = 0
         for line, row in self._rows():
-            check_columns(f"{path.name}:{line}", {TEXT: text_column}, list(row))
-            _json_text(row[text_column], f"{path.name}:{line}")
+            check_columns(f"{path.name}:{line}", _asked(text_columns), list(row))
+            for option, column in _asked(text_columns).items():
+                _json_text(row[column], f"{path.name}:{line}", option)
             names |= dict.fromkeys(row)
             self.total += 1
         self.columns = list(names)
@@ -158,10 +162,10 @@ class JsonlTable:
         for _, row in self._rows():
             rows.append(row)
             if len(rows) == ROWS_AT_ONCE:
-                yield Chunk(rows, [_some(r[self._text]) for r in rows])
+                yield Chunk(rows, _whole([r[c] for r in rows] for c in self._texts))
                 rows = []
         if rows:
-            yield Chunk(rows, [_some(r[self._text]) for r in rows])
+            yield Chunk(rows, _whole([r[c] for r in rows] for c in self._texts))
 
     @contextmanager
     def writer(self, path: Path, added: Mapping[str, Kind]) -> Iterator[Callable[[Chunk, Added], None]]:
@@ -191,11 +195,11 @@ class JsonlTable:
                 yield line, found
 
 
-def _json_text(cell: Any, place: str) -> None:
+def _json_text(cell: Any, place: str, option: str) -> None:
     if cell is not None and not isinstance(cell, str):
-        raise DataError(f"{place}: `{TEXT}` holds {type(cell).__name__} {str(cell)[:40]!r}, not text")
+        raise DataError(f"{place}: `{option}` holds {type(cell).__name__} {str(cell)[:40]!r}, not text")
     if cell is not None and not _encodes(cell):
-        raise DataError(f"{place}: `{TEXT}` holds half of a surrogate pair, which is no text")
+        raise DataError(f"{place}: `{option}` holds half of a surrogate pair, which is no text")
 
 
 def _encodes(text: str) -> bool:
@@ -212,11 +216,11 @@ def _encodes(text: str) -> bool:
 class ParquetTable:
     """Columns keep their types; new ones are strings, lists of strings and float32."""
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        self._path, self._text = path, text_column
+        self._path, self._texts = path, text_columns
         try:
             with parquet.ParquetFile(path) as file:
                 self._schema, self.total = file.schema_arrow, file.metadata.num_rows
@@ -224,17 +228,18 @@ class ParquetTable:
             said = str(error).strip().splitlines()[0]
             raise DataError(f"{path.name}: cannot be read as Parquet ({said})") from None
         self.columns = list(self._schema.names)
-        check_columns(path.name, {TEXT: text_column}, self.columns)
-        kind = self._schema.field(text_column).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_text_of_words(kind)):
-            raise DataError(f"{path.name}: column {text_column!r} (`{TEXT}`) holds {kind}, not text")
+        check_columns(path.name, _asked(text_columns), self.columns)
+        for option, column in _asked(text_columns).items():
+            kind = self._schema.field(column).type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_text_of_words(kind)):
+                raise DataError(f"{path.name}: column {column!r} (`{option}`) holds {kind}, not text")
 
     def chunks(self) -> Iterator[Chunk]:
         from pyarrow import parquet
 
         with parquet.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                yield Chunk(batch, [_some(c) for c in batch.column(self._text).to_pylist()])
+                yield Chunk(batch, _whole(batch.column(c).to_pylist() for c in self._texts))
 
     @contextmanager
     def writer(self, path: Path, added: Mapping[str, Kind]) -> Iterator[Callable[[Chunk, Added], None]]:
@@ -261,11 +266,24 @@ def _is_text_of_words(kind: Any) -> bool:
     return bool(pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
 
 
-def _some(cell: str | None) -> str | None:
-    return cell if cell is not None and cell.strip() else None
+def _asked(columns: Sequence[str]) -> dict[str, str]:
+    """The option that names each column, as messages have it."""
+    return dict(zip(OPTIONS, columns, strict=False))
 
 
-KINDS: dict[str, Callable[[Path, str], Table]] = {
+def _whole(columns: Iterable[Sequence[str | None]]) -> list[str | None]:
+    """The text of each row, of the cells of one column or of two."""
+    return [_text(*cells) for cells in zip(*columns, strict=True)]
+
+
+def _text(*cells: str | None) -> str | None:
+    given = [cell for cell in cells if cell is not None and cell.strip()]
+    if len(given) < len(cells):
+        return None
+    return given[0] if len(given) == 1 else join(*given)
+
+
+KINDS: dict[str, Callable[[Path, Sequence[str]], Table]] = {
     ".csv": CsvTable,
     ".tsv": CsvTable,
     ".jsonl": JsonlTable,

@@ -33,6 +33,7 @@ class Examples:
         weights: (n,) float32; a text of weight zero is left out.
         names: the C class names, in the order of the columns.
         multilabel: any number of labels a text.
+        columns: where each text is a pair (`agent.pairing`), what its two texts are called.
         seed: of everything that is drawn.
         trust: (n,) float32, how far each label is believed where it teaches, see `agent.student.teaching.trust`; not
             where it judges, or whoever doubted it would be judged by what it believes. None: wholly.
@@ -43,6 +44,7 @@ class Examples:
     weights: Floats
     names: Sequence[str]
     multilabel: bool = False
+    columns: tuple[str, str] | None = None
     seed: int = 0
     trust: Floats | None = None
 

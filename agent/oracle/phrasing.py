@@ -19,7 +19,7 @@ from agent.errors import AnswerInvalid, JobFileError
 from agent.job import FormatSettings, TaskSettings
 from agent.oracle.completion import THINKS, thought_only
 from agent.records import Answer, AnswerSchema, Belief, Text, Value
-from agent.tasks import Classification, Multilabel, Task
+from agent.tasks import Classification, Multilabel, Pairs, Task
 from agent.tasks.peeling import is_whole
 
 NONE = "none of these"
@@ -84,10 +84,12 @@ class Phrasing:
             for key in ("answer", "descriptions", "orders", "reason", "shortlist")
             if getattr(self.form, key) != FormatSettings.model_fields[key].default
         ]
-        if changed and type(self._task) not in (Classification, Multilabel):
-            said = f"`oracle.format`: `{changed[0]}` is for classification and multilabel, not for {self._task.kind}"
+        if changed and type(self._task) not in (Classification, Multilabel, Pairs):
+            said = (
+                f"`oracle.format`: `{changed[0]}` is for classification, multilabel and pairs, not {self._task.kind}"
+            )
             raise JobFileError("job", [(0, said)])
-        if self.form.shortlist is not None and type(self._task) is not Classification:
+        if self.form.shortlist is not None and type(self._task) not in (Classification, Pairs):
             said = "`oracle.format`: `shortlist` is for tasks with one label a text"
             raise JobFileError("job", [(0, said)])
 

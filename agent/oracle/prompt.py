@@ -26,10 +26,13 @@ from agent.errors import PromptError, RedactionFailed
 from agent.oracle.fence import fenced
 from agent.oracle.marking import marked, unused_mark
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading
+from agent.pairing import shortened
 from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
 from agent.tasks import Task
 
 AnswerMode = Literal["choice", "json_schema", "plain"]
+TEXTS = ("text", "second_text")
+"""Variables that hold what is labelled: made harmless, and never part of the fixed first message."""
 SYSTEMS = 8  # first messages that are kept: one for each order of the labels, and the like
 
 
@@ -59,9 +62,9 @@ class Template:
         missing = {"system", "user"} - set(self._template.blocks)
         if missing:
             raise PromptError(f"{name}: a prompt needs the blocks `system` and `user`; missing: {', '.join(missing)}")
-        if "text" in _needed_by("system", tree, environment):
+        if misplaced := _needed_by("system", tree, environment) & set(TEXTS):
             raise PromptError(
-                f"{name}: the block `system` uses `text`; what is labelled belongs into the block `user`"
+                f"{name}: the block `system` uses {_names(misplaced)}; what is labelled belongs into the block `user`"
             )
 
     @classmethod
@@ -146,9 +149,9 @@ class Questions:
 
     def _variables(self, text: Text, put: Put = PLAIN, mark: str = "") -> dict[str, Any]:
         variables = self.phrasing.variables(text, put)
-        if "text" in variables:
-            words = fenced(str(variables["text"]))
-            variables["text"] = marked(words, mark) if mark else words
+        for name in variables.keys() & set(TEXTS):
+            words = fenced(str(variables[name]))
+            variables[name] = marked(words, mark) if mark else words
         # these three are offered to every template; only what is not empty has to be used
         variables["guidelines"] = self._guidelines
         variables["mark"] = mark
@@ -171,7 +174,7 @@ class Questions:
 
     def _system(self, variables: Mapping[str, Any]) -> Message:
         """What comes first, which says nothing of the text: most questions share it, and it is rendered once."""
-        rest = {name: value for name, value in variables.items() if name != "text"}
+        rest = {name: value for name, value in variables.items() if name not in TEXTS}
         for known, message in self._systems:
             if known == rest:
                 return message
@@ -285,7 +288,7 @@ def one_a_class(task: Task, seed: Sequence[tuple[Text, Value]], most_chars: int 
             shown.setdefault(str(name), (text, value))
     order = [n for n in task.names if n in shown]
     found = list({shown[n][0].id: shown[n] for n in order}.values())
-    return [(Text(t.id, t.text[:most_chars], t.row), v) for t, v in found]
+    return [(Text(t.id, shortened(t.text, most_chars), t.row), v) for t, v in found]
 
 
 def _needed_by(block: str, tree: jinja2.nodes.Template, environment: jinja2.Environment) -> set[str]:

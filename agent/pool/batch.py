@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import DataError
+from agent.job import DataSettings
+from agent.pairing import join
 
+FIRST, SECOND = "data.text", "data.second"
 Columns = Mapping[str, str]
 """Key of the job file (`data.text`) → name of the column it names."""
 
@@ -58,6 +61,20 @@ class Batch:
         if cell is None or cell == "":
             raise DataError(f"{self.place(i)}: `{key}` is empty, so that row has no id; give it one, or drop `{key}`")
         return self.text(key, i)
+
+
+def text_columns(data: DataSettings) -> dict[str, str]:
+    """The columns that hold what is labelled: one, or of pairs two."""
+    return {FIRST: data.text} | ({SECOND: data.second} if data.second else {})
+
+
+def whole_text(batch: Batch, i: int) -> str:
+    """The text of a row; both texts of a pair as one, or "" where either is blank. Raises DataError."""
+    first = batch.text(FIRST, i)
+    if SECOND not in batch.cells:
+        return first
+    second = batch.text(SECOND, i)
+    return join(first, second) if first.strip() and second.strip() else ""
 
 
 def check_columns(file: str, columns: Columns, there: Sequence[str]) -> None:

@@ -21,9 +21,9 @@ import numpy as np
 from agent.errors import DataError
 from agent.job import DataSettings
 from agent.pool.arrow import strings
-from agent.pool.batch import Batch
+from agent.pool.batch import Batch, text_columns, whole_text
 from agent.pool.distinct import DIGEST, Digests, Index, collapse, digest
-from agent.pool.overlong import cut
+from agent.pool.overlong import cut, cut_pairs
 from agent.pool.reader import Source
 from agent.records import CountTokens, Rows
 
@@ -96,7 +96,7 @@ def _nothing(name: str, spool: _Spool) -> str:
 def _write_rows(source: Source, data: DataSettings, count_tokens: CountTokens | None, folder: Path) -> _Spool:
     import pyarrow as pa
 
-    wanted = {"data.text": data.text} | ({"data.id": data.id} if data.id else {})
+    wanted = text_columns(data) | ({"data.id": data.id} if data.id else {})
     schema = pa.schema({"id": pa.string(), "text": pa.large_string()})
     with ExitStack() as stack:
         spool = _Spool(folder, stack)
@@ -112,7 +112,7 @@ def _write_rows(source: Source, data: DataSettings, count_tokens: CountTokens | 
 
 
 def _keep(batch: Batch, start: int, data: DataSettings, count_tokens: CountTokens | None) -> _Kept:
-    texts: dict[int, str] = {i: batch.text("data.text", i) for i in range(len(batch))}
+    texts: dict[int, str] = {i: whole_text(batch, i) for i in range(len(batch))}
     left_out = [(start + i, REASONS.index(EMPTY)) for i, t in texts.items() if not t.strip()]
     for row, _ in left_out:
         del texts[row - start]
@@ -128,7 +128,11 @@ def _keep(batch: Batch, start: int, data: DataSettings, count_tokens: CountToken
         texts = {i: t for i, t in texts.items() if i not in long}
     elif long and count_tokens:
         cuts = len(long)
-        short = cut([texts[i] for i in long], list(long.values()), data.max_tokens, count_tokens)
+        whole_texts, most = [texts[i] for i in long], data.max_tokens
+        if data.second:
+            short = cut_pairs(whole_texts, most, count_tokens)
+        else:
+            short = cut(whole_texts, list(long.values()), most, count_tokens)
         texts |= dict(zip(long, short, strict=True))
     final = [digest(t) if i in long else whole[i] for i, t in texts.items()]
     ids = [batch.identity("data.id", i) if data.id else whole[i].hex() for i in texts]

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.errors import DataError
 from agent.job import DataSettings
-from agent.pool.batch import Batch
+from agent.pool.batch import SECOND, Batch, text_columns, whole_text
 from agent.pool.distinct import digest
 from agent.pool.pool import Pool
 from agent.pool.reader import find
@@ -36,7 +36,7 @@ def read_labelled(
     source = find(Path(path), key, data.split)
     found: list[tuple[Text, Value]] = []
     problems: list[str] = []
-    for batch in source.read({"data.text": data.text, "data.label": data.label}):
+    for batch in source.read(text_columns(data) | {"data.label": data.label}):
         for i in range(len(batch)):
             try:
                 found.append(_row(batch, i, task))
@@ -53,9 +53,9 @@ def read_labelled(
 
 
 def _row(batch: Batch, i: int, task: Task) -> tuple[Text, Value]:
-    text = batch.text("data.text", i)
+    text = whole_text(batch, i)
     if not text.strip():
-        raise DataError(f"{batch.place(i)}: the text is empty")
+        raise DataError(f"{batch.place(i)}: {'a' if SECOND in batch.cells else 'the'} text is empty")
     known = Text(TextId(digest(text).hex()), text)
     try:
         return known, task.read(batch.cells["data.label"][i], known)

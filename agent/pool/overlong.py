@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.pairing import join, split
 from agent.records import CountTokens
 
 
@@ -57,3 +58,19 @@ def cut(texts: Sequence[str], counts: Sequence[int], most: int, count_tokens: Co
             one.learn(t, count, most)
         turn += 1
     return [c.text[: c.ends[c.low - 1]] if c.low else c.text[:1] for c in every]
+
+
+def cut_pairs(texts: Sequence[str], most: int, count_tokens: CountTokens) -> list[str]:
+    """Pairs (`agent.pairing`) whose two texts together fit into `most` tokens: one that takes less than half of them
+    leaves the rest to the other."""
+    pairs = [split(text) for text in texts]
+    sizes = count_tokens([part for pair in pairs for part in pair])
+    found = []
+    for pair, first, second in zip(pairs, sizes[::2], sizes[1::2], strict=True):
+        rooms = (max(1, most // 2, most - second), max(1, most // 2, most - first))
+        cuts = (
+            cut([part], [size], room, count_tokens)[0] if size > room else part
+            for part, size, room in zip(pair, (first, second), rooms, strict=True)
+        )
+        found.append(join(*cuts))
+    return found

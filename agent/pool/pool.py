@@ -81,7 +81,7 @@ class Pool:
         Args:
             data: which source and columns, and what to do with over-long texts.
             job: for its folder, where paths start, and its output folder.
-            count_tokens: the student's own count; without it no text is over-long.
+            count_tokens: the student's own count; of a pair that of both texts; without it no text is over-long.
 
         Raises DataError: nothing there, not readable, a column missing, nothing to label, an id used twice.
         """
@@ -91,6 +91,7 @@ class Pool:
             source = _source(data, job, cache)
             counter = job.student.encoder if count_tokens else ""
             what = [VERSION, source.identity, data.text, data.id, data.max_tokens, data.over_long, counter]
+            what += [data.second] if data.second else []
             folder = cache / f"pool-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}"
             with locked(cache / "pool.lock"):
                 if not folder.is_dir():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agent.errors import ExtraMissing, RedactionFailed
+from agent.pairing import stretches
 
 PLACEHOLDERS = {"email": "EMAIL", "iban": "IBAN", "card": "CARD", "phone": "PHONE", "name": "NAME"}
 """Kind to the word that stands for it. Where two kinds see the same place, the first of them counts."""
@@ -99,7 +100,9 @@ class Redactor:
         if not text.strip():
             return ()
         try:
-            spans = list(self._spans(text))
+            # nothing is found across the mark between the texts of a pair, which so stays where it is
+            parts = stretches(text)
+            spans = [(kind, at + start, at + end) for at, part in parts for kind, start, end in self._spans(part)]
         except Exception as error:  # whatever went wrong inside: a text that was not looked through stays here
             raise RedactionFailed(
                 f"it could not be redacted ({type(error).__name__}), and so it was not sent"

@@ -16,10 +16,12 @@ from agent.report.writers import Row
 from agent.store import Store
 from agent.studentless import has_student
 from agent.tasks import Task
+from agent.tasks.pairs import parts
 
 COLUMNS = {
     "id": "the row’s id in the pool",
     "text": "the text as it stands in the pool",
+    "second": "the other text of the pair",
     "label": "the label that stands, of several answers the likeliest; empty where there is none",
     "source": "who gave it: `person`, `seed`, `oracle` or `student`",
     "by": "the person’s name, or the oracle and its model",
@@ -89,6 +91,7 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         "files": ", ".join(FILES[f] for f in FILES if f in formats),
     }
     audited = certificate(certificates(store, job, task))
+    missing = set() if len(parts(task, "")) > 1 else {"second"}
     lines = [
         *_front(job, task, formats),
         f"# {_safe(job)}",
@@ -112,7 +115,7 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         "",
         "| column | meaning |",
         "| --- | --- |",
-        *(f"| `{name}` | {said} |" for name, said in COLUMNS.items()),
+        *(f"| `{name}` | {said} |" for name, said in COLUMNS.items() if name not in missing),
         "",
     ]
     return "\n".join(lines)

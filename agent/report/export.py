@@ -19,6 +19,7 @@ from agent.report.writers import WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
 from agent.store import IN_BULK, PickRow, RouteRow, Store
 from agent.tasks import Task
+from agent.tasks.pairs import parts
 
 FORMATS = tuple(WRITERS)
 BATCH_ROWS, BATCH_CHARACTERS = 10_000, 8_000_000
@@ -65,7 +66,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
     writers: list[Writer] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        columns = schema(task.names, several=task.widget == "multiple")
+        columns = schema(task.names, task.widget == "multiple", [part.key for part in parts(task, "")])
         for name in dict.fromkeys(formats):
             writers.append(WRITERS[name](folder, columns))
         for rows in _batches(kept.rows(pool_rows, all_rows)):
@@ -151,7 +152,7 @@ class _Kept:
             self.first[text_id] = original  # only texts with a label are remembered: those are few, the pool is not
         return {
             "id": original,
-            "text": text,
+            **{part.key: part.text for part in parts(self.task, text)},
             "label": None if label is None else self._value(label),
             "source": label and label.source.value,
             "by": label and label.by,

@@ -58,12 +58,18 @@ class Writer(Protocol):
     def discard(self) -> None: ...
 
 
-def schema(names: Sequence[str], several: bool) -> pa.Schema:
-    """The columns. `names` are the classes (none: probabilities are JSON), `several`: a label is a list of them."""
+def schema(names: Sequence[str], several: bool, texts: Sequence[str] = ("text",)) -> pa.Schema:
+    """The columns.
+
+    Args:
+        names: the classes; where there are none, probabilities are JSON.
+        several: a label is a list of them.
+        texts: the columns of what is labelled.
+    """
     chances = pa.struct([(name, pa.float64()) for name in names]) if names else pa.string()
     columns = {
         "id": pa.string(),
-        "text": pa.string(),
+        **{name: pa.string() for name in texts},
         "label": pa.list_(pa.string()) if several else pa.string(),
         "source": pa.string(),
         "by": pa.string(),

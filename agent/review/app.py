@@ -32,6 +32,7 @@ from agent.review.claiming import Ask, claim, figures
 from agent.review.clerk import Clerk, ForAll
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
 from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
+from agent.review.parts import whole_parts
 from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
@@ -181,7 +182,8 @@ def items(asks: Sequence[Ask]) -> list[Callable[[], Told]]:
 
 def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     """A whole text; `id` is a JSON string, since an id may hold what no URL can."""
-    return {"text": desk.text(_id(_json(asked.get("id", ""))))}
+    whole = desk.text(_id(_json(asked.get("id", ""))))
+    return {"text": whole, **whole_parts(desk.task, whole)}
 
 
 def label(desk: Desk, asked: dict[str, Any]) -> Told:

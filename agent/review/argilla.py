@@ -20,9 +20,10 @@ from agent.errors import DataError
 from agent.job import Job
 from agent.records import TextId
 from agent.review.card import finite, plain
-from agent.review.items import CANCELLED, EMPTY, Filled, Given, Item, moment, seconds_of, written_at
+from agent.review.items import CANCELLED, EMPTY, Filled, Given, Item, is_written, moment, seconds_of, written_at
 from agent.review.records import Record, encode, read_all, write_all, written
 from agent.tasks import Task
+from agent.tasks.pairs import parts
 
 NAME, TEXT, OURS = "label", "text", "labelwright"
 RECORDS, SETTINGS, DATASET = "records.json", ".argilla/settings.json", ".argilla/dataset.json"
@@ -81,7 +82,7 @@ def _record(item: Item, job: Job, task: Task) -> dict[str, Any]:
     ]
     return {
         "id": item.text_id,
-        "fields": {TEXT: item.text},
+        "fields": {part.key: part.text for part in parts(task, item.text)},
         "metadata": {**{k: v for k, v in told.items() if v is not None}, OURS: encode(ours)},
         "suggestions": suggestion,
         "responses": {NAME: responses} if responses else {},
@@ -98,7 +99,7 @@ def _person(given: Given, task: Task) -> dict[str, Any]:
 
 def _settings(job: Job, task: Task) -> dict[str, Any]:
     """A data set's settings, as `rg.Settings.from_json` takes them."""
-    if task.widget == "json":
+    if is_written(task):
         asked: dict[str, Any] = {"type": "text", "use_markdown": False}
     else:
         told = job.task.labels
@@ -106,10 +107,15 @@ def _settings(job: Job, task: Task) -> dict[str, Any]:
         kind = "multi_label_selection" if task.widget == "multiple" else "label_selection"
         asked = {"type": kind, "options": options}
     required = task.widget != "multiple"  # no label is a label too
+    fields = parts(task, "")
+    titles = ["Text"] if len(fields) == 1 else [part.name for part in fields]
     return {
         "guidelines": job.task.guidelines or None,
         "questions": [_named(NAME, "Label", required=required, settings=asked)],
-        "fields": [_named(TEXT, "Text", required=True, settings={"type": "text", "use_markdown": False})],
+        "fields": [
+            _named(part.key, title, required=True, settings={"type": "text", "use_markdown": False})
+            for part, title in zip(fields, titles, strict=True)
+        ],
         "vectors": [],
         "metadata": [
             _shown("round", {"type": "integer", "min": None, "max": None}, everybody=True),

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.records import Label, Value
+from agent.review.parts import shown_parts
 from agent.review.unseen import Unseen, units
 from agent.selection.reasons import cause, notes
 from agent.store import LABEL_ERROR, QueueRow, ReviewRow, Trouble
@@ -59,6 +60,7 @@ def card(
         "skipped": row.skipped,
         "unseen": unseen.said if unseen else "",
         "places": list(unseen.places) if unseen else [],
+        **shown_parts(task, row.text, unseen.places if unseen else (), OPENING),
         "notes": [{"by": f.person, "note": f.note or ""} for f in flags if f.blind or not row.blind],
     }
     if votes:

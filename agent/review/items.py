@@ -102,6 +102,11 @@ class Format(Protocol):
         ...
 
 
+def is_written(task: Task) -> bool:
+    """Whether a label is no choice among names, and other programs have it written as JSON."""
+    return task.widget in ("json", "spans")
+
+
 def seconds_of(said: object) -> float:
     """How long a label took, in seconds; 0 where a file does not say."""
     if not isinstance(said, int | float) or isinstance(said, bool) or not said > 0:

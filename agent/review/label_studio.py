@@ -1,8 +1,8 @@
 """Items as Label Studio takes and gives them: JSON tasks, and the labelling configuration beside them.
 
-A task's `data` has `text`, and the text's id twice: as `id`, and as `text_id`, since Label Studio's short export
-(JSON-MIN) writes its own number over `id`. What machines said are `predictions`, what people said `annotations`;
-where both come from is in `meta`. Read are both of Label Studio's JSON exports.
+A task's `data` has `text` (of a pair `text` and `second`), and the text's id twice: as `id`, and as `text_id`, since
+Label Studio's short export (JSON-MIN) writes its own number over `id`. What machines said are `predictions`, what
+people said `annotations`; where both come from is in `meta`. Read are both of Label Studio's JSON exports.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from agent.errors import DataError
 from agent.job import Job
 from agent.records import TextId, Value
 from agent.review.card import finite, plain
-from agent.review.items import CANCELLED, EMPTY, Filled, Given, Item, moment, seconds_of, written_at
+from agent.review.items import CANCELLED, EMPTY, Filled, Given, Item, is_written, moment, seconds_of, written_at
 from agent.review.records import Record, read_all, write_all, written
 from agent.tasks import Task
+from agent.tasks.pairs import parts
 
 NAME, TEXT = "label", "text"  # of the control and of what it is about
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -50,8 +51,8 @@ def config_path(path: Path) -> Path:
 
 def configuration(job: Job, task: Task) -> str:
     """A project's labelling configuration. Raises DataError for a label that XML cannot hold."""
-    lines = ["<View>", f'  <Text name="{TEXT}" value="${TEXT}"/>']
-    if task.widget == "json":
+    lines = ["<View>", *_texts(task)]
+    if is_written(task):
         lines.append(f'  <TextArea name="{NAME}" toName="{TEXT}" maxSubmissions="1" editable="true"/>')
     else:
         choice = "multiple" if task.widget == "multiple" else "single"
@@ -67,12 +68,21 @@ def configuration(job: Job, task: Task) -> str:
     return "\n".join([*lines, "</View>", ""])
 
 
+def _texts(task: Task) -> Iterator[str]:
+    """What is labelled: a text, or both of a pair, each below its name."""
+    shown = parts(task, "")
+    for part in shown:
+        if len(shown) > 1:
+            yield f"  <Header value={quoteattr(NO_XML.sub('', part.name))}/>"
+        yield f'  <Text name="{part.key}" value="${part.key}"/>'
+
+
 # Out -------------------------------------------------------------------------------------------------------------
 
 
 def _task(item: Item, job: Job, task: Task) -> dict[str, Any]:
     return {
-        "data": {"id": item.text_id, "text_id": item.text_id, "text": item.text},
+        "data": {"id": item.text_id, "text_id": item.text_id, **{p.key: p.text for p in parts(task, item.text)}},
         "predictions": [_prediction(x.value, x.by, x.confidence, task) for x in item.machines],
         "annotations": [_annotation(given, task) for given in item.people],
         "meta": {"job": job.name, **item.provenance()},
@@ -98,7 +108,7 @@ def _annotation(given: Given, task: Task) -> dict[str, Any]:
 
 def _result(value: Value, task: Task) -> list[dict[str, Any]]:
     said = plain(value, task)
-    if task.widget == "json":
+    if is_written(task):
         kind, held = "textarea", {"text": [said]}
     else:
         kind, held = "choices", {"choices": said if isinstance(said, list) else [said]}
@@ -163,7 +173,7 @@ class _Export:
         """The first thing said of the label; None where nothing was."""
         if not isinstance(result, list) or not all(isinstance(r, dict) for r in result):
             raise self._wrong(f"{key}.result", "a list of objects was expected")
-        wanted = "textarea" if self._task.widget == "json" else "choices"
+        wanted = "textarea" if is_written(self._task) else "choices"
         own = [r for r in result if r.get("type") == wanted]
         named = [r for r in own if r.get("from_name") == NAME] or own
         if not named:

@@ -1,9 +1,10 @@
 """Items as a CSV table, for people who would rather fill in a column than use a page.
 
-Columns: id, text, suggestion, confidence, reason, label; of labelled texts by, seconds and at as well, with one row
-for each person who labelled a text. Only `label` is to be filled in. What is read back is `id` and `label`, and where
-there are such columns `by` (who gave the label), `seconds` (which count towards the people's minutes) and `at`. An
-empty label leaves the text in the queue. Where no label is a label too (multilabel), write [].
+Columns: id, text (of pairs text and second), suggestion, confidence, reason, label; of labelled texts by, seconds and
+at as well, with one row for each person who labelled a text. Only `label` is to be filled in. What is read back is
+`id` and `label`, and where there are such columns `by` (who gave the label), `seconds` (which count towards the
+people's minutes) and `at`. An empty label leaves the text in the queue. Where no label is a label too (multilabel),
+write [].
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from agent.review.desk import LONGEST_S
 from agent.review.items import EMPTY, Filled, Given, Item, moment, written_at
 from agent.review.records import written
 from agent.tasks import Task
+from agent.tasks.pairs import parts
 
-COLUMNS = ("id", "text", "suggestion", "confidence", "reason", "label")
+COLUMNS = ("suggestion", "confidence", "reason", "label")  # after the id and what is labelled
 PEOPLE = ("by", "seconds", "at")  # of labelled texts
 DELIMITERS = ",;\t"
 
@@ -44,7 +46,8 @@ class Table:
         count = 0
         with written(path, newline="") as file:
             file.write("\ufeff")  # the mark at the start tells Excel that this is UTF-8
-            file.write(quoted(COLUMNS + PEOPLE if self.people else COLUMNS))
+            columns = ["id", *(part.key for part in parts(task, "")), *COLUMNS]
+            file.write(quoted([*columns, *PEOPLE] if self.people else columns))
             for item in items:
                 file.writelines(map(quoted, self._rows(item, task)))
                 count += 1
@@ -55,7 +58,7 @@ class Table:
         sure = None if machine is None else finite(machine.confidence)
         cells = [
             guarded(item.text_id),
-            guarded(item.text),
+            *(guarded(part.text) for part in parts(task, item.text)),
             "" if machine is None else guarded(task.show(machine.value)),
             "" if sure is None else f"{sure:.4f}",
             guarded(item.reason),

@@ -9,12 +9,18 @@ from agent.job import TaskSettings
 from agent.tasks.classification import Classification
 from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
+from agent.tasks.pairs import Pairs
 from agent.tasks.seam import Task
 from agent.tasks.spans import Spans
 
-__all__ = ["Classification", "Multilabel", "Spans", "Task", "build", "label_names", "load_named"]
+__all__ = ["Classification", "Multilabel", "Pairs", "Spans", "Task", "build", "label_names", "load_named"]
 
-KINDS: dict[str, type[Task]] = {"classification": Classification, "multilabel": Multilabel, "spans": Spans}
+KINDS: dict[str, type[Task]] = {
+    "classification": Classification,
+    "multilabel": Multilabel,
+    "pairs": Pairs,
+    "spans": Spans,
+}
 
 
 def label_names(task: Task) -> tuple[str, ...]:

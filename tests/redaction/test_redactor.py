@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.errors import ExtraMissing, ModelError, RedactionFailed
+from agent.pairing import join, split
 from agent.redaction import Redactor, counted, said
 from evals._fakes import MADE, planted
 
@@ -112,3 +113,11 @@ def test_names_are_hidden_by_a_model_in_a_folder(tmp_path: Path) -> None:
     spacy.blank("en").to_disk(tmp_path / "nothing")
     with pytest.raises(ModelError, match="finds no names"):
         Redactor.of(["name"], str(tmp_path / "nothing"))
+
+
+def test_a_pair_stays_a_pair_and_both_of_its_texts_are_looked_through(hide: Redactor) -> None:
+    pair = join("Write to ada@example.com and", "to ada@example.com or bob@example.com.")
+    assert split(hide(pair)) == (
+        "Write to [EMAIL 1] and",
+        "to [EMAIL 1] or [EMAIL 2].",
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agent.job import Job, TaskSettings
+from agent.pairing import join
 from agent.records import Label, MicroDollars, Pick, Route, Source, Text, TextId, Value
 from agent.store import AuditItem, RouteRow, Store
 from agent.tasks import Task, build
@@ -20,6 +21,9 @@ SECTIONS = {
     "sport": "matches, players, clubs",
     "tech": "devices, software, the net",
 }
+
+
+PAIRED = {"text": "premise", "second": "hypothesis"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: An
         {
             "name": name,
             "task": {"kind": "classification", "labels": SECTIONS, "guidelines": guidelines, **task},
-            "data": {"pool": "pool.csv"},
+            "data": {"pool": "pool.csv"} | (PAIRED if task.get("kind") == "pairs" else {}),
             "oracle": {"name": "local", "base_url": "http://127.0.0.1:1/v1", "model": "small"},
             "budget": {"dollars": 1},
         },
@@ -137,6 +141,13 @@ def timed(folder: Path, minutes: float, size: int = 4) -> Scene:
     made = news(folder, size)
     budget = made.job.budget.model_copy(update={"minutes": minutes})
     return Scene(made.store, made.job.model_copy(update={"budget": budget}), made.task)
+
+
+def pairs(folder: Path, *items: tuple[str, str]) -> Scene:
+    """Two texts each, which the machine takes for unrelated."""
+    labels = {"entailment": "the hypothesis follows from the premise", "neutral": "it does not"}
+    waiting = [Waiting(join(*item), "neutral", confidence=0.6) for item in items]
+    return scene(folder, waiting, name="nli", kind="pairs", labels=labels)
 
 
 class Spans:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from agent.records import TextId
 from agent.review.desk import Desk
 from tests.review.browsers import DESKTOP, PHONE, Reviewer, Served, chromium
-from tests.review.scenes import Scene, Waiting, news, scene, spans, timed
+from tests.review.scenes import Scene, Waiting, news, pairs, scene, spans, timed
 
 Open = Callable[..., Reviewer]
 
@@ -52,6 +52,42 @@ def review(browser: Browser) -> Iterator[Open]:
 def labels(size: int) -> list[str]:
     words = ["card", "transfer", "top up", "exchange", "refund", "pin", "fee", "cash"]
     return [f"{words[n % 8]} {['pending', 'declined', 'limit', 'lost'][n // 8 % 4]} {n:02d}" for n in range(size)]
+
+
+# Two texts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_two_blocks_under_the_names_of_its_columns(review: Open, tmp_path: Path) -> None:
+    hostile = "An animal moves. <img src=x onerror='window.ran = 1'>\u202e <b>bold</b>"
+    made = pairs(tmp_path, ("Two dogs run.", hostile), ("It rains.", "It is wet."), ("a " * 9000, "b " * 4000))
+    ada = review(made)
+    blocks = ada.page.locator("#text .part")
+    expect(blocks).to_have_count(2)
+    expect(blocks.nth(0).locator(".part-name")).to_have_text("premise")
+    expect(blocks.nth(0).locator(".part-text")).to_have_text("Two dogs run.")
+    expect(blocks.nth(1).locator(".part-name")).to_have_text("hypothesis")
+    expect(blocks.nth(1).locator(".part-text")).to_contain_text("<img src=x onerror='window.ran = 1'>")
+    expect(blocks.nth(1).locator(".hidden-mark")).to_have_text("RLO")
+    assert ada.page.locator("#text img, #text b").count() == 0
+    assert ada.page.evaluate("window.ran") is None
+    above, below = (blocks.nth(i).bounding_box() for i in (0, 1))
+    assert above is not None
+    assert below is not None
+    assert above["y"] + above["height"] <= below["y"], "one below the other"
+    ada.press("1")
+    ada.sees("#text", "It is wet.")
+    ada.sees("#last", "Two dogs run.")
+    ada.press("Enter")
+    ada.has_given({"t000": "entailment", "t001": "neutral"})
+    # both of a long pair are cut, and unfold to their ends
+    expect(blocks.nth(1).locator(".part-text")).to_contain_text("b b b")
+    expect(ada.page.locator("#unfold")).to_contain_text("all 26,000")
+    ada.press("f")
+    expect(ada.page.locator("#unfold")).to_have_text("Show less")
+    lengths = [len(blocks.nth(i).locator(".part-text").text_content() or "") for i in (0, 1)]
+    assert lengths == [18_000, 8_000]
+    ada.press("u", "u")
+    expect(blocks.nth(0).locator(".part-text")).to_have_text("Two dogs run.")
 
 
 # One label --------------------------------------------------------------------------------------------------------

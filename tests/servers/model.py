@@ -40,10 +40,11 @@ def weight(messages: Iterable[Mapping[str, Any]]) -> int:
 
 
 def asked_about(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The text between <text> and </text> in the last user message, or that message itself."""
+    """The text between <text> and </text> in the last user message, or that message itself; of a pair both texts,
+    with a line break between them."""
     last = next((str(m.get("content", "")) for m in reversed(messages) if m.get("role") == "user"), "")
     fenced = FENCE.findall(last)
-    return (fenced[-1] if fenced else last).strip()
+    return "\n".join(part.strip() for part in fenced) if fenced else last.strip()
 
 
 @dataclass(frozen=True)

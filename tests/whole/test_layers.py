@@ -40,7 +40,7 @@ LEVELS = (
     {"tasks", "redaction"},
     {"job"},
     {"jobfile", "studentless"},
-    {"records", "errors"},
+    {"records", "errors", "pairing"},
 )
 EXCEPTIONS = {
     ("job", "loop"),  # `Job.run()` is a late call up the stairs, so that the whole of it is one line for a person

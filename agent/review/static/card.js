@@ -83,6 +83,20 @@ export function percent(p) {
   return `${Math.round(100 * p)} %`;
 }
 
+/** What an item consists of: of a pair both texts, else the one. */
+const partsOf = (item) => item.parts ?? [item];
+
+/** One text of a pair, below the name of its column. */
+function block(part, words) {
+  const box = made("section", "part");
+  const name = made("h3", "part-name", "", { dir: "auto" });
+  const body = made("div", "part-text", "", { dir: "auto" });
+  putText(name, part.name);
+  putText(body, words, part.places);
+  box.append(name, body);
+  return box;
+}
+
 export class Card {
   constructor(wire, fail, painted) {
     this.wire = wire;
@@ -146,19 +160,32 @@ export class Card {
   /** Fold what would push the labels off the screen. */
   fold() {
     const box = $("text");
-    this.showing = this.item.text.length;
-    putText(box, this.item.text, this.item.places);
-    this.painted();
+    const texts = partsOf(this.item).map((part) => part.text);
+    this.showing = Math.max(...texts.map((words) => words.length));
+    this.put(texts);
     box.classList.add("folded");
-    this.folded = box.scrollHeight > box.clientHeight + 40 || this.showing < this.item.length;
+    this.folded = box.scrollHeight > box.clientHeight + 40 || this.rest > 0;
     box.classList.toggle("folded", this.folded);
     $("unfold").hidden = !this.folded;
     this.sayFold();
   }
 
+  /** Show of each of the item's texts what fits into `showing` characters. */
+  put(texts) {
+    const parts = partsOf(this.item);
+    if (parts.length === 1) putText($("text"), texts[0].slice(0, this.showing), parts[0].places);
+    else $("text").replaceChildren(...parts.map((part, at) => block(part, texts[at].slice(0, this.showing))));
+    this.painted();
+  }
+
+  /** Characters that are not on the page. */
+  get rest() {
+    return partsOf(this.item).reduce((left, part) => left + Math.max(0, part.length - this.showing), 0);
+  }
+
   sayFold() {
-    const size = this.item.length.toLocaleString("en");
-    const rest = this.item.length - this.showing;
+    const size = partsOf(this.item).reduce((sum, part) => sum + part.length, 0).toLocaleString("en");
+    const rest = this.rest;
     $("unfold").textContent = this.folded
       ? `Show ${rest > STEP ? `more of ${size}` : `all ${size}`} characters`
       : rest > 0
@@ -167,25 +194,29 @@ export class Card {
     $("unfold").setAttribute("aria-expanded", String(!this.folded && rest <= 0));
   }
 
+  async wholeTexts(id) {
+    const { text, parts } = await this.wire.text(id);
+    return parts ?? [text];
+  }
+
   /** Unfold, a step at a time where the text is so long that a browser would stall on it; then fold again. */
   async toggle() {
     const item = this.item;
     if ($("unfold").hidden) return;
-    if (!this.folded && this.showing >= item.length) {
+    if (!this.folded && this.rest <= 0) {
       this.fold();
       return;
     }
-    if (this.showing < item.length) {
+    if (this.rest > 0) {
       try {
-        item.whole ??= (await this.wire.text(item.id)).text;
+        item.whole ??= await this.wholeTexts(item.id);
       } catch (refusal) {
         this.fail(refusal);
         return;
       }
       if (item !== this.item) return;
-      this.showing = Math.min(this.showing + STEP, item.length);
-      putText($("text"), item.whole.slice(0, this.showing), item.places);
-      this.painted();
+      this.showing += STEP;
+      this.put(item.whole);
     }
     this.folded = false;
     $("text").classList.remove("folded");

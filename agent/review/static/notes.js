@@ -3,7 +3,7 @@
 import { named, putText } from "./card.js";
 
 const $ = (id) => document.getElementById(id);
-const opening = (item) => named(item.text.trim().slice(0, 60), "q");
+const opening = (item) => named((item.parts?.[0] ?? item).text.trim().slice(0, 60), "q");
 
 /** What was given in an act, in words. */
 export function given({ path, body, said }) {
