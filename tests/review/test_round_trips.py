@@ -40,6 +40,22 @@ def give(made: Scene, said: Sequence[Said]) -> None:
         made.store.review(made.job.name, label.text_id, who, "label", label, seconds)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_marked_pieces_of_a_text_come_back(tmp_path: Path, kind: Kind) -> None:
+    texts = ["Ada met Grace \U0001f600 in London", "Nobody"]
+    waiting = [Waiting(texts[0], ((0, 3, "person", "Ada"),), "s0"), Waiting(texts[1], None, "s1")]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = (
+        scene(tmp_path / name, waiting, kind="spans", labels={"person": "", "place": ""}) for name in ("a", "b")
+    )
+    said = ((8, 13, "person", "Grace"), (19, 25, "place", "London"))
+    give(one, [(0, "ann", said, 2.0), (1, "ann", (), 1.0)])
+    export_queue(one.store, one.job, one.task, tmp_path / OUT[kind], kind, everything=True)
+    import_queue(other.store, other.job, other.task, tmp_path / OUT[kind], "ann")
+    assert other.given() == {"s0": said, "s1": ()}
+
+
 def people(made: Scene) -> list[tuple[Any, ...]]:
     """Each person's newest label that stands of each text, with its time, and how long it took."""
     seconds = {r.label_id: r.seconds for r in made.store.reviews(made.job.name)}

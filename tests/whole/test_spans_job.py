@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from transformers import pipeline
 
 from agent.distill import Tags
@@ -19,8 +21,10 @@ from agent.store import Store
 from agent.tasks import Spans
 from tests.servers.scripted import ScriptedServer
 
-TYPES = ["corporation", "creative-work", "group", "location", "person", "product"]
-TASK = Spans(TaskSettings(kind="spans", labels=dict.fromkeys(TYPES, "")))
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks" / "spans.md").read_text(encoding="utf-8")
+SHOWN: dict[str, Any] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+TYPES = list(SHOWN["task"]["labels"])
+TASK = Spans(TaskSettings(**SHOWN["task"]))
 POOL, GOLD, NOISE = 160, 120, 0.2
 
 
@@ -58,9 +62,7 @@ def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: 
     rng = np.random.default_rng(1)
     gold = drawn(shared_data, "dev", GOLD, 2)
     said = {t: json.loads(TASK.write(noisy(value, rng))) for t, value in (truth | gold).items()}
-    settings = {
-        "name": "entities",
-        "task": {"kind": "spans", "labels": dict.fromkeys(TYPES, "")},
+    settings = SHOWN | {
         "data": {
             "pool": written(tmp_path / "pool.jsonl", [{"id": f"w{k}", "text": t} for k, t in enumerate(truth)]),
             "gold": written(
@@ -68,13 +70,19 @@ def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: 
             ),
             "id": "id",
         },
-        "oracle": {"base_url": serve_gold(said).url, "model": "scripted", "price": {"input": 1, "output": 2}},
+        "oracle": SHOWN["oracle"] | {"base_url": serve_gold(said).url},
         "selection": {"batch": 40, "cold_start": 40},
         "people": {"threshold": 0.05, "audit": 0.1},
         "budget": {"dollars": "0.5"},
         "stop": {"agreement": None, "max_labels": 120},
+        "distil": {"epochs": 6},
     }
     return Job.of(settings, tmp_path)
+
+
+def test_the_job_of_the_page_is_one(tmp_path: Path) -> None:
+    job = Job.of(SHOWN, tmp_path)
+    assert (job.task.kind, len(job.task.labels)) == ("spans", 6)
 
 
 @pytest.mark.slow
