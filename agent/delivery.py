@@ -105,6 +105,7 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
         folder=folder,
         facts=_facts(bench, lessons, lesson_hash),
         progress=lambda done, total: bench.watch.progress("distilling", done, total),
+        note=bench.watch.note,
     )
     return folder
 

@@ -5,20 +5,25 @@ Knows labelled texts and a folder; no store, no oracle and no loop.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agent.distill.card import Card, Figure
-from agent.distill.finetune import Course, Lessons, Progress, Trained, finetune, warm_start
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace
+from agent.distill.finetune import Trained, finetune, warm_start
 from agent.distill.network import Network
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.targets import Examples, best_temperature, hold_out
+from agent.distill.training import Course, Lessons, Progress
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
@@ -63,13 +68,16 @@ def distil(
     folder: str | Path,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda said: None,
+    pace: Pace = PACE,
 ) -> Distilled:
     """Fine-tune `encoder` on labelled texts and save a standard `transformers` folder.
 
     The classifier starts as a penalised logistic regression on what the encoder says, its temperature fitted to
     out-of-fold logits and folded into its weights; then the whole network learns for a fixed number of epochs, from
     every label. Of thousands of labels a part is held out as well: it picks the epoch and sets the temperature once
-    more. The same arguments give the same files on one machine.
+    more. The same arguments give the same files on one machine, also where a process is killed and another one is
+    started: it goes on from what was kept in the hidden folder `.NAME.training` beside the model's.
 
     Args:
         examples: the labelled texts and their seed.
@@ -78,6 +86,8 @@ def distil(
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`; `made_from` finds its own there.
         progress: told (texts seen, texts to see).
+        note: told that it goes on.
+        pace: how often it is kept where it stands.
 
     Raises DataError without labels, ModelError where the encoder cannot be used or the folder not be written.
     """
@@ -88,7 +98,8 @@ def distil(
     lessons, held_out = _lessons(network, known)
     course = Course(settings.epochs, settings.learning_rate, known.seed)
     head = warm_start(network, lessons, known.seed)
-    trained = finetune(network, lessons, course, held_out, progress)
+    checkpoint = Checkpoint(Path(folder), _fingerprint(known, settings, source, network.device), pace, note)
+    trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint, note=note)
     if held_out is None:
         temperature, figures = 1.0, cross_validated(head, lessons)
     else:
@@ -106,6 +117,7 @@ def distil(
     with replacing(Path(folder)) as partial:
         network.save(partial)
         _write_card(card, partial)
+    checkpoint.remove()
     seconds = time.monotonic() - began
     held = 0 if held_out is None else len(held_out)
     return Distilled(Path(folder), trained, temperature, figures, len(lessons), held, seconds)
@@ -161,6 +173,19 @@ def _lessons(network: Network, examples: Examples) -> tuple[Lessons, Lessons | N
     lessons = Lessons(tokens, examples.targets, examples.teaching)
     judges = Lessons(tokens, examples.targets, examples.weights)
     return lessons.part(learn), judges.part(held) if len(held) else None
+
+
+def _fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder, device: str) -> str:
+    """Of all that a training depends on, the machine's arithmetic among it."""
+    import torch
+
+    what: list[Any] = [examples.texts, examples.names, examples.multilabel, examples.seed, settings.model_dump()]
+    what += [encoder.key, device, torch.get_num_threads(), platform.machine()]
+    what += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
+    hashed = hashlib.sha256(json.dumps(what).encode())
+    for numbers in (examples.targets, examples.weights, examples.teaching):
+        hashed.update(np.ascontiguousarray(numbers, np.float32).tobytes())
+    return hashed.hexdigest()
 
 
 def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure, ...]]:
