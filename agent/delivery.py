@@ -29,6 +29,8 @@ from agent.workbench import FIT, MEASURE, Workbench
 
 MODEL, REPORT, LABELS = "model", "report", "labels"
 ROWS_AT_ONCE = 4096
+LATER = {"loss": "cross_entropy", "layer_decay": 1.0}
+"""Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 Final = dict[str, dict[str, Any]]
 
 
@@ -121,7 +123,8 @@ def distil_again(bench: Workbench) -> Path:
 def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
     """What the model is made from: labels, settings of student and distilling, seed."""
     settings = bench.job.settings()
-    what = [settings["student"], settings["distil"], settings["seed"], list(bench.task.names)]
+    distil = {key: value for key, value in settings["distil"].items() if LATER.get(key) != value}
+    what = [settings["student"], distil, settings["seed"], list(bench.task.names)]
     what += [bench.encoder.key] if bench.is_tuned else []
     rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
     return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
@@ -299,6 +302,7 @@ def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
         targets=bench.task.targets([label for _, label in lessons]),
         weights=np.ones(len(lessons), np.float32),
         trust=trust(bench, lessons),
+        people=np.array([label.source in (Source.PERSON, Source.SEED) for _, label in lessons], np.bool_),
         names=bench.task.names,
         multilabel=bench.task.kind == "multilabel",
         seed=bench.job.seed,

@@ -6,7 +6,6 @@ Knows tensors, a place and a clock; nothing of what is trained.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from agent.distill.saving import replacing_file
 if TYPE_CHECKING:
     import torch
 
-FILE = "state.safetensors"
 Note = Callable[[str], None]
 """Told what a person should know, a line each."""
 
@@ -49,18 +47,31 @@ class Saved:
     place: Mapping[str, Any]
 
 
+def training_folder(model: Path) -> Path:
+    """The hidden folder `.NAME.training` beside the model folder NAME, to be removed when the model is there."""
+    return model.with_name(f".{model.name}.training")
+
+
 class Checkpoint:
-    """The hidden folder `.NAME.training` beside the model folder NAME; `remove` it when the model is there.
+    """A file in `training_folder`.
 
     Args:
         model: the model's folder, which need not exist.
         fingerprint: of all that the training depends on; what was kept under another one is not taken up.
         pace: how often to write.
         note: told where nothing can be written: the training then goes on without.
+        stage: the file's name, where several networks are trained for one model.
     """
 
-    def __init__(self, model: Path, fingerprint: str, pace: Pace = PACE, note: Note = lambda said: None) -> None:
-        self.folder = model.with_name(f".{model.name}.training")
+    def __init__(
+        self,
+        model: Path,
+        fingerprint: str,
+        pace: Pace = PACE,
+        note: Note = lambda said: None,
+        stage: str = "model",
+    ) -> None:
+        self.path = training_folder(model) / f"{stage}.safetensors"
         self._fingerprint, self._pace, self._note = fingerprint, pace, note
         self._last, self._cost = pace.clock(), 0.0
         self._works = True
@@ -70,7 +81,7 @@ class Checkpoint:
         from safetensors import SafetensorError, safe_open
 
         try:
-            with safe_open(self.folder / FILE, "pt") as file:
+            with safe_open(self.path, "pt") as file:
                 said = file.metadata() or {}
                 if said.get("fingerprint") != self._fingerprint:
                     return None
@@ -93,14 +104,14 @@ class Checkpoint:
         began = self._pace.clock()
         said = {"fingerprint": self._fingerprint, "place": json.dumps(saved.place)}
         try:
-            with replacing_file(self.folder / FILE) as partial:
+            with replacing_file(self.path) as partial:
                 save_file(dict(saved.tensors), partial, said)
         except (OSError, SafetensorError) as error:
             self._works = False
-            self._note(f"{self.folder}: cannot be written ({error}); if the training is killed now, it begins anew")
+            self._note(f"{self.path}: cannot be written ({error}); if the training is killed now, it begins anew")
         self._last = self._pace.clock()
         self._cost = self._last - began
 
-    def remove(self) -> None:
-        """What was kept is of no use any more."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def end(self) -> None:
+        """This training is over, and what was kept of it is of no use any more."""
+        self.path.unlink(missing_ok=True)

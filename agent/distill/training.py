@@ -5,6 +5,7 @@ Knows lessons and a plan of batches; not who made them, and no file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +14,16 @@ import numpy as np
 
 from agent.distill.checkpoint import Checkpoint, Saved
 from agent.distill.descent import Descent
+from agent.distill.losses import row_losses
 from agent.distill.network import Network, Tokens, has_fast_bfloat16
 from agent.records import Floats, Rows
 from agent.student.logistic import Lessons as Linear
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
+LAYER = re.compile(r"\.(?:layers?|h)\.(\d+)\.")
+"""Where the number of a layer stands in the name of a parameter."""
 Progress = Callable[[int, int], None]
 """(texts seen, texts to see): called after each step."""
 
@@ -54,12 +58,16 @@ class Course:
         learning_rate: at its peak, of AdamW.
         seed: of the order, of dropout and of the head's folds.
         patience: with lessons held out, stop after so many epochs without a lower loss on them.
+        q: of the loss, see `agent.distill.losses.row_losses`; nought is cross-entropy.
+        layer_decay: each layer learns at so many times the rate of the one above it.
     """
 
     epochs: int | Literal["auto"] = "auto"
     learning_rate: float = 2e-5
     seed: int = 0
     patience: int = 2
+    q: float = 0.0
+    layer_decay: float = 1.0
 
 
 class Training:
@@ -155,13 +163,31 @@ def learnt(network: Network) -> dict[str, Any]:
     return {name: p.detach() for name, p in network.model.named_parameters() if p.requires_grad}
 
 
+def by_depth(network: Network, rate: float, decay: float) -> list[tuple[list[Any], float]]:
+    """The parameters that learn and the rate of each group of them: `decay` times that of the layer above.
+
+    Howard and Ruder 2018 (arXiv 1801.06146, sec. 3.2). What lies above the layers learns at the whole rate, what lies
+    below them, if anything, at the lowest one.
+    """
+    named = [(name, p) for name, p in network.model.named_parameters() if p.requires_grad]
+    if decay == 1:
+        return [([p for _, p in named], rate)]
+    numbers = [int(found[1]) if (found := LAYER.search(name)) else None for name, _ in named]
+    depth = 1 + max((n for n in numbers if n is not None), default=-1)
+    groups: dict[int, list[Any]] = {}
+    for (name, p), number in zip(named, numbers, strict=True):
+        below = depth - number if number is not None else depth + 1 if "embeddings" in name else 0
+        groups.setdefault(below, []).append(p)
+    return [(groups[below], rate * decay**below) for below in sorted(groups)]
+
+
 class _Learner:
     """Learns batch by batch, with bfloat16 arithmetic where the machine has it."""
 
     def __init__(self, network: Network, lessons: Lessons, course: Course, batches: Sequence[int]) -> None:
         self.network, self.lessons = network, lessons
-        parameters = [p for p in network.model.parameters() if p.requires_grad]
-        self.descent = Descent([(parameters, course.learning_rate)], sum(batches))
+        self.descent = Descent(by_depth(network, course.learning_rate, course.layer_decay), sum(batches))
+        self._q = course.q
         # an average batch, so that a small batch does not make its texts count for more
         self.share = float(lessons.weights.sum()) * len(batches) / sum(batches)
         self.fast = has_fast_bfloat16(network.device)
@@ -176,19 +202,9 @@ class _Learner:
         targets, weights = (
             torch.from_numpy(a[batch]).to(logits.device) for a in (self.lessons.targets, self.lessons.weights)
         )
-        loss = (weights * row_losses(logits, targets, multilabel=self.network.multilabel)).sum()
+        loss = (weights * row_losses(logits, targets, multilabel=self.network.multilabel, q=self._q)).sum()
         self.descent.step(loss / self.share)
         return float(loss.detach())
-
-
-def row_losses(logits: torch.Tensor, targets: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
-    """(n,) nats: cross-entropy of each row, or the sum of its C decisions' for multilabel."""
-    import torch
-
-    if multilabel:
-        each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return each.sum(dim=1)
-    return -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1)
 
 
 class _Best:

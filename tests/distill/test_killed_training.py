@@ -185,7 +185,7 @@ def test_what_cannot_be_read_begins_anew(
     encoder: Encoder, tmp_path: Path, whole: tuple[Path, int], broken: bytes | None
 ) -> None:
     with killed(encoder, tmp_path / "m", 5):
-        path = tmp_path / ".m.training" / checkpoint.FILE
+        path = tmp_path / ".m.training" / "model.safetensors"
         path.write_bytes(path.read_bytes()[:-100] if broken is None else broken)
         distil(lessons(), SETTINGS, encoder=encoder, folder=tmp_path / "m")
     assert same_files(whole[0], tmp_path / "m")
