@@ -1,6 +1,7 @@
 """What distilling is worth: an oracle's labels beside the student that learnt from them, and one that learnt gold.
 
-    python -m evals.distil [--quick] [--sets banking77,bbc] [--oracles instance] [--threads 1]
+    python -m evals.distil [--quick] [--sets banking77,bbc] [--oracles instance] [--loss generalised]
+                           [--threads 1]
 
 For each set and each simulated oracle (evals/_oracles.py), on the same test texts: the oracle's own labels, the model
 that `distil` makes of so many of its labels on pool texts, and of as many gold labels. Texts are cut at `TOKENS` for
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from agent.distill import Examples, Model, distil
 from agent.distill.refresh import pinned
+from agent.distill.trials import LOSSES
 from agent.job import DistilSettings
 from agent.student.encoder import BUILTIN, Encoder
 from agent.tasks.intervals import wilson
@@ -67,7 +69,9 @@ def difference(a: Bools, b: Bools) -> tuple[float, str]:
     return round(float(each.mean()), 2), f"95 % interval {each.mean() - half:+.1f} to {each.mean() + half:+.1f}"
 
 
-def taught(corpus: _corpora.Corpus, told: Answers, *, quick: bool) -> tuple[Bools, int, float]:
+def taught(
+    corpus: _corpora.Corpus, told: Answers, settings: DistilSettings, *, quick: bool
+) -> tuple[Bools, int, float]:
     """Which test texts the model of an oracle's first labels gets right, how many labels there were, and seconds."""
     labels, tokens = (QUICK_LABELS, QUICK_TOKENS) if quick else (LABELS[corpus.name], TOKENS[corpus.name])
     rows = corpus.pool[~told.silent[corpus.pool]][:labels]
@@ -75,7 +79,7 @@ def taught(corpus: _corpora.Corpus, told: Answers, *, quick: bool) -> tuple[Bool
     known = Examples([corpus.texts[i] for i in rows], told.targets[rows], weights, corpus.names, seed=SEED)
     encoder = Encoder.load(BUILTIN, max_tokens=tokens)
     with tempfile.TemporaryDirectory() as folder:
-        done = distil(known, DistilSettings(epochs=3), encoder=encoder, folder=Path(folder) / "model")
+        done = distil(known, settings, encoder=encoder, folder=Path(folder) / "model")
         said = Model.load(Path(folder) / "model").predict([corpus.texts[i] for i in corpus.test])
     assert said.probabilities is not None
     return said.probabilities.argmax(axis=1) == corpus.labels[corpus.test], len(rows), done.seconds
@@ -106,17 +110,17 @@ def report(outcome: Outcome, name: str, kind: str, cell: Cell) -> None:
     outcome.add(f"{where}: distilling", round(cell.seconds, 1), "seconds")
 
 
-def measure(outcome: Outcome, name: str, kinds: tuple[str, ...]) -> None:
+def measure(outcome: Outcome, name: str, kinds: tuple[str, ...], settings: DistilSettings) -> None:
     """Every oracle of one set."""
     corpus = _corpora.corpus(name)
-    ceiling, count, _ = taught(corpus, answers(corpus, "gold", SEED), quick=outcome.quick)
+    ceiling, count, _ = taught(corpus, answers(corpus, "gold", SEED), settings, quick=outcome.quick)
     outcome.add(f"{name}: student of {count:,} gold labels", percent(ceiling), f"% right, {interval(ceiling)}")
     for kind in kinds:
         if kind == "gold" or (kind == "tape" and name != "bbc"):
             continue
         told = answers(corpus, kind, SEED)
         right = (told.targets[corpus.test].argmax(axis=1) == corpus.labels[corpus.test]) & ~told.silent[corpus.test]
-        student, count, seconds = taught(corpus, told, quick=outcome.quick)
+        student, count, seconds = taught(corpus, told, settings, quick=outcome.quick)
         cell = Cell(right, student, ceiling, count, seconds)
         print(
             f"{name} {kind}: oracle {percent(right)} %, student {percent(student)} %, gold {percent(ceiling)} % "
@@ -132,6 +136,7 @@ def arguments() -> argparse.Namespace:
     said.add_argument("--quick", action="store_true", help="BBC news, 100 labels of two oracles")
     said.add_argument("--sets", type=listed, default=tuple(LABELS))
     said.add_argument("--oracles", type=listed, default=KINDS)
+    said.add_argument("--loss", choices=LOSSES, default=LOSSES[0], help="of every student, that of gold among them")
     said.add_argument("--threads", type=int, default=1)
     args = said.parse_args()
     if args.quick:
@@ -144,10 +149,16 @@ def main() -> int:
     if (why := _corpora.missing()) is not None:
         print(why)
         return 2
-    outcome, began = Outcome("distil", args.quick), time.monotonic()
+    other = args.loss != LOSSES[0]
+    outcome = Outcome(
+        f"distil-{args.loss}" if other else "distil",
+        args.quick,
+        command=f"distil --loss {args.loss}" if other else "",
+    )
+    began = time.monotonic()
     with pinned(args.threads):
         for name in args.sets:
-            measure(outcome, name, args.oracles)
+            measure(outcome, name, args.oracles, DistilSettings(epochs=3, loss=args.loss))
     outcome.add("the whole run", round((time.monotonic() - began) / 60, 1), f"minutes, threads: {args.threads}")
     return outcome.finish()
 

@@ -23,7 +23,7 @@ from agent.distill.network import Network
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.targets import Examples, best_temperature
 from agent.distill.training import Lessons, Progress
-from agent.distill.trials import Watched, choose_loss
+from agent.distill.trials import Watched, choose_loss, public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
@@ -166,7 +166,7 @@ def made_from(folder: str | Path) -> str | None:
 def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> dict[str, Any]:
     """How it was trained, for the card."""
     told: dict[str, Any] = {
-        "encoder": _public_name(source.name),
+        "encoder": public_name(source.name),
         "seed": seed,
         "epochs": made.trained.epochs,
         "learning rate": settings.learning_rate,
@@ -209,18 +209,13 @@ def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_
     return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)
 
 
-def _public_name(encoder: str) -> str:
-    """Of a folder, its own name and not the whole path, which tells about the machine."""
-    return Path(encoder).name if Path(encoder).is_dir() else encoder
-
-
 def _write_card(card: Card, folder: Path) -> None:
     for name, text in _card_files(card).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def _card_files(card: Card) -> dict[str, str]:
-    about = asdict(card) | {"encoder": _public_name(card.encoder)}
+    about = asdict(card) | {"encoder": public_name(card.encoder)}
     return {"README.md": card.text(), FACTS: _as_json({"format": FORMAT, "card": about})}
 
 

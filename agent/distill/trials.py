@@ -113,17 +113,17 @@ def split(known: Examples) -> Split:
     return Split(learn, held, "labels held out of the training")
 
 
-def attempts(known: Examples, parts: Split, ways: Sequence[Attempt], watched: Watched) -> list[Trial]:
-    """Try each way. What was tried before this process was killed is not tried again."""
+def attempts(known: Examples, parts: Split, ways: Sequence[Attempt], watched: Watched, kind: str) -> list[Trial]:
+    """Try each way, all of one `kind`. What was tried before this process was killed is not tried again."""
     found = []
     for number, way in enumerate(ways, 1):
-        stage = f"trial{number}"
+        stage = f"{kind}{number}"
         learnt = known.part(parts.learn)
         mark = fingerprint(learnt, way.settings, way.encoder)
         mark = fingerprint(known.part(parts.held), way.settings, way.encoder) + mark
         path = training_folder(watched.folder) / f"{stage}.json"
         if (trial := _read(path, mark, way.name)) is None:
-            watched.note(f"trial {number} of {len(ways)}: {way.name}")
+            watched.note(f"{kind} {number} of {len(ways)} is tried: {public_name(way.name)}")
             checkpoint = Checkpoint(watched.folder, mark, watched.pace, watched.note, stage)
             trial = _attempt(known, parts, way, checkpoint, watched)
             _write(path, mark, trial)
@@ -137,15 +137,20 @@ def best_of(trials: Sequence[Trial]) -> tuple[Trial, str]:
 
     By the exact paired test of McNemar 1947 on the texts that just one of two gets right.
     """
-    order = sorted(trials, key=lambda t: round(t.megabytes))
+    order = sorted(trials, key=lambda t: t.megabytes)
     best = order[0]
     for other in order[1:]:
         if _is_better(other, best):
             best = other
-    others = ", ".join(f"{t.name} {t.accuracy:.1%}" for t in trials if t is not best)
+    others = ", ".join(f"{public_name(t.name)} {t.accuracy:.1%}" for t in trials if t is not best)
     better = all(t is best or _is_better(best, t) for t in trials)
     why = "better beyond chance" if better else "no other is better beyond chance"
     return best, f"{best.accuracy:.1%} of {len(best.right):,} held-out labels, {others}: {why}"
+
+
+def public_name(encoder: str) -> str:
+    """Of a folder, its own name and not the whole path, which tells about the machine; other names as they are."""
+    return Path(encoder).name if Path(encoder).is_dir() else encoder
 
 
 def choose_loss(
@@ -161,7 +166,7 @@ def choose_loss(
         few = f"there are no {FEWEST_JUDGES} labels of people to choose by beside as many others"
         return chosen(LOSSES[0]), "this task has any number of labels a text" if known.multilabel else few
     ways = [Attempt(loss, chosen(loss), encoder) for loss in LOSSES]
-    best, why = best_of(attempts(known, parts, ways, watched))
+    best, why = best_of(attempts(known, parts, ways, watched, "loss"))
     return chosen(best.name), why
 
 

@@ -60,10 +60,10 @@ def test_auto_is_plain_cross_entropy_without_peoples_labels_and_says_so(encoder:
 
 def test_auto_tries_all_on_peoples_labels_and_says_what_came_of_it(encoder: Encoder, tmp_path: Path) -> None:
     card, notes = distilled(noisy(300, 120), encoder, tmp_path / "m", loss="auto")
-    assert [n for n in notes if n.startswith("trial")] == [
-        "trial 1 of 3: cross_entropy",
-        "trial 2 of 3: generalised",
-        "trial 3 of 3: reweighted",
+    assert [n for n in notes if "is tried" in n] == [
+        "loss 1 of 3 is tried: cross_entropy",
+        "loss 2 of 3 is tried: generalised",
+        "loss 3 of 3 is tried: reweighted",
     ]
     assert "120 held-out labels" in card
     assert "| texts learnt from | 300 |" in card  # in the end it learns from people's labels too
@@ -75,7 +75,7 @@ def test_what_was_tried_before_a_kill_is_not_tried_again(encoder: Encoder, tmp_p
         pass
 
     def dies(said: str) -> None:
-        if said.startswith("trial 3"):
+        if said.startswith("loss 3"):
             raise KilledError
 
     known, settings = noisy(300, 120), DistilSettings(**QUICK, loss="auto")
@@ -83,7 +83,7 @@ def test_what_was_tried_before_a_kill_is_not_tried_again(encoder: Encoder, tmp_p
         distil(known, settings, encoder=encoder, folder=tmp_path / "m", note=dies)
     _, notes = distilled(known, encoder, tmp_path / "m", loss="auto")
     distilled(known, encoder, tmp_path / "whole", loss="auto")
-    assert [n for n in notes if n.startswith("trial")] == ["trial 3 of 3: reweighted"]
+    assert [n for n in notes if "is tried" in n] == ["loss 3 of 3 is tried: reweighted"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "whole")]
     assert weights[0] == weights[1]
 
