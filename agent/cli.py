@@ -191,11 +191,7 @@ def pilot(
     if as_json:
         out(found.figures() | {"written": written})
         return
-    head, *rows = found.table()
-    table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="cyan")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console(highlight=False).print(table)
+    _table(found.table())
     say(f"it cost {dollars_of(found.spent)}; {escape(found.ended)}")
     said = json.dumps(changes(found.best.form))
     if written:
@@ -523,15 +519,54 @@ def store_copy(
 
 
 @app.command(epilog=example("labelwright distil job.yaml"))
-def distil(path: JobFile, as_json: AsJson = False) -> None:
-    """Train the model from the labels as they are now, and save it as a transformers folder."""
-    _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench)})
+def distil(
+    path: JobFile,
+    encoders: Annotated[
+        list[str] | None, typer.Argument(help="With --compare: names or folders of encoders.", show_default=False)
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train each of ENCODERS on the same labels, and keep the best.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the model from the labels as they are now, and save it as a transformers folder.
+
+    What was killed goes on where it was. With --compare several encoders are tried: a table says how each does on
+    labels that were held out, and the best is trained on all labels; of equals the smaller is kept, or the first.
+    """
+    if compare != bool(encoders):
+        raise UserError("--compare and the encoders go together: labelwright distil job.yaml --compare A B")
+    if not encoders:
+        _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench)})
+        return
+    from agent import delivery
+
+    with Workbench(Job.load(path), watcher(as_json)) as bench:
+        bench.own()
+        found = delivery.distil_best(bench, encoders)
+    if as_json:
+        out(found.figures() | {"model": str(found.distilled.folder)})
+        return
+    _table(found.table())
+    say(f"kept: {escape(found.best)}; {escape(found.why)} ({found.measured_on})")
+    say(f"model: {escape(str(found.distilled.folder))}")
 
 
 @app.command(epilog=example("labelwright report job.yaml"))
 def report(path: JobFile, as_json: AsJson = False) -> None:
     """Write the report (one HTML file, and the same figures as JSON)."""
     _deliver(path, as_json, lambda delivery, bench: delivery.write_report(bench))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    """Rows of words under the first one."""
+    head, *others = rows
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="cyan")
+    for title in head:
+        table.add_column(escape(title), overflow="fold")
+    for row in others:
+        table.add_row(*map(escape, row))
+    Console(highlight=False).print(table)
 
 
 @app.command(epilog=example("labelwright export job.yaml"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,23 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from agent import gold, steps
-from agent.certifying import certificates
+from agent import gold
+from agent.distilling import MODEL, compare_encoders, distil_model, learnable
 from agent.doubt import Calibration
-from agent.errors import DataError, StoreError, UserError
+from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
-from agent.hints import trust
-from agent.measuring import Lesson, Quality, quality
+from agent.measuring import Quality, quality
 from agent.records import Source, Value
-from agent.refreshing import go_on
 from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gather, last_final, write
-from agent.report.certificate import certificate
 from agent.rest import Rest, rest_of, told
-from agent.student import Tagger
-from agent.tasks import Pairs, Spans
-from agent.workbench import FIT, MEASURE, Workbench
+from agent.workbench import MEASURE, Workbench
 
-MODEL, REPORT, LABELS = "model", "report", "labels"
+REPORT, LABELS = "report", "labels"
 ROWS_AT_ONCE = 4096
 Final = dict[str, dict[str, Any]]
 
@@ -60,81 +53,6 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
 # Distil -----------------------------------------------------------------------------------------------------------
 
 
-def lessons_that_count(bench: Workbench) -> list[Lesson]:
-    """Accepted labels, people's and the seed's, in the order of the pool."""
-    counts = steps.accepted(bench)
-    seeds = {t.id for t, _ in bench.seed}
-    found = [(t, label) for t, label in bench.lessons() if t.id in counts or t.id in seeds]
-    return sorted(found, key=lambda lesson: (lesson[0].row, lesson[0].id))
-
-
-def learnable(bench: Workbench) -> bool:
-    """Whether the labels that count teach anything: for a task with classes, at least two of them."""
-    lessons = lessons_that_count(bench)
-    if not bench.task.names:
-        return bool(lessons)
-    return len({json.dumps(label.value) for _, label in lessons}) >= 2
-
-
-def distil_model(bench: Workbench, *, again: bool = False) -> Path:
-    """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`."""
-    from agent import distill
-
-    if not bench.job.has_student:
-        raise DataError(
-            f"job {bench.job.name} has no student (`student: none`), so there is nothing to distil its labels into; "
-            "take that line out of the job file, and the same command trains a model on the labels that are there"
-        )
-    folder = bench.output(MODEL)
-    go_on(bench)  # the model starts from the encoder that the milestones made, whichever command asks for it
-    lessons = lessons_that_count(bench)
-    if not learnable(bench):
-        raise DataError(
-            f"job {bench.job.name}: nothing to distil yet: labels of at least two classes must be accepted; "
-            "run the job, or review its queue"
-        )
-    lesson_hash = _hash(bench, lessons)
-    if not again and distill.made_from(folder) == lesson_hash:
-        bench.watch.note(f"the model in {folder} was made from these labels already")
-        return folder
-    if isinstance(bench.task, Spans) and isinstance(bench.student, Tagger):
-        _distil_spans(bench, bench.task, lessons, lesson_hash, folder)
-        return folder
-    if not bench.task.names:
-        return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
-    bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
-    distill.distil(
-        _examples(bench, lessons),
-        bench.job.distil,
-        encoder=bench.encoder,
-        folder=folder,
-        facts=_facts(bench, lessons, lesson_hash),
-        progress=lambda done, total: bench.watch.progress("distilling", done, total),
-    )
-    return folder
-
-
-def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], made_from: str, folder: Path) -> None:
-    from agent import distill
-
-    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
-    known = distill.SpanLessons(
-        [t.text for t, _ in lessons],
-        [[(start, end, name) for start, end, name, _ in label.value] for _, label in lessons],
-        np.ones(len(lessons), np.float32),
-    )
-    distill.distil_spans(
-        known,
-        task.types,
-        bench.job.distil,
-        encoder=bench.encoder,
-        folder=folder,
-        seed=bench.job.seed,
-        facts=_facts(bench, lessons, made_from),
-        progress=lambda done, total: bench.watch.progress("distilling", done, total),
-    )
-
-
 def distil_again(bench: Workbench) -> Path:
     """`distil_model`, whatever is there, and the model's card told how good it is."""
     folder = distil_model(bench, again=True)
@@ -143,13 +61,12 @@ def distil_again(bench: Workbench) -> Path:
     return folder
 
 
-def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
-    """What the model is made from: labels, settings of student and distilling, seed."""
-    settings = bench.job.settings()
-    what = [settings["student"], settings["distil"], settings["seed"], list(bench.task.names)]
-    what += [bench.encoder.key] if bench.is_tuned else []
-    rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
-    return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
+def distil_best(bench: Workbench, encoders: Sequence[str]) -> Any:
+    """`agent.distilling.compare_encoders`, and the card of the one that was kept told how good it is."""
+    compared = compare_encoders(bench, encoders)
+    if (found := model_quality(bench)) is not None:
+        _tell_card(bench.output(MODEL), found)
+    return compared
 
 
 # Measure ----------------------------------------------------------------------------------------------------------
@@ -317,37 +234,3 @@ def _source_rows(bench: Workbench, rest: Rest | None, counts: Counter[bool]) -> 
         counts.update(accepted[t.id] for t in texts if t.id in accepted)
         for c, t in zip(block, texts, strict=True):
             yield PoolRow(c.id, t.text, t.id, guesses.get(t.id), accepted.get(t.id, False))
-
-
-def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
-    from agent.distill import Examples
-
-    return Examples(
-        texts=[t.text for t, _ in lessons],
-        targets=bench.task.targets([label for _, label in lessons]),
-        weights=np.ones(len(lessons), np.float32),
-        trust=trust(bench, lessons),
-        names=bench.task.names,
-        multilabel=bench.task.kind == "multilabel",
-        columns=bench.task.columns if isinstance(bench.task, Pairs) else None,
-        seed=bench.job.seed,
-    )
-
-
-def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
-    """What the model card says of where the labels came from."""
-    spending = bench.store.spending(bench.job.name)
-    return {
-        "job": bench.job.name,
-        "made_from": lesson_hash,
-        "labels": len(lessons),
-        "sources": dict(Counter(str(label.source) for _, label in lessons)),
-        "by": dict(Counter(label.by for _, label in lessons)),
-        "prompt_hashes": sorted({label.prompt_hash for _, label in lessons if label.prompt_hash}),
-        "cost_dollars": spending.spent / 1e6,
-        "cap_dollars": spending.cap / 1e6,
-        "data": bench.job.settings()["data"],
-        "audit": certificate(certificates(bench.store, bench.job.name, bench.task)),
-        "guidelines": bench.job.guidelines,
-        "settings": bench.job.settings(),
-    }

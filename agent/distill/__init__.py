@@ -6,12 +6,14 @@ Importing this loads no torch; `distil` and `Model.load` do.
 from __future__ import annotations
 
 from agent.distill.card import Figure
+from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
 from agent.distill.predict import Model, predict_file
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 
 __all__ = [
+    "Compared",
     "Distilled",
     "Examples",
     "Figure",
@@ -19,6 +21,7 @@ __all__ = [
     "SpanLessons",
     "Tags",
     "add_figures",
+    "compare",
     "distil",
     "distil_spans",
     "is_tagger",

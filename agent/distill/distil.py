@@ -6,6 +6,7 @@ Knows labelled texts and a folder; no store, no oracle and no loop.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +16,14 @@ from typing import Any
 import numpy as np
 
 from agent.distill.card import Card, Figure
-from agent.distill.finetune import Course, Lessons, Progress, Trained, finetune, warm_start
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, training_folder
+from agent.distill.finetune import Trained
+from agent.distill.making import Made, fingerprint, make
 from agent.distill.network import Network
 from agent.distill.saving import replacing, replacing_file
-from agent.distill.targets import Examples, best_temperature, hold_out
+from agent.distill.targets import Examples, best_temperature
+from agent.distill.training import Lessons, Progress
+from agent.distill.trials import Watched, choose_loss, public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
@@ -63,54 +68,58 @@ def distil(
     folder: str | Path,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda said: None,
+    pace: Pace = PACE,
+    chosen: Mapping[str, Any] | None = None,
 ) -> Distilled:
     """Fine-tune `encoder` on labelled texts and save a standard `transformers` folder.
 
     The classifier starts as a penalised logistic regression on what the encoder says, its temperature fitted to
     out-of-fold logits and folded into its weights; then the whole network learns for a fixed number of epochs, from
     every label. Of thousands of labels a part is held out as well: it picks the epoch and sets the temperature once
-    more. The same arguments give the same files on one machine.
+    more. The same arguments give the same files on one machine, also where a process is killed and another one is
+    started: it goes on from what was kept in the hidden folder `.NAME.training` beside the model's.
 
     Args:
         examples: the labelled texts and their seed.
-        settings: epochs and learning rate.
+        settings: epochs, learning rate and loss.
         encoder: loaded, or a name that `Encoder.load` knows.
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`; `made_from` finds its own there.
         progress: told (texts seen, texts to see).
+        note: told that it goes on, and which loss was chosen and why.
+        pace: how often it is kept where it stands.
+        chosen: more rows for the card's table of the training.
 
     Raises DataError without labels, ModelError where the encoder cannot be used or the folder not be written.
     """
     began = time.monotonic()
     known = examples.checked()
     source = encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
-    network = Network.open(source, known.names, multilabel=known.multilabel, columns=known.columns, seed=known.seed)
-    lessons, held_out = _lessons(network, known)
-    course = Course(settings.epochs, settings.learning_rate, known.seed)
-    head = warm_start(network, lessons, known.seed)
-    trained = finetune(network, lessons, course, held_out, progress)
+    why = ""
+    if settings.loss == "auto":
+        watched = Watched(Path(folder), progress, note, pace)
+        settings, why = choose_loss(known, settings, source, watched)
+        note(f"loss: {settings.loss}; {why}")
+    checkpoint = Checkpoint(Path(folder), fingerprint(known, settings, source), pace, note)
+    made = make(known, settings, source, checkpoint, progress=progress, note=note)
+    network, held_out = made.network, made.held_out
     if held_out is None:
-        temperature, figures = 1.0, cross_validated(head, lessons)
+        temperature, figures = 1.0, cross_validated(made.head, made.lessons)
     else:
         temperature, figures = _calibrate(network, held_out)
-    training = {
-        "encoder": public_name(source.name),
-        "seed": known.seed,
-        "epochs": trained.epochs,
-        "learning rate": settings.learning_rate,
-        "texts learnt from": len(lessons),
-        "texts held out": 0 if held_out is None else len(held_out),
-        "temperature": round(temperature, 4),
-    }
+    training = _told(made, known.seed, settings, source) | {"temperature": round(temperature, 4)}
+    training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
     card = Card(
         known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {}, known.columns
     )
     with replacing(Path(folder)) as partial:
         network.save(partial)
         write_card(card, partial)
+    shutil.rmtree(training_folder(Path(folder)), ignore_errors=True)
     seconds = time.monotonic() - began
     held = 0 if held_out is None else len(held_out)
-    return Distilled(Path(folder), trained, temperature, figures, len(lessons), held, seconds)
+    return Distilled(Path(folder), made.trained, temperature, figures, len(made.lessons), held, seconds)
 
 
 def save_student(
@@ -156,13 +165,22 @@ def made_from(folder: str | Path) -> str | None:
     return None if found is None else str(found)
 
 
-def _lessons(network: Network, examples: Examples) -> tuple[Lessons, Lessons | None]:
-    """What is learnt from, and what is held out."""
-    learn, held = hold_out(examples, np.random.default_rng([examples.seed, 0]))
-    tokens = network.tokens(examples.texts)
-    lessons = Lessons(tokens, examples.targets, examples.teaching)
-    judges = Lessons(tokens, examples.targets, examples.weights)
-    return lessons.part(learn), judges.part(held) if len(held) else None
+def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> dict[str, Any]:
+    """How it was trained, for the card."""
+    told: dict[str, Any] = {
+        "encoder": public_name(source.name),
+        "seed": seed,
+        "epochs": made.trained.epochs,
+        "learning rate": settings.learning_rate,
+        "loss": settings.loss.replace("_", "-"),
+    }
+    if settings.layer_decay != 1:
+        told["decay of the learning rate by layer"] = settings.layer_decay
+    if settings.loss == "reweighted":
+        told["labels that look wrong, and count less"] = made.doubted
+    told["texts learnt from"] = len(made.lessons)
+    told["texts held out"] = 0 if made.held_out is None else len(made.held_out)
+    return told
 
 
 def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure, ...]]:
@@ -191,11 +209,6 @@ def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_
     lo, hi = wilson(float(same.sum()), len(same))
     name = "exact_match" if multilabel else "accuracy"
     return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)
-
-
-def public_name(encoder: str) -> str:
-    """An encoder's name for others: of a folder its own name, and not the whole path, which tells of the machine."""
-    return Path(encoder).name if Path(encoder).is_dir() else encoder
 
 
 def write_card(card: Card, folder: Path) -> None:

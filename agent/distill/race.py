@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from agent.distill.contrastive import deal_by_class, supcon
-from agent.distill.finetune import Descent, Progress, row_losses
+from agent.distill.descent import Descent
+from agent.distill.losses import row_losses
 from agent.distill.network import seeded
 from agent.distill.targets import Examples, best_temperature
 from agent.distill.tower import Tower
+from agent.distill.training import Progress
 from agent.records import Floats, Rows
 from agent.student.head import Head
 from agent.student.heads import Heads, side_by_side

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from agent.distill.finetune import Progress
 from agent.distill.race import NOTHING_BESIDE, Beside, Kept, Outcome, Race, RefreshSettings
 from agent.distill.saving import replacing
 from agent.distill.targets import Examples
 from agent.distill.tower import Tower
+from agent.distill.training import Progress
 from agent.records import Floats, Rows
 from agent.student.encoder import Encoder
 from agent.student.heads import side_by_side

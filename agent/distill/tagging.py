@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card
-from agent.distill.distil import public_name, write_card
-from agent.distill.finetune import Descent, Progress, deal
+from agent.distill.descent import Descent
+from agent.distill.distil import write_card
+from agent.distill.finetune import deal
 from agent.distill.network import (
     by_length,
     no_attention_dropout,
@@ -27,6 +28,8 @@ from agent.distill.network import (
     seeded,
 )
 from agent.distill.saving import replacing
+from agent.distill.training import Progress
+from agent.distill.trials import public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Prediction, Value

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.errors import DataError
 from agent.records import Floats, Rows
@@ -37,6 +38,7 @@ class Examples:
         seed: of everything that is drawn.
         trust: (n,) float32, how far each label is believed where it teaches, see `agent.student.teaching.trust`; not
             where it judges, or whoever doubted it would be judged by what it believes. None: wholly.
+        people: (n,) bool, which labels people gave. None: it is not known of any.
     """
 
     texts: Sequence[str]
@@ -47,6 +49,7 @@ class Examples:
     columns: tuple[str, str] | None = None
     seed: int = 0
     trust: Floats | None = None
+    people: npt.NDArray[np.bool_] | None = None
 
     @property
     def teaching(self) -> Floats:
@@ -55,8 +58,10 @@ class Examples:
 
     def part(self, rows: Rows) -> Examples:
         trust = None if self.trust is None else np.asarray(self.trust, np.float32)[rows]
+        people = None if self.people is None else np.asarray(self.people, np.bool_)[rows]
         texts = [self.texts[i] for i in rows.tolist()]
-        return replace(self, texts=texts, targets=self.targets[rows], weights=self.weights[rows], trust=trust)
+        targets, weights = self.targets[rows], self.weights[rows]
+        return replace(self, texts=texts, targets=targets, weights=weights, trust=trust, people=people)
 
     def checked(self) -> Examples:
         """Those of positive weight. Raises DataError where there are none, ValueError where shapes disagree."""
@@ -85,18 +90,22 @@ def hold_out(examples: Examples, rng: np.random.Generator) -> tuple[Rows, Rows]:
     n = len(examples.texts)
     if n < HOLD_OUT_FROM:
         return np.arange(n), np.arange(0)
+    return drawn(examples, np.arange(n), min(MOST_HELD_OUT, round(HELD_OUT * n)), rng)
+
+
+def drawn(examples: Examples, candidates: Rows, wanted: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """(all other rows, at most so many of the candidates at random), both sorted; no class keeps fewer than two."""
     likeliest = examples.targets.argmax(axis=1)
     left = np.bincount(likeliest, minlength=len(examples.names))
-    wanted = min(MOST_HELD_OUT, round(HELD_OUT * n))
     held: list[int] = []
-    for i in rng.permutation(n).tolist():
+    for i in rng.permutation(candidates).tolist():
         if len(held) >= wanted:
             break
         if left[likeliest[i]] > 2:
             left[likeliest[i]] -= 1
             held.append(i)
     out = np.array(sorted(held), np.int64)
-    return np.setdiff1d(np.arange(n), out), out
+    return np.setdiff1d(np.arange(len(examples.texts)), out), out
 
 
 def best_temperature(logits: Floats, targets: Floats, weights: Floats, *, multilabel: bool) -> float:

@@ -19,17 +19,15 @@ from agent.distill.finetune import (
     BATCH_TOKENS,
     FEWEST_EPOCHS,
     MOST_EPOCHS,
-    Course,
-    Lessons,
     deal,
     epochs_for,
     finetune,
-    mean_loss,
     warm_start,
 )
 from agent.distill.mean_pooling import MEAN_GAIN, POOLER_GAIN
 from agent.distill.network import Network
 from agent.distill.targets import best_temperature, hold_out
+from agent.distill.training import Course, Lessons, mean_loss
 from agent.errors import DataError, ModelError
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder

@@ -19,7 +19,7 @@ LEVELS = (
     {"ending", "recording", "piloting", "formats"},
     {"loop"},
     {"delivery"},
-    {"rest", "suspects"},
+    {"rest", "suspects", "distilling"},
     {"steps", "frontier"},
     {"gold", "relabelling"},
     {"hearing", "picking", "refreshing", "escalating"},

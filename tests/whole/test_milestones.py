@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.delivery import distil_model
 from agent.distill.race import Race, Verdict
+from agent.distilling import distil_model
 from agent.job import Job
 from agent.loop import run
 from agent.store import Store

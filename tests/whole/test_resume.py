@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from agent import delivery
 from agent.asking import Asking
+from agent.distill.checkpoint import Checkpoint
 from agent.errors import DataError
 from agent.job import Job
 from agent.ledger import Purse
 from agent.loop import HALTED, run
 from agent.store import Store
 from agent.watch import Silent
+from agent.workbench import Workbench
 from tests.servers.scripted import Faults, ScriptedServer
 from tests.storm.lives import Stable
 from tests.whole.jobs import truth, write_job
@@ -52,6 +55,20 @@ class StopsAfterFive(Silent):
         if state.done >= 5 and not self.pressed:
             self.pressed = True
             os.kill(os.getpid(), signal.SIGINT)
+
+
+class DiesWhileItDistils(Silent):
+    def progress(self, what: str, done: int, total: int) -> None:
+        if what == "distilling" and done > total / 2:
+            raise DiedError
+
+
+class Listens(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
 def test_a_run_that_died_before_it_measured_a_round_picks_no_second_batch_for_it(
@@ -183,3 +200,22 @@ def test_an_export_that_was_killed_is_written_again_as_it_would_have_been(
         assert stable.run(words) == 0, (tmp_path / "log").read_text()
         assert labels_of(small) == whole
     assert len(set(bought(server))) == len(bought(server))
+
+
+def test_a_run_that_died_while_it_distilled_goes_on_and_ends_with_the_same_model(
+    tmp_path: Path, serve_gold: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpoint, "due", lambda self, epoch_ends=False: True)
+    server = serve_gold(dict(truth()))
+    small = job(tmp_path, server, stop__max_rounds=1, distil__enabled=True, distil__epochs=3)
+    with pytest.raises(DiedError):
+        run(small, DiesWhileItDistils())
+    listens = Listens()
+    assert run(small, listens).delivered is not None
+    assert "the training goes on at epoch 2 of 3" in listens.notes
+    weights = (tmp_path / "out" / "model" / "model.safetensors").read_bytes()
+    with Workbench(small) as bench:
+        again = delivery.distil_again(bench)
+    assert (again / "model.safetensors").read_bytes() == weights
+    assert not (tmp_path / "out" / ".model.training").exists()
+    assert len(bought(server)) == len(set(bought(server)))

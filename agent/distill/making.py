@@ -1,0 +1,93 @@
+"""One network, made of examples: opened, warm-started, trained. Whoever calls measures and saves it.
+
+Knows examples, an encoder and settings; no model folder and no card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from agent.distill.checkpoint import Checkpoint, Note
+from agent.distill.finetune import Trained, finetune, warm_start
+from agent.distill.losses import Q, trust_out_of_fold
+from agent.distill.network import Network
+from agent.distill.targets import Examples, hold_out
+from agent.distill.training import Course, Lessons, Progress
+from agent.job import DistilSettings
+from agent.student.encoder import Encoder
+from agent.student.head import Head
+
+
+@dataclass(frozen=True)
+class Made:
+    """A trained network.
+
+    Attributes:
+        head: the warm start's, which says what it thinks of texts it had not seen.
+        lessons, held_out: what was learnt from, and what picked the epoch.
+        doubted: how many labels were given less weight, since they look wrong.
+    """
+
+    network: Network
+    trained: Trained
+    head: Head
+    lessons: Lessons
+    held_out: Lessons | None
+    doubted: int = 0
+
+
+def make(
+    known: Examples,
+    settings: DistilSettings,
+    source: Encoder,
+    checkpoint: Checkpoint,
+    *,
+    progress: Progress,
+    note: Note,
+) -> Made:
+    """Train a network on examples that were checked; `settings.loss` is no longer `auto`."""
+    network = Network.open(source, known.names, multilabel=known.multilabel, columns=known.columns, seed=known.seed)
+    learn, held = hold_out(known, np.random.default_rng([known.seed, 0]))
+    tokens = network.tokens(known.texts)
+    lessons = Lessons(tokens, known.targets, known.teaching).part(learn)
+    held_out = Lessons(tokens, known.targets, known.weights).part(held) if len(held) else None
+    head, doubted = warm_start(network, lessons, known.seed), 0
+    if settings.loss == "reweighted" and not known.multilabel:
+        sure = None if known.people is None else known.people[learn]
+        trust = trust_out_of_fold(lessons.targets, head.out_of_fold, sure)
+        doubted = int((trust < 1).sum())
+        # a label that somebody doubts already is not doubted twice
+        least = np.minimum(lessons.weights, (known.weights[learn] * trust).astype(np.float32))
+        lessons = replace(lessons, weights=least)
+        warm_start(network, lessons, known.seed)
+    q = Q if settings.loss == "generalised" else 0.0
+    course = Course(settings.epochs, settings.learning_rate, known.seed, q=q, layer_decay=settings.layer_decay)
+    trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint, note=note)
+    return Made(network, trained, head, lessons, held_out, doubted)
+
+
+def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) -> str:
+    """Of all that a training depends on, the machine's arithmetic among it."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    what: list[Any] = [
+        list(examples.texts),
+        list(examples.names),
+        examples.multilabel,
+        examples.seed,
+        examples.columns,
+    ]
+    what += [settings.model_dump(), encoder.key, device, torch.get_num_threads()]
+    what += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
+    hashed = hashlib.sha256(json.dumps(what).encode())
+    for numbers in (examples.targets, examples.weights, examples.teaching, examples.people):
+        hashed.update(b"" if numbers is None else np.ascontiguousarray(numbers, np.float32).tobytes())
+    return hashed.hexdigest()

@@ -1,0 +1,169 @@
+"""A job's labels into a model: which labels count, what the model is made from, and what its card says of them.
+
+How it is trained is `agent.distill`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent import steps
+from agent.certifying import certificates
+from agent.errors import DataError
+from agent.hints import trust
+from agent.measuring import Lesson
+from agent.records import Source
+from agent.refreshing import go_on
+from agent.report.certificate import certificate
+from agent.student import Tagger
+from agent.tasks import Pairs, Spans
+from agent.workbench import FIT, Workbench
+
+MODEL = "model"
+LATER = {"loss": "cross_entropy", "layer_decay": 1.0}
+"""Settings of distilling that came later, and what all models were made with before: those are not made anew."""
+
+
+def lessons_that_count(bench: Workbench) -> list[Lesson]:
+    """Accepted labels, people's and the seed's, in the order of the pool."""
+    counts = steps.accepted(bench)
+    seeds = {t.id for t, _ in bench.seed}
+    found = [(t, label) for t, label in bench.lessons() if t.id in counts or t.id in seeds]
+    return sorted(found, key=lambda lesson: (lesson[0].row, lesson[0].id))
+
+
+def learnable(bench: Workbench) -> bool:
+    """Whether the labels that count teach anything: for a task with classes, at least two of them."""
+    lessons = lessons_that_count(bench)
+    if not bench.task.names:
+        return bool(lessons)
+    return len({json.dumps(label.value) for _, label in lessons}) >= 2
+
+
+def distil_model(bench: Workbench, *, again: bool = False) -> Path:
+    """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`."""
+    from agent import distill
+
+    folder, lessons = bench.output(MODEL), _lessons_to_distil(bench)
+    lesson_hash = _hash(bench, lessons)
+    if not again and distill.made_from(folder) == lesson_hash:
+        bench.watch.note(f"the model in {folder} was made from these labels already")
+        return folder
+    if isinstance(bench.task, Spans) and isinstance(bench.student, Tagger):
+        _distil_spans(bench, bench.task, lessons, lesson_hash)
+        return folder
+    if not bench.task.names:
+        return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
+    bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
+    settings, how = bench.job.distil, _how(bench, lessons, lesson_hash)
+    distill.distil(_examples(bench, lessons), settings, encoder=bench.encoder, **how)
+    return folder
+
+
+def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], lesson_hash: str) -> None:
+    from agent import distill
+
+    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
+    known = distill.SpanLessons(
+        [t.text for t, _ in lessons],
+        [[(start, end, name) for start, end, name, _ in label.value] for _, label in lessons],
+        np.ones(len(lessons), np.float32),
+    )
+    how = _how(bench, lessons, lesson_hash)
+    del how["note"]  # nothing of it is kept on the way
+    distill.distil_spans(known, task.types, bench.job.distil, encoder=bench.encoder, seed=bench.job.seed, **how)
+
+
+def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
+    """Distil into each of these encoders, by name or folder, and keep the best. Returns `agent.distill.Compared`.
+
+    Raises DataError, and ModelError where an encoder cannot be used.
+    """
+    from agent import distill
+    from agent.student.encoder import Encoder
+
+    lessons = _lessons_to_distil(bench)
+    if not bench.task.names:
+        raise DataError(f"job {bench.job.name}: its task has no classes, so no encoder is distilled into")
+    student = bench.job.student
+    encoders = [Encoder.load(name, student.max_tokens, student.batch_tokens) for name in names]
+    how = _how(bench, lessons, _hash(bench, lessons))
+    return distill.compare(_examples(bench, lessons), bench.job.distil, encoders, **how)
+
+
+def _lessons_to_distil(bench: Workbench) -> list[Lesson]:
+    """The labels that count. Raises DataError where there is nothing to distil."""
+    if not bench.job.has_student:
+        raise DataError(
+            f"job {bench.job.name} has no student (`student: none`), so there is nothing to distil its labels into; "
+            "take that line out of the job file, and the same command trains a model on the labels that are there"
+        )
+    go_on(bench)  # the model starts from the encoder that the milestones made, whichever command asks for it
+    if not learnable(bench):
+        raise DataError(
+            f"job {bench.job.name}: nothing to distil yet: labels of at least two classes must be accepted; "
+            "run the job, or review its queue"
+        )
+    return lessons_that_count(bench)
+
+
+def _how(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
+    """Where the model goes, what its card says, and who is told."""
+    return {
+        "folder": bench.output(MODEL),
+        "facts": _facts(bench, lessons, lesson_hash),
+        "progress": lambda done, total: bench.watch.progress("distilling", done, total),
+        "note": bench.watch.note,
+    }
+
+
+def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
+    """What the model is made from: labels, settings of student and distilling, seed."""
+    settings = bench.job.settings()
+    distil = {key: value for key, value in settings["distil"].items() if LATER.get(key) != value}
+    what = [settings["student"], distil, settings["seed"], list(bench.task.names)]
+    what += [bench.encoder.key] if bench.is_tuned else []
+    rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
+    return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
+
+
+def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
+    from agent.distill import Examples
+
+    return Examples(
+        texts=[t.text for t, _ in lessons],
+        targets=bench.task.targets([label for _, label in lessons]),
+        weights=np.ones(len(lessons), np.float32),
+        trust=trust(bench, lessons),
+        people=np.array([label.source in (Source.PERSON, Source.SEED) for _, label in lessons], np.bool_),
+        names=bench.task.names,
+        multilabel=bench.task.kind == "multilabel",
+        columns=bench.task.columns if isinstance(bench.task, Pairs) else None,
+        seed=bench.job.seed,
+    )
+
+
+def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
+    """What the model card says of where the labels came from."""
+    spending = bench.store.spending(bench.job.name)
+    return {
+        "job": bench.job.name,
+        "made_from": lesson_hash,
+        "labels": len(lessons),
+        "sources": dict(Counter(str(label.source) for _, label in lessons)),
+        "by": dict(Counter(label.by for _, label in lessons)),
+        "prompt_hashes": sorted({label.prompt_hash for _, label in lessons if label.prompt_hash}),
+        "cost_dollars": spending.spent / 1e6,
+        "cap_dollars": spending.cap / 1e6,
+        "data": bench.job.settings()["data"],
+        "audit": certificate(certificates(bench.store, bench.job.name, bench.task)),
+        "guidelines": bench.job.guidelines,
+        "settings": bench.job.settings(),
+    }
