@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from agent.distill.card import Figure
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
+from agent.distill.onnx import Checks, write_onnx
 from agent.distill.predict import Model, predict_file
+from agent.distill.runtime import Runtime
 from agent.distill.targets import Examples
 
 __all__ = [
+    "Checks",
     "Distilled",
     "Examples",
     "Figure",
     "Model",
+    "Runtime",
     "add_figures",
     "distil",
     "made_from",
     "predict_file",
     "save_student",
+    "write_onnx",
 ]

@@ -53,6 +53,7 @@ class Card:
         facts: of the job: job, data, labels, sources, by, prompt_hashes, cost_dollars, cap_dollars, audit
             (what a blind sample of the labels said), guidelines, settings, figures. All may be missing; others are
             kept for machines and not shown.
+        onnx: names of files that hold the same network for onnxruntime.
     """
 
     names: Sequence[str]
@@ -62,6 +63,7 @@ class Card:
     training: Mapping[str, Any]
     figures: Sequence[Figure] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    onnx: Sequence[str] = ()
 
     def text(self) -> str:
         """The whole README.md: YAML front matter and Markdown."""
@@ -130,10 +132,27 @@ def _use(card: Card) -> str:
         'classify("a text")  # the probability of every class'
     )
     more = " A label holds where its probability is at least one half." if card.multilabel else ""
-    return (
+    said = (
         f"```python\n{code}\n```\n\nTexts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more} "
-        "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`."
+        "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`; over HTTP: "
+        "`labelwright serve THIS_FOLDER`."
     )
+    return f"{said}\n\n{_use_onnx(card)}" if card.onnx else said
+
+
+def _use_onnx(card: Card) -> str:
+    chances = "1 / (1 + numpy.exp(-logits))" if card.multilabel else "scipy.special.softmax(logits, axis=1)"
+    code = (
+        "import numpy, onnxruntime, scipy.special\n"
+        "from transformers import AutoTokenizer\n\n"
+        'read = AutoTokenizer.from_pretrained("THIS_FOLDER")\n'
+        f'session = onnxruntime.InferenceSession("THIS_FOLDER/{card.onnx[0]}")\n'
+        'texts = read(["a text"], truncation=True, padding=True, return_tensors="np")\n'
+        'logits = session.run(["logits"], {i.name: texts[i.name] for i in session.get_inputs()})[0]\n'
+        f"{chances}  # the probability of every class, in the order of config.json"
+    )
+    files = " and ".join(f"`{name}`" for name in card.onnx)
+    return f"For onnxruntime, without torch: {files}.\n\n```python\n{code}\n```"
 
 
 def _labels(names: Sequence[str]) -> str:

@@ -70,17 +70,16 @@ class Network:
             model = _read_model(encoder.folder, config=config, ignore_mismatched_sizes=True)
             if pools:
                 make_mean_pooling(model)
-        tokenizer = _read_tokenizer(encoder.folder)
+        tokenizer = read_tokenizer(encoder.folder)
         tokenizer.model_max_length = encoder.max_tokens  # so that `truncation=True` cuts where the training did
         return cls(model, tokenizer, encoder.max_tokens)
 
     @classmethod
     def load(cls, folder: Path, batch_tokens: int = 8192) -> Network:
         """A folder that `save` wrote, or any other sequence classifier. Raises ModelError."""
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
-        model, tokenizer = _read_model(folder), _read_tokenizer(folder)
-        return cls(model, tokenizer, min(int(tokenizer.model_max_length), positions(model.config)), batch_tokens)
+        check_folder(folder)
+        model, tokenizer = _read_model(folder), read_tokenizer(folder)
+        return cls(model, tokenizer, most_tokens(model.config, tokenizer), batch_tokens)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), configuration and tokenizer as `transformers` does. Raises OSError."""
@@ -90,10 +89,7 @@ class Network:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Token numbers of each text with the marks the model wants, cut at `max_tokens`."""
-        found: Tokens = self.tokenizer(
-            list(texts), truncation=True, max_length=self.max_tokens, return_attention_mask=False, verbose=False
-        )["input_ids"]
-        return found
+        return cut_tokens(self.tokenizer, texts, self.max_tokens)
 
     def forward(self, tokens: Tokens) -> torch.Tensor:
         """(n, C) float32 logits of one batch, with whatever gradient and dropout are on at the moment."""
@@ -162,6 +158,19 @@ class Network:
                 parameter.div_(temperature)
 
 
+def cut_tokens(tokenizer: Any, texts: Sequence[str], most: int) -> Tokens:
+    """Token numbers of each text with the marks the model wants, cut at `most`."""
+    found: Tokens = tokenizer(
+        list(texts), truncation=True, max_length=most, return_attention_mask=False, verbose=False
+    )["input_ids"]
+    return found
+
+
+def most_tokens(config: Any, tokenizer: Any) -> int:
+    """How many tokens of a text the model reads: as many as it was trained on, and has positions for."""
+    return min(int(tokenizer.model_max_length), positions(config))
+
+
 def by_length(lengths: Sequence[int], tokens: int, texts: int = 1 << 30) -> Iterator[list[int]]:
     """Indices in batches of like length, longest first: of at most `tokens` tokens, padding counted, and `texts`."""
     order = np.argsort(-np.asarray(lengths, np.int64), kind="stable").tolist()
@@ -183,13 +192,19 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def check_folder(folder: Path) -> None:
+    """Raises ModelError where there is no model folder."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
+
+
 def open_encoder(folder: Path) -> tuple[Any, Any]:
     """The encoder of a folder without any classifier, on the best device, and its tokenizer. Raises ModelError."""
     import torch
     from transformers import AutoModel
 
     model = _read_model(folder, AutoModel, "an encoder")
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), _read_tokenizer(folder)
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), read_tokenizer(folder)
 
 
 def save_as_transformers(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -236,7 +251,8 @@ def _read_model(folder: Path, kind: Any = None, what: str = "a sequence classifi
             raise ModelError(f"{folder}: cannot be loaded as {what}: {said}") from None
 
 
-def _read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder. Raises ModelError."""
     from transformers import AutoTokenizer
 
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent.distill.network import Network
+from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
 from agent.distill.tables import Chunk, Kind, check_output, open_table
 from agent.errors import DataError
@@ -22,21 +23,23 @@ TEXTS_AT_ONCE = 4096
 
 
 class Model:
-    """A sequence classifier of `transformers`, such as `distil` makes.
+    """A sequence classifier of `transformers`, such as `distil` makes, on torch or on onnxruntime.
 
     Attributes:
         names: the C class names, in the order of the probabilities.
         multilabel: any number of labels a text; a label holds where its probability is at least one half.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Classifier) -> None:
         self.network = network
         self.names, self.multilabel = network.names, network.multilabel
 
     @classmethod
-    def load(cls, folder: str | Path, batch_tokens: int = 8192) -> Model:
-        """Load a model folder. Raises ModelError where it is none, or cannot be read."""
-        return cls(Network.load(Path(folder), batch_tokens))
+    def load(cls, folder: str | Path, batch_tokens: int = 8192, runtime: Runtime = Runtime.TORCH) -> Model:
+        """Load a model folder. Raises ModelError where it is none, or cannot be read; ExtraMissing."""
+        if runtime is Runtime.TORCH:
+            return cls(Network.load(Path(folder), batch_tokens))
+        return cls(OnnxNetwork.load(Path(folder), runtime, batch_tokens))
 
     def predict(self, texts: Sequence[str]) -> Prediction:
         """Values, doubt and (n, C) probabilities of n texts; the same as `pipeline("text-classification")` gives.
