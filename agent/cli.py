@@ -619,6 +619,23 @@ def onnx(  # noqa: PLR0917 - what the command takes
         show(done.lines())
 
 
+@app.command(epilog=example("labelwright serve out/model --onnx"))
+def serve(
+    model: ModelFolder,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one that others can reach takes a token in LABELWRIGHT_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8766,
+    onnx: OnOnnx = False,
+    int8: OnInt8 = False,
+) -> None:
+    """Answer over HTTP with a distilled model: POST /predict, GET /health, GET /metrics."""
+    from agent.distill import Runtime
+    from agent.endpoint.serve import serve as answer
+
+    answer(model, host, port, Runtime.chosen(onnx=onnx, int8=int8))
+
+
 @app.command(epilog=example("labelwright demo --output demo-out"))
 def demo(
     output: Annotated[Path, typer.Option(help="The folder to work in.")] = Path("demo-out"),

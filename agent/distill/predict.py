@@ -102,6 +102,13 @@ def predict_file(
     return done
 
 
+def told(found: Prediction) -> Iterator[tuple[Value, list[float]]]:
+    """Of each text the value, and its confidence followed by the probability of each class."""
+    assert found.probabilities is not None
+    numbers = np.column_stack([1 - found.doubt, found.probabilities]).astype(float)
+    return zip(found.values, numbers.tolist(), strict=True)
+
+
 def new_columns(model: Model, taken: Sequence[str]) -> dict[str, Kind]:
     """Names and kinds of the columns that `predict_file` adds: label, confidence, then each class."""
     wanted = ["labels" if model.multilabel else "label", "confidence", *(f"p_{name}" for name in model.names)]
@@ -117,11 +124,9 @@ def new_columns(model: Model, taken: Sequence[str]) -> dict[str, Kind]:
 def _cells(model: Model, chunk: Chunk) -> list[list[Any]]:
     """One list of cells for each new column; None where a row has no text."""
     rows = [i for i, text in enumerate(chunk.texts) if text is not None]
-    found = model.predict([text for text in chunk.texts if text is not None])
-    assert found.probabilities is not None
-    numbers = np.column_stack([1 - found.doubt, found.probabilities]).astype(float)
+    found = told(model.predict([text for text in chunk.texts if text is not None]))
     cells: list[list[Any]] = [[None] * len(chunk.texts) for _ in range(2 + len(model.names))]
-    for i, value, row in zip(rows, found.values, numbers.tolist(), strict=True):
+    for i, (value, row) in zip(rows, found, strict=True):
         for column, cell in zip(cells, [value if isinstance(value, str) else list(value), *row], strict=True):
             column[i] = cell
     return cells
