@@ -131,7 +131,7 @@ def write_onnx(folder: str | Path, checks: Checks | None = None, *, int8: bool =
             if int8:
                 _quantise(partial[Runtime.ONNX], partial[Runtime.INT8])
             for runtime, file in partial.items():
-                other = Model(OnnxNetwork(where, file))
+                other = Model(OnnxNetwork(where, file, runtime))
                 same, largest = said.against(other)
                 if runtime is Runtime.ONNX and same < len(texts):
                     raise ModelError(_differs(where, len(texts), same, largest))

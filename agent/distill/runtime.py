@@ -63,19 +63,23 @@ class OnnxNetwork:
     Args:
         folder: of the tokenizer and the configuration.
         file: the network itself.
+        runtime: of the file. With weights of eight bits each text goes through alone: what goes in is rounded to the
+            range of the whole batch, and a label may not depend on whose texts came along (4 of 400 did).
         batch_tokens: most tokens, padding counted, that go through at once.
 
     Raises ModelError where one of them cannot be read, ExtraMissing without onnxruntime.
     """
 
-    def __init__(self, folder: Path, file: Path, batch_tokens: int = CPU_BATCH_TOKENS) -> None:
+    def __init__(
+        self, folder: Path, file: Path, runtime: Runtime = Runtime.ONNX, batch_tokens: int = CPU_BATCH_TOKENS
+    ) -> None:
         self._session = _session(file)
         self._inputs = [given.name for given in self._session.get_inputs()]
         if not set(self._inputs) <= set(INPUTS):
             raise ModelError(f"{file}: wants {', '.join(self._inputs)}; known are {', '.join(INPUTS)}")
         config, self.tokenizer = _read_config(folder), read_tokenizer(folder)
         self.max_tokens = most_tokens(config, self.tokenizer)
-        self.batch_tokens = min(batch_tokens, CPU_BATCH_TOKENS)
+        self.batch_tokens = 1 if runtime is Runtime.INT8 else min(batch_tokens, CPU_BATCH_TOKENS)
         self.names = tuple(str(config.id2label[i]) for i in range(config.num_labels))
         self.multilabel = config.problem_type == MULTI
 
@@ -87,7 +91,7 @@ class OnnxNetwork:
         if not file.is_file():
             switch = " --int8" if runtime is Runtime.INT8 else ""
             raise ModelError(f"{folder}: it has no {file.name}; write it first: labelwright onnx {folder}{switch}")
-        return cls(folder, file, batch_tokens)
+        return cls(folder, file, runtime, batch_tokens)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Token numbers of each text with the marks the model wants, cut at `max_tokens`."""

@@ -93,6 +93,12 @@ def test_predict_labels_a_file_on_onnxruntime(written: Path, tmp_path: Path, swi
     assert a.read_text(encoding="utf-8") == b.read_text(encoding="utf-8")
 
 
+def test_with_eight_bits_a_text_is_labelled_alike_whatever_comes_along(written: Path) -> None:
+    model = Model.load(written, runtime=Runtime.INT8)
+    together, alone = model.predict(ODD).probabilities, [model.predict([text]).probabilities for text in ODD]
+    np.testing.assert_array_equal(together, np.concatenate(alone))  # type: ignore[arg-type]
+
+
 def test_the_command_says_how_near_it_comes(model_folder: Path, tmp_path: Path) -> None:
     folder, gold = copied(model_folder, tmp_path / "m"), tmp_path / "gold.csv"
     right = [str(value) for value in Model.load(folder).predict(TEXTS).values]
