@@ -49,6 +49,12 @@ app.add_typer(store_app)
 JobFile = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB.YAML", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable JSON on standard output.")]
 
+ModelFolder = Annotated[
+    Path, typer.Argument(help="A folder that `distil` made.", metavar="MODEL_FOLDER", show_default=False)
+]
+OnOnnx = Annotated[bool, typer.Option("--onnx", help="On onnxruntime, with what `labelwright onnx` wrote.")]
+OnInt8 = Annotated[bool, typer.Option("--int8", help="The same with weights of eight bits (`onnx --int8`).")]
+
 
 def example(line: str) -> str:
     """The example at the end of a command's help."""
@@ -604,24 +610,68 @@ def _deliver(path: Path, as_json: bool, act: Callable[[Any, Workbench], dict[str
 
 
 @app.command(epilog=example("labelwright predict out/model texts.csv --output labelled.csv"))
-def predict(
-    model: Annotated[Path, typer.Argument(help="A folder that `distil` made.", show_default=False)],
+def predict(  # noqa: PLR0917 - what the command takes
+    model: ModelFolder,
     file: Annotated[Path, typer.Argument(help="Texts: .csv .tsv .jsonl .parquet", show_default=False)],
     output: Annotated[Path | None, typer.Option(help="Where to; beside the file by default.")] = None,
     text: Annotated[
         str | None, typer.Option(help="The text column; else what the model remembers, or `text`.")
     ] = None,
     second: Annotated[str | None, typer.Option(help="Of pairs, the second text's column.")] = None,
+    onnx: OnOnnx = False,
+    int8: OnInt8 = False,
 ) -> None:
     """Label a file of any size with a distilled model: writes label, confidence and the probability of each class."""
     from agent.console import Lines
-    from agent.distill import Model, predict_file
+    from agent.distill import Runtime, load_model, predict_file
 
     target = output or file.with_name(f"{file.stem}.labelled{file.suffix}")
     watch = Lines()
-    count = predict_file(Model.load(model), file, target, text, second_column=second,
+    loaded = load_model(model, Runtime.chosen(onnx=onnx, int8=int8))
+    count = predict_file(loaded, file, target, text, second_column=second,
                          progress=lambda done, total: watch.progress("labelling", done, total))  # fmt: skip
     say(f"{escape(str(target))}: {count:,} texts")
+
+
+@app.command(epilog=example("labelwright onnx out/model --int8 --gold gold.csv"))
+def onnx(  # noqa: PLR0917 - what the command takes
+    model: ModelFolder,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also with weights of eight bits: a quarter of the size, and faster.")
+    ] = False,
+    texts: Annotated[
+        Path | None, typer.Option(help="Texts to compare on; by default some that come with Labelwright.")
+    ] = None,
+    gold: Annotated[Path | None, typer.Option(help="Texts with the right labels, to measure accuracy on.")] = None,
+    text: Annotated[str, typer.Option(help="The text column.")] = "text",
+    label: Annotated[str, typer.Option(help="The label column of the gold file.")] = "label",
+    as_json: AsJson = False,
+) -> None:
+    """Write a distilled model as ONNX into its folder, once it is seen to give the same labels there."""
+    from agent.distill import Checks, write_onnx
+
+    done = write_onnx(model, Checks(texts, gold, text, label), int8=int8)
+    if as_json:
+        out(done.figures())
+    else:
+        show(done.lines())
+
+
+@app.command(epilog=example("labelwright serve out/model --onnx"))
+def serve(
+    model: ModelFolder,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one that others can reach takes a token in LABELWRIGHT_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8766,
+    onnx: OnOnnx = False,
+    int8: OnInt8 = False,
+) -> None:
+    """Answer over HTTP with a distilled model: POST /predict, GET /health, GET /metrics."""
+    from agent.distill import Runtime
+    from agent.endpoint.serve import serve as answer
+
+    answer(model, host, port, Runtime.chosen(onnx=onnx, int8=int8))
 
 
 @app.command(epilog=example("labelwright demo --output demo-out"))

@@ -132,10 +132,9 @@ def _tell_card(folder: Path, found: Quality) -> None:
 
 def predicted(bench: Workbench, folder: Path) -> list[Value]:
     """What the distilled model says of the gold texts."""
-    from agent.distill import Model, Tags, is_tagger
+    from agent.distill import load_model
 
-    load = Tags.load if is_tagger(folder) else Model.load
-    return list(load(folder).predict([t.text for t, _ in bench.gold]).values)
+    return list(load_model(folder).predict([t.text for t, _ in bench.gold]).values)
 
 
 # Report and export --------------------------------------------------------------------------------------------------

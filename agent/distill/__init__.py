@@ -8,16 +8,21 @@ from __future__ import annotations
 from agent.distill.card import Figure
 from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
-from agent.distill.predict import Model, predict_file
+from agent.distill.onnx import Checks, write_onnx
+from agent.distill.predict import Labeller, Model, load_model, predict_file
+from agent.distill.runtime import Runtime
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 
 __all__ = [
+    "Checks",
     "Compared",
     "Distilled",
     "Examples",
     "Figure",
+    "Labeller",
     "Model",
+    "Runtime",
     "SpanLessons",
     "Tags",
     "add_figures",
@@ -25,7 +30,9 @@ __all__ = [
     "distil",
     "distil_spans",
     "is_tagger",
+    "load_model",
     "made_from",
     "predict_file",
     "save_student",
+    "write_onnx",
 ]

@@ -54,6 +54,8 @@ class Card:
             (what a blind sample of the labels said), guidelines, settings, figures. All may be missing; others are
             kept for machines and not shown.
         columns: of a classifier of pairs, what the two texts are called.
+        spans: the names are those of pieces of a text.
+        onnx: names of files that hold the same network for onnxruntime.
     """
 
     names: Sequence[str]
@@ -65,7 +67,7 @@ class Card:
     facts: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None
     spans: bool = False
-    """The names are those of pieces of a text."""
+    onnx: Sequence[str] = ()
 
     @property
     def pipeline(self) -> str:
@@ -156,10 +158,27 @@ def _use(card: Card) -> str:
             'find("a text")  # each piece: where, which label, how sure'
         )
     more = " A label holds where its probability is at least one half." if card.multilabel else ""
-    return (
+    said = (
         f"```python\n{code}\n```\n\nTexts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more} "
-        "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`."
+        "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`; over HTTP: "
+        "`labelwright serve THIS_FOLDER`."
     )
+    return f"{said}\n\n{_use_onnx(card)}" if card.onnx else said
+
+
+def _use_onnx(card: Card) -> str:
+    chances = "1 / (1 + numpy.exp(-logits))" if card.multilabel else "scipy.special.softmax(logits, axis=1)"
+    code = (
+        "import numpy, onnxruntime, scipy.special\n"
+        "from transformers import AutoTokenizer\n\n"
+        'read = AutoTokenizer.from_pretrained("THIS_FOLDER")\n'
+        f'session = onnxruntime.InferenceSession("THIS_FOLDER/{card.onnx[0]}")\n'
+        'texts = read(["a text"], truncation=True, padding=True, return_tensors="np")\n'
+        'logits = session.run(["logits"], {i.name: texts[i.name] for i in session.get_inputs()})[0]\n'
+        f"{chances}  # the probability of every class, in the order of config.json"
+    )
+    files = " and ".join(f"`{name}`" for name in card.onnx)
+    return f"For onnxruntime, without torch: {files}.\n\n```python\n{code}\n```"
 
 
 def _labels(names: Sequence[str]) -> str:

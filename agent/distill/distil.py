@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,15 +146,32 @@ def add_figures(folder: str | Path, figures: Sequence[Figure]) -> None:
     Raises ModelError where the folder is none that `distil` made.
     """
     where = Path(folder)
-    about = _read_json(where / FACTS)
-    if about is None or "card" not in about:
+    card = _read_card(where)
+    if card is None:
         raise ModelError(f"{where}: no model that `distil` made: it has no {FACTS}")
-    said = dict(about["card"])
     new = {(f.name, f.measured_on) for f in figures}
-    old = [f for f in (Figure(**f) for f in said.pop("figures")) if (f.name, f.measured_on) not in new]
-    card = Card(**said, figures=[*old, *figures])
+    old = [f for f in card.figures if (f.name, f.measured_on) not in new]
+    _replace_card(replace(card, figures=[*old, *figures]), where)
+
+
+def add_onnx(folder: str | Path, files: Sequence[str]) -> None:
+    """Say on the card that the folder holds these as well. A model that somebody else made has no card of ours."""
+    where = Path(folder)
+    if card := _read_card(where):
+        _replace_card(replace(card, onnx=sorted({*card.onnx, *files}, key=len)), where)
+
+
+def _read_card(folder: Path) -> Card | None:
+    about = _read_json(folder / FACTS)
+    if about is None or "card" not in about:
+        return None
+    said = dict(about["card"])
+    return Card(**said | {"figures": [Figure(**f) for f in said["figures"]]})
+
+
+def _replace_card(card: Card, folder: Path) -> None:
     for name, text in _card_files(card).items():
-        with replacing_file(where / name) as partial:
+        with replacing_file(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
 
 

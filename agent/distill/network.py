@@ -61,8 +61,7 @@ class Network:
         self.batch_tokens = batch_tokens if self.device == "cuda" else min(batch_tokens, CPU_BATCH_TOKENS)
         self.names = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         self.multilabel = model.config.problem_type == MULTI
-        columns = getattr(model.config, COLUMNS, None)
-        self.columns: tuple[str, str] | None = None if columns is None else (str(columns[0]), str(columns[1]))
+        self.columns = columns_of(model.config)
 
     @classmethod
     def open(
@@ -106,10 +105,9 @@ class Network:
     @classmethod
     def load(cls, folder: Path, batch_tokens: int = 8192) -> Network:
         """A folder that `save` wrote, or any other sequence classifier. Raises ModelError."""
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
+        check_folder(folder)
         model, tokenizer = read_model(folder), read_tokenizer(folder)
-        return cls(model, tokenizer, min(int(tokenizer.model_max_length), positions(model.config)), batch_tokens)
+        return cls(model, tokenizer, most_tokens(model.config, tokenizer), batch_tokens)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), configuration and tokenizer as `transformers` does. Raises OSError."""
@@ -119,23 +117,11 @@ class Network:
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Token numbers of each text with the marks the model wants, cut at `max_tokens`."""
-        pairs = [split(text) for text in texts] if self.columns else []
-        given = ([a for a, _ in pairs], [b for _, b in pairs]) if pairs else (list(texts),)
-        found = self.tokenizer(
-            *given, truncation=True, max_length=self.max_tokens, return_attention_mask=False, verbose=False
-        )
-        tokens = [Tokenised(ids) for ids in found["input_ids"]]
-        if pairs and SEGMENTS in found:
-            for row, segments in zip(tokens, found[SEGMENTS], strict=True):
-                row.segments = segments
-        return tokens
+        return cut_tokens(self.tokenizer, texts, self.max_tokens, pairs=self.columns is not None)
 
     def forward(self, tokens: Tokens) -> torch.Tensor:
         """(n, C) float32 logits of one batch, with whatever gradient and dropout are on at the moment."""
-        given: dict[str, Any] = {"input_ids": tokens}
-        if tokens[0].segments is not None:
-            given[SEGMENTS] = [row.segments for row in tokens]
-        batch = self.tokenizer.pad(given, return_tensors="pt").to(self.device)
+        batch = self.tokenizer.pad(to_pad(tokens), return_tensors="pt").to(self.device)
         logits: torch.Tensor = self.model(**batch).logits.float()
         return logits
 
@@ -200,6 +186,37 @@ class Network:
                 parameter.div_(temperature)
 
 
+def columns_of(config: Any) -> tuple[str, str] | None:
+    """What the two texts of a pair are called that a model reads; None where it reads single texts."""
+    found = getattr(config, COLUMNS, None)
+    return None if found is None else (str(found[0]), str(found[1]))
+
+
+def cut_tokens(tokenizer: Any, texts: Sequence[str], most: int, *, pairs: bool) -> Tokens:
+    """Token numbers of each text (or joined pair) with the marks the model wants, cut at `most`."""
+    parts = [split(text) for text in texts] if pairs else []
+    given = ([a for a, _ in parts], [b for _, b in parts]) if parts else (list(texts),)
+    found = tokenizer(*given, truncation=True, max_length=most, return_attention_mask=False, verbose=False)
+    tokens = [Tokenised(ids) for ids in found["input_ids"]]
+    if parts and SEGMENTS in found:
+        for row, segments in zip(tokens, found[SEGMENTS], strict=True):
+            row.segments = segments
+    return tokens
+
+
+def to_pad(tokens: Tokens) -> dict[str, Any]:
+    """One batch as `tokenizer.pad` takes it."""
+    given: dict[str, Any] = {"input_ids": tokens}
+    if tokens[0].segments is not None:
+        given[SEGMENTS] = [row.segments for row in tokens]
+    return given
+
+
+def most_tokens(config: Any, tokenizer: Any) -> int:
+    """How many tokens of a text the model reads: as many as it was trained on, and has positions for."""
+    return min(int(tokenizer.model_max_length), positions(config))
+
+
 def by_length(lengths: Sequence[int], tokens: int, texts: int = 1 << 30) -> Iterator[list[int]]:
     """Indices in batches of like length, longest first: of at most `tokens` tokens, padding counted, and `texts`."""
     order = np.argsort(-np.asarray(lengths, np.int64), kind="stable").tolist()
@@ -219,6 +236,12 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ModelError where there is no model folder."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
 
 
 def open_encoder(folder: Path) -> tuple[Any, Any]:
@@ -275,6 +298,7 @@ def read_model(folder: Path, kind: Any = None, what: str = "a sequence classifie
 
 
 def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder. Raises ModelError."""
     from transformers import AutoTokenizer
 
     try:

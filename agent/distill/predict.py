@@ -7,22 +7,69 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from agent.distill.network import Network
+from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
 from agent.distill.tables import Chunk, Kind, check_output, open_table
-from agent.errors import DataError
+from agent.distill.tagging import Tags, is_tagger
+from agent.errors import DataError, ModelError
 from agent.records import Floats, Prediction, Value
 from agent.student.logistic import sigmoid, softmax
 
 TEXTS_AT_ONCE = 4096
 
 
+class Labeller(Protocol):
+    """A saved model that labels texts, whatever a label is.
+
+    Attributes:
+        names: that a label may have.
+        multilabel: any number of labels a text.
+        columns: of a model of pairs, what the two texts are called; it takes them joined (`agent.pairing`).
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def multilabel(self) -> bool: ...
+    @property
+    def columns(self) -> tuple[str, str] | None: ...
+
+    def predict(self, texts: Sequence[str]) -> Prediction:
+        """Values of n texts, and the doubt in each."""
+        ...
+
+    def adds(self) -> dict[str, Kind]:
+        """Names and kinds of what it says of a text: the columns of a file."""
+        ...
+
+    def rows(self, texts: Sequence[str]) -> Iterator[list[Any]]:
+        """What `adds` names, of each text."""
+        ...
+
+    def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The same as JSON."""
+        ...
+
+
+def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller:
+    """The model of a folder that `distil` made, or of any other classifier of texts or words.
+
+    Raises ModelError where it is none, cannot be read, or does not run on that; ExtraMissing.
+    """
+    if not is_tagger(Path(folder)):
+        return Model.load(folder, runtime=runtime)
+    if runtime is not Runtime.TORCH:
+        raise ModelError(f"{folder}: it finds spans, and such models run on torch alone; leave --{runtime} out")
+    return Tags.load(Path(folder))
+
+
 class Model:
-    """A sequence classifier of `transformers`, such as `distil` makes.
+    """A sequence classifier of `transformers`, such as `distil` makes, on torch or on onnxruntime.
 
     Attributes:
         names: the C class names, in the order of the probabilities.
@@ -30,15 +77,17 @@ class Model:
         columns: of a model of pairs, what the two texts are called; it takes them joined (`agent.pairing`).
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Classifier) -> None:
         self.network = network
         self.names, self.multilabel = network.names, network.multilabel
         self.columns = network.columns
 
     @classmethod
-    def load(cls, folder: str | Path, batch_tokens: int = 8192) -> Model:
-        """Load a model folder. Raises ModelError where it is none, or cannot be read."""
-        return cls(Network.load(Path(folder), batch_tokens))
+    def load(cls, folder: str | Path, batch_tokens: int = 8192, runtime: Runtime = Runtime.TORCH) -> Model:
+        """Load a model folder. Raises ModelError where it is none, or cannot be read; ExtraMissing."""
+        if runtime is Runtime.TORCH:
+            return cls(Network.load(Path(folder), batch_tokens))
+        return cls(OnnxNetwork.load(Path(folder), runtime, batch_tokens))
 
     def predict(self, texts: Sequence[str]) -> Prediction:
         """Values, doubt and (n, C) probabilities of n texts; the same as `pipeline("text-classification")` gives.
@@ -51,6 +100,32 @@ class Model:
             logits = self.network.logits(self.network.tokens(chunk))
             probabilities[start : start + len(chunk)] = sigmoid(logits) if self.multilabel else softmax(logits)
         return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
+
+    def adds(self) -> dict[str, Kind]:
+        """Label, confidence, then each class."""
+        value = ("labels", Kind.NAMES) if self.multilabel else ("label", Kind.NAME)
+        numbers = ["confidence", *(f"p_{name}" for name in self.names)]
+        return dict([value, *((name, Kind.NUMBER) for name in numbers)])
+
+    def rows(self, texts: Sequence[str]) -> Iterator[list[Any]]:
+        """What `adds` names, of each text."""
+        found = self.predict(texts)
+        assert found.probabilities is not None
+        numbers = np.column_stack([1 - found.doubt, found.probabilities]).astype(float)
+        for value, row in zip(found.values, numbers.tolist(), strict=True):
+            yield [value if isinstance(value, str) else list(value), *row]
+
+    def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The same as JSON."""
+        name = "labels" if self.multilabel else "label"
+        return [
+            {
+                name: value,
+                "confidence": round(confidence, 6),
+                "probabilities": {n: round(p, 6) for n, p in zip(self.names, chances, strict=True)},
+            }
+            for value, confidence, *chances in self.rows(texts)
+        ]
 
     def _values(self, probabilities: Floats) -> Iterator[Value]:
         if not self.multilabel:
@@ -65,7 +140,7 @@ class Model:
 
 
 def predict_file(
-    model: Model,
+    model: Labeller,
     path: str | Path,
     output: str | Path,
     text_column: str | None = None,
@@ -76,7 +151,8 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class. A name that the file has already gets `_predicted` at its end. A row without text gets none of them.
+    each class; or `spans`, as JSON, and `confidence`. A name that the file has already gets `_predicted` at its end. A
+    row without text gets none of them.
 
     Args:
         model: the model.
@@ -104,7 +180,7 @@ def predict_file(
     return done
 
 
-def _columns(model: Model, text: str | None, second: str | None) -> tuple[str, ...]:
+def _columns(model: Labeller, text: str | None, second: str | None) -> tuple[str, ...]:
     """The columns that are read. Raises DataError for a second one where the model reads single texts."""
     if model.columns is not None:
         first, other = model.columns
@@ -114,26 +190,23 @@ def _columns(model: Model, text: str | None, second: str | None) -> tuple[str, .
     return (text or "text",)
 
 
-def new_columns(model: Model, taken: Sequence[str]) -> dict[str, Kind]:
-    """Names and kinds of the columns that `predict_file` adds: label, confidence, then each class."""
-    wanted = ["labels" if model.multilabel else "label", "confidence", *(f"p_{name}" for name in model.names)]
+def new_columns(model: Labeller, taken: Sequence[str]) -> dict[str, Kind]:
+    """Names and kinds of the columns that `predict_file` adds, none of which the file has already."""
     found: dict[str, Kind] = {}
-    for name in wanted:
+    for name, kind in model.adds().items():
         free = name
         while free in taken or free in found:
             free += "_predicted"
-        found[free] = Kind.NUMBER if found else Kind.NAMES if model.multilabel else Kind.NAME
+        found[free] = kind
     return found
 
 
-def _cells(model: Model, chunk: Chunk) -> list[list[Any]]:
+def _cells(model: Labeller, chunk: Chunk) -> list[list[Any]]:
     """One list of cells for each new column; None where a row has no text."""
     rows = [i for i, text in enumerate(chunk.texts) if text is not None]
-    found = model.predict([text for text in chunk.texts if text is not None])
-    assert found.probabilities is not None
-    numbers = np.column_stack([1 - found.doubt, found.probabilities]).astype(float)
-    cells: list[list[Any]] = [[None] * len(chunk.texts) for _ in range(2 + len(model.names))]
-    for i, value, row in zip(rows, found.values, numbers.tolist(), strict=True):
-        for column, cell in zip(cells, [value if isinstance(value, str) else list(value), *row], strict=True):
+    found = model.rows([text for text in chunk.texts if text is not None])
+    cells: list[list[Any]] = [[None] * len(chunk.texts) for _ in model.adds()]
+    for i, row in zip(rows, found, strict=True):
+        for column, cell in zip(cells, row, strict=True):
             column[i] = cell
     return cells

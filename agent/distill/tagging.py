@@ -28,6 +28,7 @@ from agent.distill.network import (
     seeded,
 )
 from agent.distill.saving import replacing
+from agent.distill.tables import Kind
 from agent.distill.training import Progress
 from agent.distill.trials import public_name
 from agent.errors import ModelError
@@ -141,6 +142,34 @@ class Tags:
                 chances = torch.softmax(self.forward([read[i].tokens for i in batch]), dim=2).cpu().numpy()
             for row, i in enumerate(batch):
                 yield i, chances[row, read[i].firsts]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.types
+
+    multilabel = False
+    columns = None
+
+    def adds(self) -> dict[str, Kind]:
+        """The spans as JSON, and how sure the least certain word is."""
+        return {"spans": Kind.NAME, "confidence": Kind.NUMBER}
+
+    def rows(self, texts: Sequence[str]) -> Iterator[list[Any]]:
+        """What `adds` names, of each text."""
+        for row in self.told(texts):
+            yield [json.dumps(row["spans"], ensure_ascii=False), row["confidence"]]
+
+    def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The same as JSON: each span with its place in characters, its label and its words."""
+        found = self.predict(texts)
+        return [
+            {
+                "spans": [{"start": a, "end": b, "label": n, "text": quote} for a, b, n, quote in spans],
+                "confidence": round(1 - doubt, 6),
+            }
+            for spans, doubt in zip(found.values, found.doubt.tolist(), strict=True)
+        ]
 
     def save(self, folder: Path) -> None:
         """Weights (safetensors), configuration and tokenizer. Raises OSError."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent.distill.network import Tokens, by_length, has_fast_bfloat16, open_encoder, save_as_transformers
+from agent.distill.network import by_length, cut_tokens, has_fast_bfloat16, open_encoder, save_as_transformers
 from agent.records import Floats
 from agent.student.encoder import CPU_BATCH_TOKENS
 from agent.student.encoder import _pool as pool
@@ -54,7 +54,7 @@ class Tower:
     def __init__(self, encoder: Encoder, texts: Sequence[str], upper: int, max_tokens: int) -> None:
         self.model, self.tokenizer = open_encoder(encoder.folder)
         self.pooling, self.device = encoder.pooling, str(self.model.device.type)
-        self.tokens = self._tokens(texts, min(max_tokens, encoder.max_tokens))
+        self.tokens = cut_tokens(self.tokenizer, texts, min(max_tokens, encoder.max_tokens), pairs=False)
         self.fast = has_fast_bfloat16(self.device)
         self._layers = LAYERS.get(self.model.config.model_type)
         self._lower = max(0, self._depth() - upper) if self._layers else 0
@@ -137,12 +137,6 @@ class Tower:
             "pooling_mode_mean_tokens": self.pooling == "mean",
         }
         (folder / "1_Pooling" / "config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-
-    def _tokens(self, texts: Sequence[str], most: int) -> Tokens:
-        found: Tokens = self.tokenizer(
-            list(texts), truncation=True, max_length=most, return_attention_mask=False, verbose=False
-        )["input_ids"]
-        return found
 
     def _run_whole(self) -> tuple[Floats, list[Any]]:
         """Vectors of all texts, and what the first tuned layer reads of each: (t, d) each."""

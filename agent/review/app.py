@@ -31,12 +31,13 @@ from agent.review import bulk
 from agent.review.claiming import Ask, claim, figures
 from agent.review.clerk import Clerk, ForAll
 from agent.review.desk import MOST_COUNTED, Desk, NotALabel, Seen, Stale
-from agent.review.guard import HEADERS, LOOPBACK, Door, Guard
+from agent.review.guard import HEADERS, Door, Guard
 from agent.review.parts import whole_parts
 from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task, label_names
+from agent.web import LOOPBACK, answer
 
 HERE = Path(__file__).parent
 BODY_LIMIT_BYTES = 1 << 20
@@ -396,11 +397,6 @@ def _json(body: bytes | str) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise HTTPException(400, "not JSON") from None
-
-
-def answer(data: dict[str, Any], status: int = 200) -> Response:
-    """JSON in ASCII, which carries any string, also half of a surrogate pair."""
-    return Response(json.dumps(data, allow_nan=False), status, media_type="application/json")
 
 
 async def failed(request: Request, error: Exception) -> Response:

@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -31,12 +31,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.review.limits import RateLimit
 from agent.store import Reviewer
+from agent.web import LOOPBACK, named_host
 
 CALLS = (200, 50.0)  # requests of one person: at once, and a second
 LOOK_UPS = 2  # of tokens at a time: quick ones, and each takes a connection to the database
 WRONG = (10, 1 / 6)  # wrong tokens from one address
 REFUSED = "This page asks who you are: open the address with your own token, from whoever runs the review."
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -130,15 +130,8 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            parts = urlsplit(f"//{host}")
-            name, _ = parts.hostname, parts.port  # a port that is no number raises
-        except ValueError:
-            return False
-        if name is None or parts.netloc != host or parts.username is not None:
-            return False
-        hosts = self.door.hosts
-        return hosts is None or (f"[{name}]" if ":" in name else name) in hosts
+        name = named_host(host)
+        return name is not None and (self.door.hosts is None or name in self.door.hosts)
 
     async def _ask_token(
         self, scope: Scope, headers: Headers, people: Callable[[str], Reviewer | None]

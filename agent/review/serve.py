@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import ipaddress
-import socket
 import sys
 import threading
 import webbrowser
@@ -17,11 +14,11 @@ from agent.errors import UserError
 from agent.job import Job
 from agent.records import Text, Value
 from agent.review.app import create_app
-from agent.review.guard import LOOPBACK
 from agent.review.rehearsal import rehearse
 from agent.store import Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task
+from agent.web import address, bound, hosts, is_loopback, listen, quiet
 
 AT_ONCE = 3
 """Connections to the database that many people use at a time: one saves, two look tokens up."""
@@ -56,7 +53,7 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
         store.recount(job.name)
         rehearse(store, job, task, connections=1 if person is not None else AT_ONCE)
         app = create_app(store, job, task, person, hosts=hosts(sock, host), known=known)
-        _listen(sock, host, port)
+        listen(sock, host, port)
         url = address(sock, host)
         if person is None:
             print(f"Review of {job.name}: {url}?key=TOKEN, with each one's own token in place of TOKEN", flush=True)
@@ -71,78 +68,6 @@ def serve(  # noqa: PLR0917  (the first six are what a command passes)
         sys.setswitchinterval(SWITCH_S)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
             uvicorn.Server(quiet(app)).run(sockets=[sock])
-
-
-def quiet(app: object) -> uvicorn.Config:
-    """Settings of a server that says nothing unless something is wrong."""
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        access_log=False,
-        log_level="warning",
-        lifespan="off",
-        ws="none",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at an address, which does not listen yet: who asks before all is ready is to ask again, and not to
-    wait in a row with all others. Raises UserError where the address cannot be had."""
-    if not 0 <= port <= 65535:
-        raise UserError(f"port {port}: ports go from 0 (any free one) to 65535")
-    try:
-        family, kind, proto, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (socket.gaierror, UnicodeError):
-        raise UserError(f"host {host!r} is not known; 127.0.0.1 serves this machine alone") from None
-    sock = socket.socket(family, kind, proto)
-    try:
-        if sys.platform != "win32":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(where)
-    except OSError as error:
-        sock.close()
-        raise UserError(_why(error, host, port)) from None
-    return sock
-
-
-def _listen(sock: socket.socket, host: str, port: int) -> None:
-    """Raises UserError where another server took the address meanwhile."""
-    try:
-        sock.listen(128)
-    except OSError as error:
-        raise UserError(_why(error, host, port)) from None
-
-
-def _why(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} of {host} is in use: a review may be open there already (http://{host}:{port}/); "
-            f"end it, or take another port (--port {port % 65535 + 1}, or --port 0 for any free one)"
-        )
-    if error.errno == errno.EACCES:
-        return f"port {port} needs an administrator's rights; take one above 1023 (--port 8765)"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine; 127.0.0.1 serves this machine alone, 0.0.0.0 every network"
-    return f"cannot listen on {host}, port {port}: {error.strerror}"
-
-
-def is_loopback(sock: socket.socket) -> bool:
-    """Whether only this machine can reach the socket."""
-    return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
-
-
-def hosts(sock: socket.socket, host: str) -> frozenset[str] | None:
-    """The names that a Host header may carry; None for any, where every address of the machine is served."""
-    if ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_unspecified:
-        return None
-    return LOOPBACK | {bracketed(host).lower()}
-
-
-def bracketed(host: str) -> str:
-    """A host as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
 
 
 def check_people(store: Store, job: Job) -> None:
@@ -166,9 +91,3 @@ def check_name(person: str) -> None:
     """Raises UserError for what is no name to keep labels under."""
     if not person.strip() or not person.isprintable():
         raise UserError(f"who reviews? {person!r} is no name to keep labels under; give one, such as ada")
-
-
-def address(sock: socket.socket, host: str) -> str:
-    """The address to open."""
-    name = socket.gethostname() if hosts(sock, host) is None else host
-    return f"http://{bracketed(name)}:{sock.getsockname()[1]}/"

@@ -14,7 +14,7 @@ import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from agent.review.app import create_app
-from agent.review.serve import bound, quiet
+from agent.web import bound, quiet
 from tests.review.scenes import Scene
 
 expect.set_options(timeout=20_000)  # a busy machine takes its time; what is there is seen at once

@@ -25,9 +25,10 @@ from sqlalchemy import event
 from agent.errors import StoreError, UserError
 from agent.job import Job
 from agent.review.rehearsal import rehearse
-from agent.review.serve import address, bound, hosts, is_loopback, serve
+from agent.review.serve import serve
 from agent.store import Store
 from agent.tasks import Task
+from agent.web import address, bound, hosts, is_loopback
 from tests.review.scenes import news
 
 CHECKOUT = Path(__file__).resolve().parents[2]

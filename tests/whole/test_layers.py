@@ -29,11 +29,11 @@ LEVELS = (
     {"engines", "valuing"},
     {"framing", "doubting", "serving", "probing"},
     {"workbench"},
-    {"watch", "console"},
+    {"watch", "console", "endpoint"},
     {"bulk"},
     {"harvest"},
     {"asking", "triage", "worth", "measuring", "costing", "distill", "review", "report"},
-    {"opinions", "agreeing", "balance", "certifying"},
+    {"opinions", "agreeing", "balance", "certifying", "web"},
     {"oracle", "student", "selection", "pool", "pacing", "breaker", "doubt", "audit", "agreement"},
     {"ledger"},
     {"store"},
@@ -49,9 +49,10 @@ EXCEPTIONS = {
 LIBRARIES = {
     "torch": {"student", "distill"},
     "transformers": {"student", "distill"},
+    "onnxruntime": {"distill"},
     "openai": {"oracle"},
-    "starlette": {"review"},
-    "uvicorn": {"review"},
+    "starlette": {"review", "endpoint", "web"},
+    "uvicorn": {"review", "endpoint", "web"},
     "matplotlib": {"report"},
     "alembic": {"store"},
     "cleanlab": {"doubt"},
@@ -101,7 +102,7 @@ def test_a_heavy_library_stays_in_its_room(library: str) -> None:
 
 def test_every_library_that_is_imported_is_declared() -> None:
     declared = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {"demo", "redaction"}
+    extras = {"demo", "onnx", "redaction"}
     needs = declared["dependencies"] + [need for name in extras for need in declared["optional-dependencies"][name]]
     named = {re.split(r"[\[<>=!~; ]", need)[0].lower().replace("_", "-") for need in needs}
     brings = packages_distributions()
