@@ -151,7 +151,7 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`. A name that the file has already gets `_predicted` at its end. A
+    each class; or `spans`, as JSON, and `confidence`. A name that is taken already gets `_predicted` at its end. A
     row without text gets none of them.
 
     Args:

@@ -104,6 +104,8 @@ class Tags:
 
     def read(self, texts: Sequence[str]) -> list[Read]:
         """Texts as the network reads them."""
+        if not texts:  # of which the tokenizer makes nothing
+            return []
         found = self.tokenizer(
             list(texts), truncation=True, max_length=self.max_tokens, return_offsets_mapping=True, verbose=False
         )
