@@ -578,9 +578,9 @@ def _table(rows: Sequence[Sequence[str]]) -> None:
 @app.command(epilog=example("labelwright export job.yaml"))
 def export(
     path: JobFile,
-    formats: Annotated[str, typer.Option(help="Any of parquet, csv, jsonl, datasets, with commas.")] = (
-        "parquet,csv,jsonl,datasets"
-    ),
+    formats: Annotated[
+        str, typer.Option(help="Any of parquet, csv, jsonl, datasets, conll (of spans), with commas.")
+    ] = ("parquet,csv,jsonl,datasets"),
     all_rows: Annotated[bool, typer.Option("--all", help="Also rows without a label.")] = False,
     student: Annotated[
         bool, typer.Option("--student", help="Also the student's labels of texts that nobody was asked about.")

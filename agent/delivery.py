@@ -18,7 +18,7 @@ from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
 from agent.records import Source, Value
-from agent.report import FORMATS, Evidence, Findings, Gain, PoolRow, export, gather, last_final, write
+from agent.report import Evidence, Findings, Gain, PoolRow, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
 from agent.workbench import MEASURE, Workbench
 
@@ -46,7 +46,7 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
     final = final_figures(bench)
     found = findings(bench, final, stop=stop)
     paths |= written(bench, found)
-    paths |= export_labels(bench, FORMATS)
+    paths |= export_labels(bench, formats_of(bench.task))
     return Delivered(final, found, paths)
 
 

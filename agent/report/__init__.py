@@ -3,7 +3,7 @@
 `gather` reads a store into `Findings`; everything that is shown is a function of those alone.
 """
 
-from agent.report.export import FORMATS, PoolRow, export
+from agent.report.export import FORMATS, PoolRow, export, formats_of
 from agent.report.findings import Findings, Gain
 from agent.report.gather import Evidence, gather, last_final
 from agent.report.page import page, write
@@ -17,6 +17,7 @@ __all__ = [
     "PoolRow",
     "export",
     "final_table",
+    "formats_of",
     "gather",
     "last_final",
     "page",

@@ -15,13 +15,13 @@ from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
 from agent.report.sums import as_json, known
-from agent.report.writers import WRITERS, Batch, Row, Writer, schema
+from agent.report.writers import CONLL, WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
 from agent.store import IN_BULK, PickRow, RouteRow, Store
-from agent.tasks import Task
+from agent.tasks import Spans, Task
 from agent.tasks.pairs import parts
 
-FORMATS = tuple(WRITERS)
+FORMATS = tuple(name for name in WRITERS if name != CONLL)
 BATCH_ROWS, BATCH_CHARACTERS = 10_000, 8_000_000
 
 
@@ -54,13 +54,13 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
     Args:
         pool_rows: every row of the pool, copies too.
-        formats: of `parquet`, `csv`, `jsonl`, `datasets`.
+        formats: of `parquet`, `csv`, `jsonl`, `datasets`, and for spans `conll`.
         all_rows: also rows without a label.
 
     Raises:
         DataError: an unknown format, or a folder that cannot be written.
     """
-    _check(formats)
+    _check(formats, task)
     kept = _Kept.read(store, job, task)
     tally = Count()
     writers: list[Writer] = []
@@ -88,14 +88,22 @@ def export(  # noqa: PLR0917 - where from, what, where to
     return [*(w.path for w in writers), folder / "README.md"]
 
 
-def _check(formats: Sequence[str]) -> None:
+def formats_of(task: Task) -> tuple[str, ...]:
+    """The formats that labels of a task can be written in."""
+    return (*FORMATS, CONLL) if isinstance(task, Spans) else FORMATS
+
+
+def _check(formats: Sequence[str], task: Task) -> None:
+    known = formats_of(task)
     for name in formats:
-        if name not in WRITERS:
-            near = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FORMATS)}"
+        if name == CONLL and name not in known:
+            raise DataError(f"format {name!r}: it holds tags of words, and labels of {task.kind} are none")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise DataError(f"unknown format {name!r}; {hint}")
     if not formats:
-        raise DataError(f"no format to export to; known: {', '.join(FORMATS)}")
+        raise DataError(f"no format to export to; known: {', '.join(known)}")
 
 
 def _discard(writers: Iterable[Writer]) -> None:

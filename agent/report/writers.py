@@ -21,9 +21,11 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from agent.errors import DataError
+from agent.tasks.bio import conll
 
 Row = Mapping[str, Any]
 TIME = pa.timestamp("us", tz="UTC")
+CONLL = "conll"
 DATASET_ROWS = "data-00000-of-00001.arrow"
 
 
@@ -212,11 +214,29 @@ class DatasetFolder:
         shutil.rmtree(self._part, ignore_errors=True)
 
 
+class ConllFile(_File):
+    """Two columns, word and tag, of tasks with spans: an id as a comment, a line for each word, an empty line."""
+
+    def __init__(self, folder: Path, columns: pa.Schema) -> None:
+        super().__init__(folder, "labels.conll")
+        self._file = self._part.open("w", encoding="utf-8", newline="\n")
+
+    def write(self, batch: Batch) -> None:
+        for row in batch.rows:
+            if row["label"] is not None:
+                spans = [(s["start"], s["end"], s["label"]) for s in json.loads(row["label"])]
+                self._file.write(f"# id = {' '.join(str(row['id']).split())}\n{conll(row['text'], spans)}")
+
+    def _close(self) -> None:
+        self._file.close()
+
+
 WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
     "parquet": ParquetFile,
     "csv": CsvFile,
     "jsonl": JsonLinesFile,
     "datasets": DatasetFolder,
+    CONLL: ConllFile,
 }
 
 

@@ -5,6 +5,7 @@ BILOU and BIOES are read too. Words are what blanks part, as in the files that h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 Range = tuple[int, int, str]
@@ -21,6 +22,15 @@ def words_of(text: str) -> list[tuple[int, int]]:
             found.append((start, start + len(word)))
         start += len(word) + 1
     return found
+
+
+def conll(text: str, spans: Sequence[Range]) -> str:
+    """A text as lines of a word and its tag, with an empty line behind them: the two columns of CoNLL's files. Words
+    are what any white space parts here, since none can stand in such a file."""
+    words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
+    tags = tags_of(spans, words)
+    lines = [f"{text[start:end]}\t{tag}\n" for (start, end), tag in zip(words, tags, strict=True)]
+    return "".join(lines) + "\n"
 
 
 def spans_of(tags: Sequence[str], words: Sequence[tuple[int, int]]) -> list[Range]:

@@ -25,7 +25,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks" / "spans.md").rea
 SHOWN: dict[str, Any] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
 TYPES = list(SHOWN["task"]["labels"])
 TASK = Spans(TaskSettings(**SHOWN["task"]))
-POOL, GOLD, NOISE = 160, 120, 0.2
+POOL, GOLD, NOISE = 100, 40, 0.2
 
 
 def drawn(shared_data: Path, split: str, count: int, seed: int) -> dict[str, Value]:
@@ -70,12 +70,12 @@ def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: 
             ),
             "id": "id",
         },
-        "oracle": SHOWN["oracle"] | {"base_url": serve_gold(said).url},
+        "oracle": SHOWN["oracle"] | {"base_url": serve_gold(said).url, "model": "scripted"},
         "selection": {"batch": 40, "cold_start": 40},
-        "people": {"threshold": 0.05, "audit": 0.1},
+        "people": {"threshold": 0.0, "audit": 0.1},
         "budget": {"dollars": "0.5"},
-        "stop": {"agreement": None, "max_labels": 120},
-        "distil": {"epochs": 6},
+        "stop": {"agreement": None, "max_labels": 80},
+        "distil": {"epochs": 8},
     }
     return Job.of(settings, tmp_path)
 
@@ -92,7 +92,7 @@ def test_entities_go_through_a_whole_job(job: Job, truth: dict[str, Value]) -> N
         labels = store.labels("entities", source=Source.ORACLE)
         texts = store.texts("entities", [label.text_id for label in labels])
         rounds = store.rounds("entities")
-    assert 100 <= len(labels) <= 120
+    assert 70 <= len(labels) <= 80
     assert outcome.spending.spent <= outcome.spending.cap
     given, right = [label.value for label in labels], [truth[texts[label.text_id]] for label in labels]
     assert TASK.metrics(right, given)["f1"] > 0.75, "what the oracle said is what was kept"
@@ -112,3 +112,10 @@ def test_entities_go_through_a_whole_job(job: Job, truth: dict[str, Value]) -> N
 
     rows = pq.read_table(next((job.output_folder / "labels").glob("*.parquet"))).to_pylist()
     assert {row["label"] for row in rows} == {TASK.show(label.value) for label in labels}
+    blocks = (job.output_folder / "labels" / "labels.conll").read_text(encoding="utf-8").strip().split("\n\n")
+    assert len(blocks) == len(rows)
+    lines = blocks[0].splitlines()
+    tagged = [line.split("\t") for line in lines[1:]]
+    assert lines[0] == f"# id = {rows[0]['id']}"
+    assert " ".join(word for word, _ in tagged) == rows[0]["text"]
+    assert TASK.show(TASK.read([tag for _, tag in tagged], Text(TextId("x"), rows[0]["text"]))) == rows[0]["label"]
