@@ -17,9 +17,10 @@ from agent.doubt import Calibration
 from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
-from agent.records import Source, Value
-from agent.report import Evidence, Findings, Gain, PoolRow, export, formats_of, gather, last_final, write
+from agent.records import Source, Text, Value
+from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
+from agent.tasks import Spans
 from agent.workbench import MEASURE, Workbench
 
 REPORT, LABELS = "report", "labels"
@@ -157,9 +158,24 @@ def findings(
         stop=stop,
         gain=gain,
         redacted=_redacted(bench),
+        quoted=_quoted(bench),
         frontier=frontier_of(bench),
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)
+
+
+def _quoted(bench: Workbench) -> Quoted | None:
+    """How oracles quoted the spans that they gave, in answers that were labels."""
+    task = bench.task
+    if not isinstance(task, Spans):
+        return None
+    labels = bench.store.labels(bench.job.name, source=Source.ORACLE)
+    said = bench.store.contents(x.answer_id for x in labels if x.answer_id is not None)
+    texts = bench.store.texts(bench.job.name, [x.text_id for x in labels])
+    repaired = sum(
+        task.repairs(said[x.answer_id], Text(x.text_id, texts[x.text_id])) for x in labels if x.answer_id in said
+    )
+    return Quoted(sum(len(x.value) for x in labels), repaired)
 
 
 def _redacted(bench: Workbench) -> dict[str, int] | None:

@@ -287,6 +287,15 @@ class Reviews:
 
 
 @dataclass(frozen=True)
+class Quoted:
+    """Of tasks with spans: how many `spans` oracles' answers had, and how many were `repaired`: quoted carelessly,
+    and found in the text all the same."""
+
+    spans: int
+    repaired: int
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that is known of a job at one moment.
 
@@ -299,7 +308,7 @@ class Findings:
     job hides nothing, or it cannot be told here. `audits` are what blind samples of the labels said, oldest first.
     `unasked` texts of the pool have no answer yet. `several` is None where no text was answered more than once,
     `again` where no label was asked again, `suspects` where none was shown to people since it looked wrong,
-    `agreement` where no two labelled the same text.
+    `agreement` where no two labelled the same text, `quoted` where a label is no piece of a text.
     """
 
     job: str
@@ -336,6 +345,7 @@ class Findings:
     failed: tuple[FailedText, ...] = ()
     audits: tuple[Certificate, ...] = ()
     redacted: Mapping[str, int] | None = None
+    quoted: Quoted | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     prompt_hashes: tuple[str, ...] = ()

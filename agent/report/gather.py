@@ -18,7 +18,7 @@ from agent.report import truth
 from agent.report.books import Books
 from agent.report.comparison import gain, gain_of
 from agent.report.explained import explained
-from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Reviews, Round, Tally, WaitingText
+from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Quoted, Reviews, Round, Tally, WaitingText
 from agent.report.frontier import Frontier
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.report.sums import known
@@ -49,7 +49,7 @@ class Evidence:
         copies: rows of the pool that repeat an earlier text.
         stop: why the loop ended, where the last round's figures do not say.
         gain: what selection bought over chance, where a control job was run; else the rounds tell.
-        redacted: see `Findings`.
+        redacted, quoted: see `Findings`.
         frontier: the oracles of a cascade against each other.
     """
 
@@ -62,6 +62,7 @@ class Evidence:
     stop: str | None = None
     gain: Gain | None = None
     redacted: Mapping[str, int] | None = None
+    quoted: Quoted | None = None
     frontier: Frontier | None = None
 
 
@@ -125,6 +126,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         **books.failed(),
         audits=certificates(store, job, task),
         redacted=evidence.redacted,
+        quoted=evidence.quoted,
         settings=row.settings,
         versions=_versions(),
         prompt_hashes=tuple(sorted({x.prompt_hash for x in given if x.prompt_hash})),

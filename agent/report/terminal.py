@@ -61,6 +61,11 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
         _row(table, "failed", texts, f"{dollars(findings.failed_cost)}; they wait for a person")
     if findings.redacted is not None:
         _row(table, "redacted", *_redacted(findings.redacted))
+    if findings.quoted is not None and findings.quoted.spans:
+        spans, repaired = findings.quoted.spans, findings.quoted.repaired
+        _row(
+            table, "quoted", f"{count(spans)} spans", f"{count(repaired)} of them carelessly, and found all the same"
+        )
     _row(table, "waiting for people", f"{count(findings.waiting_count)} texts", f"labelwright review {job_file}")
     for model in findings.models:
         _model(table, model)

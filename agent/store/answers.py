@@ -58,6 +58,15 @@ class Answers(Database):
                 found.update((row.id, row.charged) for row in tx.execute(query))
         return found
 
+    def contents(self, answer_ids: Iterable[int]) -> dict[int, str]:
+        """What each answer said, whole."""
+        found: dict[int, str] = {}
+        with self._read(None) as tx:
+            for part in in_parts(dict.fromkeys(answer_ids)):
+                query = select(t.answers.c.id, t.answers.c.raw).where(t.answers.c.id.in_(part))
+                found.update((row.id, unpack_answer(row.raw).content) for row in tx.execute(query))
+        return found
+
     def mark_invalid(self, answer_id: int, reason: str, *, tx: Connection | None = None) -> None:
         """Note that an answer is no label of its task. The answer stays. Twice with one reason is once."""
         same = (t.invalid_answers.c.answer_id == answer_id) & (t.invalid_answers.c.reason == reason)

@@ -47,6 +47,11 @@ def noisy(value: Value, rng: np.random.Generator) -> Value:
     return (*value[:k], *([other] if rng.random() < 0.5 else []), *value[k + 1 :])
 
 
+def careless(answer: dict[str, Any]) -> dict[str, Any]:
+    """Long names come in another case."""
+    return {"spans": [s | {"text": s["text"].upper() if len(s["text"]) > 12 else s["text"]} for s in answer["spans"]]}
+
+
 def written(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path.name
@@ -61,7 +66,7 @@ def truth(shared_data: Path) -> dict[str, Value]:
 def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: Callable[..., ScriptedServer]) -> Job:
     rng = np.random.default_rng(1)
     gold = drawn(shared_data, "dev", GOLD, 2)
-    said = {t: json.loads(TASK.write(noisy(value, rng))) for t, value in (truth | gold).items()}
+    said = {t: careless(json.loads(TASK.write(noisy(value, rng)))) for t, value in (truth | gold).items()}
     settings = SHOWN | {
         "data": {
             "pool": written(tmp_path / "pool.jsonl", [{"id": f"w{k}", "text": t} for k, t in enumerate(truth)]),
@@ -112,6 +117,9 @@ def test_entities_go_through_a_whole_job(job: Job, truth: dict[str, Value]) -> N
 
     rows = pq.read_table(next((job.output_folder / "labels").glob("*.parquet"))).to_pylist()
     assert {row["label"] for row in rows} == {TASK.show(label.value) for label in labels}
+    assert outcome.delivered.findings.quoted is not None
+    assert outcome.delivered.findings.quoted.spans == sum(map(len, given))
+    assert outcome.delivered.findings.quoted.repaired > 0, "some answers were in another case"
     blocks = (job.output_folder / "labels" / "labels.conll").read_text(encoding="utf-8").strip().split("\n\n")
     assert len(blocks) == len(rows)
     lines = blocks[0].splitlines()
