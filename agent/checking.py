@@ -27,7 +27,7 @@ class Finding:
 
 def check(bench: Workbench) -> Iterator[Finding]:
     """Look at the task, the data, the student, the store and each oracle; later ones also where earlier ones fail."""
-    yield _look("task", lambda: f"{bench.task.kind}, {len(bench.task.names)} labels")
+    yield _look("task", lambda: f"{bench.task.kind}, {len(bench.job.task.labels)} labels")
     yield _look("selection", lambda: _strategy(bench))
     yield _look("student", lambda: _student(bench))
     yield _look("pool", lambda: _pool(bench))

@@ -643,7 +643,9 @@ def onnx(  # noqa: PLR0917 - what the command takes
         Path | None, typer.Option(help="Texts to compare on; by default some that come with Labelwright.")
     ] = None,
     gold: Annotated[Path | None, typer.Option(help="Texts with the right labels, to measure accuracy on.")] = None,
-    text: Annotated[str, typer.Option(help="The text column.")] = "text",
+    text: Annotated[
+        str | None, typer.Option(help="The text column; else what the model remembers, or `text`.")
+    ] = None,
     label: Annotated[str, typer.Option(help="The label column of the gold file.")] = "label",
     as_json: AsJson = False,
 ) -> None:

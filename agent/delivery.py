@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent import gold
-from agent.distilling import MODEL, compare_encoders, distil_model, learnable
+from agent.distilling import MODEL, compare_encoders, distil_model, learnable, wanted
 from agent.doubt import Calibration
 from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
@@ -43,7 +43,7 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
     if bench.job.distil.enabled and learnable(bench):
         paths["model"] = distil_model(bench)
     elif bench.job.distil.enabled:
-        bench.watch.note("no model was distilled: accepted labels of at least two classes are needed")
+        bench.watch.note(f"no model was distilled: {wanted(bench)} must be accepted")
     final = final_figures(bench)
     found = findings(bench, final, stop=stop)
     paths |= written(bench, found)

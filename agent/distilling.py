@@ -47,6 +47,11 @@ def learnable(bench: Workbench) -> bool:
     return len({json.dumps(label.value) for _, label in lessons}) >= 2
 
 
+def wanted(bench: Workbench) -> str:
+    """What there has to be for `learnable`, in words."""
+    return "labels of at least two classes" if bench.task.names else "some labels"
+
+
 def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`."""
     from agent import distill
@@ -89,9 +94,12 @@ def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
     from agent import distill
     from agent.student.encoder import Encoder
 
-    lessons = _lessons_to_distil(bench)
     if not bench.task.names:
-        raise DataError(f"job {bench.job.name}: its task has no classes, so no encoder is distilled into")
+        raise DataError(
+            f"job {bench.job.name} has `kind: {bench.job.task.kind}`: encoders are compared for tasks with classes "
+            "alone; leave --compare and the encoders out"
+        )
+    lessons = _lessons_to_distil(bench)
     student = bench.job.student
     encoders = [Encoder.load(name, student.max_tokens, student.batch_tokens) for name in names]
     how = _how(bench, lessons, _hash(bench, lessons))
@@ -108,7 +116,7 @@ def _lessons_to_distil(bench: Workbench) -> list[Lesson]:
     go_on(bench)  # the model starts from the encoder that the milestones made, whichever command asks for it
     if not learnable(bench):
         raise DataError(
-            f"job {bench.job.name}: nothing to distil yet: labels of at least two classes must be accepted; "
+            f"job {bench.job.name}: nothing to distil yet: {wanted(bench)} must be accepted; "
             "run the job, or review its queue"
         )
     return lessons_that_count(bench)

@@ -17,7 +17,7 @@ import numpy as np
 from agent.distill.checkpoint import Checkpoint, Note
 from agent.distill.finetune import Trained, finetune, warm_start
 from agent.distill.losses import Q, trust_out_of_fold
-from agent.distill.network import Network
+from agent.distill.network import Network, has_fast_bfloat16
 from agent.distill.targets import Examples, hold_out
 from agent.distill.training import Course, Lessons, Progress
 from agent.job import DistilSettings
@@ -86,6 +86,7 @@ def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) 
         examples.columns,
     ]
     what += [settings.model_dump(), encoder.key, device, torch.get_num_threads()]
+    what += [torch.backends.cpu.get_cpu_capability(), has_fast_bfloat16("cpu")]
     what += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
     hashed = hashlib.sha256(json.dumps(what).encode())
     for numbers in (examples.targets, examples.weights, examples.teaching, examples.people):

@@ -19,10 +19,11 @@ import numpy as np
 
 from agent.distill.distil import add_onnx
 from agent.distill.network import Network
-from agent.distill.predict import Model
+from agent.distill.predict import Model, columns_to_read
 from agent.distill.runtime import FILES, INPUTS, OnnxNetwork, Runtime, missing
 from agent.distill.saving import replacing_file
 from agent.distill.tables import open_table
+from agent.distill.tagging import is_tagger
 from agent.errors import DataError, ModelError
 from agent.job import DataSettings, TaskSettings
 from agent.pool.labelled import read_labelled
@@ -52,12 +53,12 @@ class Checks:
     Attributes:
         texts: a file of texts of the kinds that `predict` reads; None for texts that come with Labelwright.
         gold: a file of texts with the right labels, to measure accuracy on.
-        text, label: columns.
+        text, label: columns; None for `text`, and of pairs the two are those that the model remembers.
     """
 
     texts: Path | None = None
     gold: Path | None = None
-    text: str = "text"
+    text: str | None = None
     label: str = "label"
 
 
@@ -117,9 +118,11 @@ def write_onnx(folder: str | Path, checks: Checks | None = None, *, int8: bool =
     with a file; ExtraMissing.
     """
     where, asked = Path(folder), checks or Checks()
+    if is_tagger(where):
+        raise ModelError(f"{where}: it finds spans, and such models run on torch alone")
     model = Model.load(where)
     assert isinstance(model.network, Network)
-    texts = _texts(asked)
+    texts = _texts(asked, model)
     gold, answers = _gold(asked, model)
     runtimes = [Runtime.ONNX, Runtime.INT8] if int8 else [Runtime.ONNX]
     said, right = _Said.of(model, texts), _Said.of(model, gold)
@@ -176,13 +179,14 @@ class _Said:
         return same, float(np.abs(self.probabilities - found.probabilities).max())
 
 
-def _texts(checks: Checks) -> list[str]:
+def _texts(checks: Checks, model: Model) -> list[str]:
     if checks.texts is None:
         return list(_own_texts())
-    table = open_table(checks.texts, checks.text)
+    columns = columns_to_read(model, checks.text)
+    table = open_table(checks.texts, *columns)
     found = [text for chunk in table.chunks() for text in chunk.texts if text is not None]
     if not found:
-        raise DataError(f"{checks.texts}: no text in column {checks.text!r}, and it takes one to compare")
+        raise DataError(f"{checks.texts}: no text in column {columns[0]!r}, and it takes one to compare")
     return found
 
 
@@ -200,7 +204,8 @@ def _gold(checks: Checks, model: Model) -> tuple[list[str], list[Value]]:
         return [], []
     kind = "multilabel" if model.multilabel else "classification"
     task = build(TaskSettings(kind=kind, labels=dict.fromkeys(model.names, "")))
-    columns = DataSettings(pool=str(checks.gold), text=checks.text, label=checks.label)
+    text, *second = columns_to_read(model, checks.text)
+    columns = DataSettings(pool=str(checks.gold), text=text, second=second[0] if second else None, label=checks.label)
     found = read_labelled(checks.gold, columns, task, key="--gold")
     return [text.text for text, _ in found], [value for _, value in found]
 

@@ -165,7 +165,7 @@ def predict_file(
     Returns the number of rows. Raises DataError for what is wrong with the file, before anything is predicted.
     """
     source, target = Path(path), Path(output)
-    table = open_table(source, *_columns(model, text_column, second_column))
+    table = open_table(source, *columns_to_read(model, text_column, second_column))
     check_output(source, target)
     columns = new_columns(model, table.columns)
     done = 0
@@ -180,8 +180,11 @@ def predict_file(
     return done
 
 
-def _columns(model: Labeller, text: str | None, second: str | None) -> tuple[str, ...]:
-    """The columns that are read. Raises DataError for a second one where the model reads single texts."""
+def columns_to_read(model: Labeller, text: str | None, second: str | None = None) -> tuple[str, ...]:
+    """The columns of a file that hold its texts, one or of pairs two: those that are named, else the model's.
+
+    Raises DataError for a second one where the model reads single texts.
+    """
     if model.columns is not None:
         first, other = model.columns
         return text or first, second or other

@@ -27,6 +27,8 @@ from agent.tasks.quoting import located
 
 Span = tuple[int, int, str, str]
 MOST_TOKENS = 768
+LIST = re.compile(r'(?<!\\)"spans"\s*:\s*\[')
+"""Where the list of an answer begins: a quotation of the same words has its own quotation marks escaped."""
 BETWEEN, BLANKS = re.compile(r"[\s,]*"), re.compile(r"\s*")
 
 
@@ -109,7 +111,9 @@ class Spans:
         else:
             found = self._places(listed, words)
         names = [match(label, self.types) for _, _, label in found]
-        for (_, _, label), name in zip(found, names, strict=True):
+        for (start, end, label), name in zip(found, names, strict=True):
+            if label is None:
+                raise ValueError(f"the span from {start} to {end} has no `label`")
             if name is None:
                 raise ValueError(unknown(label, self.types))
         return self._in_order([(a, b, str(n)) for (a, b, _), n in zip(found, names, strict=True)], words, ValueError)
@@ -120,15 +124,20 @@ class Spans:
             return list(cell.tolist())
         if isinstance(cell, list | tuple):
             return list(cell)
+        if isinstance(cell, Mapping):
+            raise ValueError(f"not a list of spans: {json.dumps(cell, default=str)[:80]}")
         said = "" if cell is None or cell != cell else str(cell).strip()  # noqa: PLR0124 - NaN is an empty cell
         if not said:
             return []
-        if not said.startswith("["):
+        if not said.startswith(("[", "{")):
             return said.split()
         try:
-            return list(json.loads(said))
-        except ValueError:
-            raise ValueError(f"not a JSON list of spans: {said[:80]!r}") from None
+            found = json.loads(said)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, list):
+            raise ValueError(f"not a JSON list of spans: {said[:80]!r}")
+        return found
 
     @staticmethod
     def _places(listed: Iterable[object], text: str) -> list[tuple[int, int, object]]:
@@ -143,7 +152,8 @@ class Spans:
             elif isinstance(item, list | tuple) and len(item) >= 3:
                 found.append((_whole(item[0]), _whole(item[1]), item[2]))
             else:
-                raise ValueError(f'{json.dumps(item)[:80]} is no span such as {{"start": 0, "end": 5, "label": ...}}')
+                said = json.dumps(item, default=str)[:80]
+                raise ValueError(f'{said} is no span such as {{"start": 0, "end": 5, "label": ...}}')
         for (quote, label), place in zip(quoted, located(text, [q for q, _ in quoted]), strict=True):
             if place is None:
                 raise ValueError(f"{quote[:60]!r} does not stand in the text")
@@ -178,9 +188,12 @@ class Spans:
         if places is None:
             return Belief(confidence=float("nan"))
         *each, end = places
+        said = [label for _, label in self._said(answer.content)]
+        if len(each) != len(said):  # another list of that name stands before it
+            return Belief(confidence=float("nan"))
         chances = [_probability(answer, start, stop) for start, stop in each]
         least = min([*chances, _probability(answer, *end)])
-        if [label for _, label in self._said(answer.content)] != [label for _, _, label, _ in value]:
+        if said != [label for _, _, label, _ in value]:
             return Belief(confidence=least)  # out of order: which is which is not known
         keys = [f"{a}:{b}:{n}" for a, b, n, _ in value]
         return Belief(confidence=least, probabilities=dict(zip(keys, chances, strict=True)))
@@ -191,10 +204,10 @@ class Spans:
         content, found = answer.content, json_object(answer.content)
         if found is None:
             return None
-        at = content.rfind('"spans"', *found[1])
-        at = content.find("[", at) if at >= 0 else -1
-        if at < 0:
+        begun = LIST.search(content, *found[1])
+        if begun is None:
             return None
+        at = begun.end() - 1
         start = place_in_tokens(answer.tokens, content, at, found[1][1] - at)
         if start < 0:
             return None
@@ -246,7 +259,7 @@ def _bare(value: Value) -> set[tuple[int, int, str]]:
 
 
 def _whole(found: object) -> int:
-    if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+    if isinstance(found, bool) or not isinstance(found, int | float) or not float(found).is_integer():
         raise ValueError(f"{found!r} is no place in a text; a whole number of characters was expected")
     return int(found)
 

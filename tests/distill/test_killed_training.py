@@ -180,6 +180,16 @@ def test_what_changed_begins_anew(encoder: Encoder, tmp_path: Path, changed: str
     assert same_files(tmp_path / "whole", tmp_path / "m")
 
 
+def test_a_machine_that_calculates_otherwise_begins_anew(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed(encoder, tmp_path / "m", 5):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another one")
+        notes: list[str] = []
+        distil(lessons(), SETTINGS, encoder=encoder, folder=tmp_path / "m", note=notes.append)
+    assert notes == [], "half of it would be of one machine, half of another"
+
+
 @pytest.mark.parametrize("broken", [b"", b"no tensors at all", None])
 def test_what_cannot_be_read_begins_anew(
     encoder: Encoder, tmp_path: Path, whole: tuple[Path, int], broken: bytes | None

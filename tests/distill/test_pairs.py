@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent.distill import Examples, Model, distil, predict_file
+from agent.distill import Checks, Examples, Model, distil, predict_file, write_onnx
 from agent.distill.tables import open_table
 from agent.errors import DataError
 from agent.pairing import join
@@ -129,3 +130,21 @@ def test_both_columns_are_read_from_every_kind_of_file(tmp_path: Path, name: str
         next(w for n, w in WRITERS.items() if n.endswith(Path(name).suffix))(tmp_path / name, rows)
     (chunk,) = open_table(tmp_path / name, "a", "b").chunks()
     assert chunk.texts == [join("one", "two"), None]
+
+
+def test_onnx_is_measured_on_pairs_by_the_columns_that_the_model_remembers(folder: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(folder, tmp_path / "model"))
+    both, said = pairs(30, seed=40)
+    gold = write(
+        tmp_path / "gold.csv", ("premise", "hypothesis", "label"), [(*p, s) for p, s in zip(both, said, strict=True)]
+    )
+    done = write_onnx(model, Checks(texts=gold, gold=gold))
+    right = [
+        value == s for value, s in zip(Model.load(folder).predict([join(*p) for p in both]).values, said, strict=True)
+    ]
+    assert done.accuracy == pytest.approx(np.mean(right))
+    assert (done.gold, done.files[0].texts, done.files[0].same) == (30, 30, 30)
+    other = write(tmp_path / "other.csv", ("text", "label"), [("the cat", "same")])
+    for checks in (Checks(gold=other), Checks(texts=other)):
+        with pytest.raises(DataError, match="premise"):
+            write_onnx(model, checks)

@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from transformers import pipeline
 
-from agent.distill import Runtime, SpanLessons, Tags, distil_spans, load_model, predict_file
+from agent.distill import Runtime, SpanLessons, Tags, distil_spans, load_model, predict_file, write_onnx
 from agent.endpoint.app import create_app
 from agent.errors import DataError, ModelError
 from agent.job import DistilSettings
@@ -129,3 +129,10 @@ def test_labels_without_any_word_teach_nothing(encoder: Encoder, tmp_path: Path)
     with pytest.raises(ModelError, match="no labelled text has a word"):
         distil_spans(nothing, TYPES, COURSE, encoder=encoder, folder=tmp_path / "model", seed=0)
     assert not (tmp_path / "model").exists()
+
+
+def test_onnx_is_refused_before_anything_is_written(folder: Path) -> None:
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(ModelError, match="it finds spans, and such models run on torch alone"):
+        write_onnx(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before

@@ -116,6 +116,12 @@ def test_a_file_may_hold_spans_in_many_ways(cell: Any) -> None:
         ([[0, 12, "person"], [4, 12, "person"]], "'Ada Lovelace' and 'Lovelace' overlap"),
         ([{"label": "person"}], "is no span such as"),
         ([[0, 1.5, "person"]], "is no place in a text"),
+        ('[[0, 1e999, "person"]]', "is no place in a text"),
+        ("[" * 100_000, "not a JSON list of spans"),
+        ('{"start": 0, "end": 3, "label": "person"}', "not a JSON list of spans"),
+        ({"start": 0, "end": 3, "label": "person"}, "not a list of spans"),
+        ([{"start": 0, "end": 3}], "the span from 0 to 3 has no `label`"),
+        ([b"x"], "is no span such as"),
     ],
 )
 def test_a_cell_that_is_none_says_why(cell: Any, why: str) -> None:
@@ -219,6 +225,20 @@ def test_brackets_inside_a_quotation_end_nothing(quotes: list[str]) -> None:
     belief = TASK.confidence(Answer(content, "m", None, tokens_of(content, 1.0)), value)
     assert belief.confidence == 1.0
     assert len(belief.probabilities or {}) == len(quotes)
+
+
+@pytest.mark.parametrize("quotes", [("spans", "a[b]"), ("spans",), ("a[b]", "spans"), ('"spans": [',)])
+def test_a_text_that_speaks_of_spans_is_not_taken_for_the_list(quotes: tuple[str, ...]) -> None:
+    content = said(*((quote, "person") for quote in quotes))
+    value = TASK.parse(content, text(" and ".join(quotes)))
+    belief = TASK.confidence(Answer(content, "m", None, tokens_of(content, 1.0)), value)
+    assert (belief.confidence, len(belief.probabilities or {})) == (1.0, len(quotes))
+
+
+def test_a_list_inside_of_a_span_is_not_taken_for_the_answers() -> None:
+    content = '{"spans": [{"text": "Ada", "label": "person", "spans": [1, 2]}]}'
+    belief = TASK.confidence(Answer(content, "m", None, tokens_of(content, 1.0)), TASK.parse(content, text()))
+    assert belief.probabilities in (None, {"0:3:person": 1.0})
 
 
 def test_worked_examples_are_answers_that_are_read() -> None:
