@@ -130,15 +130,15 @@ class Regression:
         return np.array([self._expected(label) for label in labels], np.float32)
 
     def _expected(self, label: Label) -> float:
-        told = {name: p for name, p in (label.probabilities or {}).items() if name in self._grades}
+        told: dict[str, float] = {name: p for name, p in (label.probabilities or {}).items() if name in self._grades}
         total = sum(told.values())
         if not total > 0:
             return float(label.value)
-        return float(sum(float(name) * p for name, p in told.items()) / total)
+        return sum(float(name) * p for name, p in told.items()) / total
 
     def agreement(self, a: Value, b: Value) -> float:
         """1 less the share of the scale that lies between them."""
-        return 1.0 - abs(a - b) / self.scale.width
+        return float(1.0 - abs(a - b) / self.scale.width)
 
     def metrics(self, gold: Sequence[Value], predicted: Sequence[Value]) -> dict[str, float]:
         """First the share `within` half a step, which of grades is the share that is the same, or without a step
