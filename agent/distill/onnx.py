@@ -19,7 +19,7 @@ import numpy as np
 
 from agent.distill.distil import add_onnx
 from agent.distill.network import Network
-from agent.distill.predict import Model
+from agent.distill.predict import Model, special
 from agent.distill.runtime import FILES, INPUTS, OnnxNetwork, Runtime, missing
 from agent.distill.saving import replacing_file
 from agent.distill.tables import open_table
@@ -117,6 +117,8 @@ def write_onnx(folder: str | Path, checks: Checks | None = None, *, int8: bool =
     with a file; ExtraMissing.
     """
     where, asked = Path(folder), checks or Checks()
+    if what := special(where):
+        raise ModelError(f"{where}: it {what}, and only classifiers of texts are written as ONNX")
     model = Model.load(where)
     assert isinstance(model.network, Network)
     texts = _texts(asked)
