@@ -22,8 +22,8 @@ from agent.measuring import Lesson
 from agent.records import Source
 from agent.refreshing import go_on
 from agent.report.certificate import certificate
-from agent.student import Tagger
-from agent.tasks import Pairs, Spans
+from agent.student import RidgeStudent, Tagger
+from agent.tasks import Pairs, Regression, Spans
 from agent.workbench import FIT, Workbench
 
 MODEL = "model"
@@ -64,6 +64,9 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     if isinstance(bench.task, Spans) and isinstance(bench.student, Tagger):
         _distil_spans(bench, bench.task, lessons, lesson_hash)
         return folder
+    if isinstance(bench.task, Regression) and isinstance(bench.student, RidgeStudent):
+        _distil_grades(bench, bench.task, lessons, lesson_hash)
+        return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
@@ -84,6 +87,20 @@ def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], less
     how = _how(bench, lessons, lesson_hash)
     del how["note"]  # nothing of it is kept on the way
     distill.distil_spans(known, task.types, bench.job.distil, encoder=bench.encoder, seed=bench.job.seed, **how)
+
+
+def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson], lesson_hash: str) -> None:
+    from agent import distill
+
+    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
+    known = distill.GradeLessons(
+        [t.text for t, _ in lessons],
+        task.targets([label for _, label in lessons]),
+        np.ones(len(lessons), np.float32),
+    )
+    how = _how(bench, lessons, lesson_hash)
+    del how["note"]  # nothing of it is kept on the way
+    distill.distil_grades(known, task.scale, bench.job.distil, encoder=bench.encoder, seed=bench.job.seed, **how)
 
 
 def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:

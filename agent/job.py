@@ -76,6 +76,28 @@ def _described(value: object) -> object:
 FEWEST_LABELS = {"classification": 2, "multilabel": 2, "pairs": 2, "spans": 1}
 
 
+class ScaleSettings(Section):
+    """The numbers that a task of regression gives."""
+
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Only every so many of them are grades; null is any number between the ends."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> ScaleSettings:
+        if not self.low < self.high:
+            raise ValueError(f"`low` is {self.low:g} and `high` {self.high:g}; the scale goes up from low to high")
+        if self.step is not None:
+            steps = (self.high - self.low) / self.step
+            if abs(steps - round(steps)) > 1e-6 or round(steps) < 1:
+                raise ValueError(
+                    f"steps of {self.step:g} from {self.low:g} do not end at {self.high:g}; choose a `step` that "
+                    "divides the scale, or leave it out"
+                )
+        return self
+
+
 class TaskSettings(Section):
     """What a label is."""
 
@@ -87,6 +109,8 @@ class TaskSettings(Section):
     """A template of your own instead of the task's (path of a .jinja file)."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of a task of your own; the built-in tasks take none."""
+    scale: ScaleSettings | None = None
+    """Of a task of regression: the numbers that a label can be. Its `labels` say what some of them mean."""
 
     _columns: tuple[str, str] = PrivateAttr(default=("text", "second"))
 
@@ -104,10 +128,35 @@ class TaskSettings(Section):
                     raise ValueError(f"label {name!r} is empty, padded with blanks or has a line break")
         return self
 
+    @model_validator(mode="after")
+    def _only_numbers_have_a_scale(self) -> TaskSettings:
+        if self.kind != "regression":
+            if self.scale is not None and ":" not in self.kind:
+                raise ValueError(f"`scale` is for `kind: regression`, and this is {self.kind}; leave it out")
+            return self
+        if self.scale is None:
+            raise ValueError("`scale`: regression needs one, such as {low: 1, high: 5, step: 1}")
+        for name in self.labels:
+            if not _is_on(self.scale, name):
+                raise ValueError(
+                    f"`labels`: {name!r} is not on the scale, which goes from {self.scale.low:g} to "
+                    f"{self.scale.high:g}; of regression they say what some of the numbers mean"
+                )
+        return self
+
     @property
     def columns(self) -> tuple[str, str]:
         """What a task of pairs calls its two texts: the columns that `data` names."""
         return self._columns
+
+
+def _is_on(scale: ScaleSettings, name: str) -> bool:
+    try:
+        number = float(name)
+    except ValueError:
+        return False
+    steps = 0.0 if scale.step is None else (number - scale.low) / scale.step
+    return scale.low <= number <= scale.high and abs(steps - round(steps)) <= 1e-6
 
 
 RedactKind = Literal["email", "phone", "card", "iban", "name"]
@@ -824,6 +873,8 @@ class Job(Section):
     def settings(self) -> dict[str, Any]:
         """Every setting as plain JSON, secrets masked: safe for a store, a log or a report."""
         data: dict[str, Any] = json.loads(self.model_dump_json())
+        if self.task.scale is None:
+            del data["task"]["scale"]  # jobs that are older than this setting have fingerprints without it
         for oracle in data["oracle"]:
             oracle["base_url"] = _shown(oracle["base_url"])
             files = oracle["run_batch"] or {}

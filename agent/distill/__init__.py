@@ -8,6 +8,7 @@ from __future__ import annotations
 from agent.distill.card import Figure
 from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
+from agent.distill.grading import GradeLessons, Grades, distil_grades, is_grader
 from agent.distill.onnx import Checks, write_onnx
 from agent.distill.predict import Labeller, Model, load_model, predict_file
 from agent.distill.runtime import Runtime
@@ -20,6 +21,8 @@ __all__ = [
     "Distilled",
     "Examples",
     "Figure",
+    "GradeLessons",
+    "Grades",
     "Labeller",
     "Model",
     "Runtime",
@@ -28,7 +31,9 @@ __all__ = [
     "add_figures",
     "compare",
     "distil",
+    "distil_grades",
     "distil_spans",
+    "is_grader",
     "is_tagger",
     "load_model",
     "made_from",

@@ -56,6 +56,7 @@ class Card:
         columns: of a classifier of pairs, what the two texts are called.
         spans: the names are those of pieces of a text.
         onnx: names of files that hold the same network for onnxruntime.
+        scale: of a model that says numbers, in words; it has no names then.
     """
 
     names: Sequence[str]
@@ -68,6 +69,7 @@ class Card:
     columns: Sequence[str] | None = None
     spans: bool = False
     onnx: Sequence[str] = ()
+    scale: str = ""
 
     @property
     def pipeline(self) -> str:
@@ -81,7 +83,7 @@ class Card:
             f"# {quoted(self.facts.get('job') or 'Text classifier')}",
             _what(self),
             "## Use\n\n" + _use(self),
-            "## Labels\n\n" + _labels(self.names),
+            f"## Scale\n\n{quoted(self.scale)}" if self.scale else "## Labels\n\n" + _labels(self.names),
             "## Made from\n\n" + _made_from(self.facts),
             "## How good\n\n" + _figures(self.figures),
             "## Meant for, and not for\n\n" + _limits(self),
@@ -106,6 +108,8 @@ def _front_matter(card: Card) -> str:
 
 
 def _labels_a_text(card: Card) -> str:
+    if card.scale:
+        return "regression"
     return "multi-label" if card.multilabel else "single-label"
 
 
@@ -137,6 +141,8 @@ def _what(card: Card) -> str:
     what = f"A {reads} classifier: {len(card.names)} classes, {kind}."
     if card.spans:
         what = f"It finds pieces of a text: {len(card.names)} labels, any number of pieces, none inside another."
+    if card.scale:
+        what = f"It says a number for a text, from {quoted(card.scale)}."
     return (
         f"{what} Fine-tuned from {quoted(base)} by "
         "[Labelwright](https://pypi.org/project/labelwright/) on the labels described below; "
@@ -156,6 +162,13 @@ def _use(card: Card) -> str:
             "from transformers import pipeline\n\n"
             'find = pipeline("token-classification", model="THIS_FOLDER", aggregation_strategy="first")\n'
             'find("a text")  # each piece: where, which label, how sure'
+        )
+    if card.scale:
+        code = (
+            "from transformers import pipeline\n\n"
+            'options = {"truncation": True, "function_to_apply": "none"}\n'
+            'grade = pipeline("text-classification", model="THIS_FOLDER", **options)\n'
+            'grade("a text")[0]["score"]  # the number itself'
         )
     more = " A label holds where its probability is at least one half." if card.multilabel else ""
     said = (
@@ -227,9 +240,11 @@ def _limits(card: Card) -> str:
         if card.spans
         else "Classes are decided one by one: a text may get none, or several that exclude each other."
         if card.multilabel
+        else "What it says may lie a little beyond an end of the scale, and lies nearer its middle than labels do."
+        if card.scale
         else "A text that belongs to no class gets one all the same."
     )
-    lines = [MEANT_FOR, none, CALIBRATED]
+    lines = [MEANT_FOR, none, *([] if card.scale else [CALIBRATED])]
     if machine:
         lines.append(BY_MACHINE)
     lines.append("Not meant to decide about people without a person who looks at the case.")

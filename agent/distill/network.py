@@ -5,6 +5,7 @@ Knows texts, tokens and logits; no label's provenance, no training, no file form
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -242,6 +243,15 @@ def check_folder(folder: Path) -> None:
     """Raises ModelError where there is no model folder."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: no model folder (it has no config.json); name one that `distil` made")
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """What the config.json of a model folder says; nothing where there is none."""
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def open_encoder(folder: Path) -> tuple[Any, Any]:

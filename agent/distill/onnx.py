@@ -19,11 +19,10 @@ import numpy as np
 
 from agent.distill.distil import add_onnx
 from agent.distill.network import Network
-from agent.distill.predict import Model, columns_to_read
+from agent.distill.predict import Model, columns_to_read, special
 from agent.distill.runtime import FILES, INPUTS, OnnxNetwork, Runtime, missing
 from agent.distill.saving import replacing_file
 from agent.distill.tables import open_table
-from agent.distill.tagging import is_tagger
 from agent.errors import DataError, ModelError
 from agent.job import DataSettings, TaskSettings
 from agent.pool.labelled import read_labelled
@@ -118,8 +117,8 @@ def write_onnx(folder: str | Path, checks: Checks | None = None, *, int8: bool =
     with a file; ExtraMissing.
     """
     where, asked = Path(folder), checks or Checks()
-    if is_tagger(where):
-        raise ModelError(f"{where}: it finds spans, and such models run on torch alone")
+    if what := special(where):
+        raise ModelError(f"{where}: it {what}, and only classifiers of texts are written as ONNX")
     model = Model.load(where)
     assert isinstance(model.network, Network)
     texts = _texts(asked, model)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from agent.distill.grading import Grades, is_grader
 from agent.distill.network import Network
 from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
@@ -57,15 +58,24 @@ class Labeller(Protocol):
 
 
 def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller:
-    """The model of a folder that `distil` made, or of any other classifier of texts or words.
+    """The model of a folder that `distil` made, or of any other classifier of texts or words; of
+    numbers only of one that `distil` made.
 
     Raises ModelError where it is none, cannot be read, or does not run on that; ExtraMissing.
     """
-    if not is_tagger(Path(folder)):
+    what = special(Path(folder))
+    if what is None:
         return Model.load(folder, runtime=runtime)
     if runtime is not Runtime.TORCH:
-        raise ModelError(f"{folder}: it finds spans, and such models run on torch alone; leave --{runtime} out")
-    return Tags.load(Path(folder))
+        raise ModelError(f"{folder}: it {what}, and such models run on torch alone; leave --{runtime} out")
+    return Tags.load(Path(folder)) if is_tagger(Path(folder)) else Grades.load(Path(folder))
+
+
+def special(folder: Path) -> str | None:
+    """What the model of a folder does that is no classifier of texts; None for a classifier, or no model."""
+    if is_tagger(folder):
+        return "finds spans"
+    return "says numbers" if is_grader(folder) else None
 
 
 class Model:
@@ -151,8 +161,8 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`. A name that is taken already gets `_predicted` at its end. A
-    row without text gets none of them.
+    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`. A name that is taken
+    already gets `_predicted` at its end. A row without text gets none of them.
 
     Args:
         model: the model.

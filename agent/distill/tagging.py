@@ -25,6 +25,7 @@ from agent.distill.network import (
     read_model,
     read_tokenizer,
     save_as_transformers,
+    saved_config,
     seeded,
 )
 from agent.distill.saving import replacing
@@ -297,8 +298,4 @@ def distil_spans(
 
 def is_tagger(folder: Path) -> bool:
     """Whether a folder holds a token classifier."""
-    try:
-        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return any(str(name).endswith(ARCHITECTURE) for name in said.get("architectures") or ())
-    except (OSError, ValueError, AttributeError):
-        return False
+    return any(str(name).endswith(ARCHITECTURE) for name in saved_config(folder).get("architectures") or ())

@@ -280,8 +280,11 @@ def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sa
 def one_a_class(task: Task, seed: Sequence[tuple[Text, Value]], most_chars: int = 600) -> list[tuple[Text, Value]]:
     """One worked example a class from the labelled seed: the first of each, in the job's order of classes.
 
-    For several labels a text, the first texts that each show a class not yet shown. A long example is cut.
+    For several labels a text, the first texts that each show a class not yet shown. A long example is cut. A task
+    without classes shows none.
     """
+    if not task.names:
+        return []
     shown: dict[str, tuple[Text, Value]] = {}
     for text, value in seed:
         for name in (value,) if isinstance(value, str) else tuple(value):

@@ -15,14 +15,27 @@ from agent.job import Job
 from agent.records import CountTokens, Student
 from agent.student.absent import Absent, counter
 from agent.student.classify import HeadStudent, Vectors
+from agent.student.ridge import RidgeStudent
 from agent.student.tagger import Tagger
-from agent.tasks import Spans, Task
+from agent.tasks import Regression, Spans, Task
 from agent.tasks.loading import load_named
 
 if TYPE_CHECKING:
     from agent.student.encoder import Encoder
 
-__all__ = ["Absent", "HeadStudent", "Tagger", "Vectors", "build_student", "counter", "load_counter", "load_encoder"]
+__all__ = [
+    "Absent",
+    "HeadStudent",
+    "RidgeStudent",
+    "Tagger",
+    "Vectors",
+    "build_student",
+    "counter",
+    "load_counter",
+    "load_encoder",
+]
+
+OF_ONE_TASK = {"tagger": "tasks with spans", "ridge": "tasks of regression"}
 
 
 def build_student(
@@ -34,8 +47,8 @@ def build_student(
 ) -> Student:
     """The student that the job names, or else the task's own.
 
-    `head` is built here, for as many encoders side by side as there are `temperatures`, and `tagger`, on the
-    `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built as
+    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, and `tagger`, on
+    the `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built as
     `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
     """
     if not job.has_student:
@@ -49,10 +62,12 @@ def build_student(
         return student
     if kind == "tagger" and isinstance(task, Spans):
         return Tagger(task.types, encoder or partial(load_encoder, job))
+    if kind == "ridge" and isinstance(task, Regression):
+        return RidgeStudent(task.scale, vectors)
     if kind != "head":
         said = f"`student.kind`: unknown kind {kind!r}; known: head, none, or package.module:Name"
-        if kind == "tagger":
-            said = f"`student.kind`: tagger is for tasks with spans, and not for {task.kind}"
+        if kind in OF_ONE_TASK:
+            said = f"`student.kind`: {kind} is for {OF_ONE_TASK[kind]}, and not for {task.kind}"
         raise JobFileError("job", [(0, said)])
     if not task.names:
         said = f"`student.kind`: head needs classes, and a {task.kind} task has none; name a package.module:Name"

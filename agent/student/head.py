@@ -60,7 +60,7 @@ class Head:
             weights: (n,) float32; a text of weight zero is left out.
             rng: deals the folds; the same state gives the same head.
         """
-        with _one_thread():
+        with one_thread():
             self._fit(*self._lessons(vectors, targets, weights), targets, rng)
 
     def _fit(self, lessons: Lessons, kept: Rows, targets: Floats, rng: np.random.Generator) -> None:
@@ -97,7 +97,7 @@ class Head:
         Arguments as for `fit`; `tolerance` in nats for each label.
         """
         lessons, _ = self._lessons(vectors, targets, weights)
-        with _one_thread():
+        with one_thread():
             self.weights = solve(lessons, self.l2, self.weights, tolerance)
 
     def predict(self, vectors: Floats) -> Floats:
@@ -112,7 +112,7 @@ class Head:
         if vectors.shape[1] != len(self.weights) - 1:
             said = f"the head was taught on vectors of {len(self.weights) - 1} numbers, these have {vectors.shape[1]}"
             raise ModelError(f"{said}; use the encoder it was taught with, or teach it anew")
-        with _one_thread():
+        with one_thread():
             logits: Floats = vectors @ self.weights[:-1]
         logits += self.weights[-1]
         logits /= np.float32(self.temperature)
@@ -180,7 +180,7 @@ class _Search:
         return out
 
 
-def _one_thread() -> Any:
+def one_thread() -> Any:
     """Linear algebra on one thread: rounding that depends on the number of threads could tip a pick."""
     return _blas().limit(limits=1)
 

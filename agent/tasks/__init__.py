@@ -10,15 +10,27 @@ from agent.tasks.classification import Classification
 from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
 from agent.tasks.pairs import Pairs
+from agent.tasks.regression import Regression
 from agent.tasks.seam import Task
 from agent.tasks.spans import Spans
 
-__all__ = ["Classification", "Multilabel", "Pairs", "Spans", "Task", "build", "label_names", "load_named"]
+__all__ = [
+    "Classification",
+    "Multilabel",
+    "Pairs",
+    "Regression",
+    "Spans",
+    "Task",
+    "build",
+    "label_names",
+    "load_named",
+]
 
 KINDS: dict[str, type[Task]] = {
     "classification": Classification,
     "multilabel": Multilabel,
     "pairs": Pairs,
+    "regression": Regression,
     "spans": Spans,
 }
 

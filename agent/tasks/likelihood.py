@@ -66,6 +66,16 @@ def place_in_tokens(tokens: Sequence[TokenChoice], content: str, at: int, length
     return at if said.startswith(content[: at + length]) else -1
 
 
+def probability(tokens: Sequence[TokenChoice], start: int, end: int) -> float:
+    """Of the tokens that make characters `start` to `end` of the tokens' text, one after the other."""
+    total, offset = 0.0, 0
+    for choice in tokens:
+        begin, offset = offset, offset + len(choice.token)
+        if begin < end and offset > start:
+            total += min(0.0, choice.logprob)
+    return math.exp(total)
+
+
 def _share(mass: dict[str, float], said: str, amount: float, names: Sequence[str]) -> None:
     """Give `amount` to the names that `said` can still become, or to the one that it finished."""
     if not said.strip():

@@ -7,7 +7,6 @@ the text's characters from `start` to `end`.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
 from agent.records import Answer, AnswerSchema, Belief, Label, Text, Value
 from agent.tasks.bio import spans_of, tags_of, words_of
-from agent.tasks.likelihood import place_in_tokens
+from agent.tasks.likelihood import place_in_tokens, probability
 from agent.tasks.names import match, unknown
 from agent.tasks.peeling import json_object
 from agent.tasks.quoting import located
@@ -191,8 +190,8 @@ class Spans:
         said = [label for _, label in self._said(answer.content)]
         if len(each) != len(said):  # another list of that name stands before it
             return Belief(confidence=float("nan"))
-        chances = [_probability(answer, start, stop) for start, stop in each]
-        least = min([*chances, _probability(answer, *end)])
+        chances = [probability(answer.tokens, start, stop) for start, stop in each]
+        least = min([*chances, probability(answer.tokens, *end)])
         if said != [label for _, _, label, _ in value]:
             return Belief(confidence=least)  # out of order: which is which is not known
         keys = [f"{a}:{b}:{n}" for a, b, n, _ in value]
@@ -262,13 +261,3 @@ def _whole(found: object) -> int:
     if isinstance(found, bool) or not isinstance(found, int | float) or not float(found).is_integer():
         raise ValueError(f"{found!r} is no place in a text; a whole number of characters was expected")
     return int(found)
-
-
-def _probability(answer: Answer, start: int, end: int) -> float:
-    """Of the tokens that make characters `start` to `end` of the tokens' text, one after the other."""
-    total, offset = 0.0, 0
-    for choice in answer.tokens:
-        begin, offset = offset, offset + len(choice.token)
-        if begin < end and offset > start:
-            total += min(0.0, choice.logprob)
-    return math.exp(total)

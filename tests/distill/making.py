@@ -52,6 +52,17 @@ def sentences(n: int, seed: int = 0, topics: tuple[str, ...] = NAMES) -> tuple[l
     return texts, said
 
 
+def graded(n: int, seed: int = 0) -> tuple[list[str], list[float]]:
+    """n texts with four things in each, animals and foods, and one more than there are animals: 1 to 5."""
+    rng = np.random.default_rng(seed)
+    counts = [i % 5 for i in range(n)]
+    texts = [
+        " ".join(rng.permutation([*rng.choice(FILLERS, 2), *rng.choice(ANIMALS, k), *rng.choice(FOODS, 4 - k)]))
+        for k in counts
+    ]
+    return texts, [1.0 + k for k in counts]
+
+
 def examples(
     n: int = 60, *, names: tuple[str, ...] = NAMES, seed: int = 0, topics: tuple[str, ...] = NAMES
 ) -> Examples:
