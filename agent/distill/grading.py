@@ -148,8 +148,9 @@ def train(
     """Teach a network numbers from 0 to 1, in place; the same arguments on one machine give the same weights.
 
     Dropout stays off: what it takes away and scales up again has another variance than what is read without it, and
-    a number, unlike the likeliest of several classes, is off by that. On made-up texts whose numbers a linear
-    regression says exactly, eight epochs with dropout left 0.72 of them right, and all of them without.
+    a number, unlike the likeliest of several classes, is off by that. On 100 made-up texts (one seed, a tiny encoder)
+    whose numbers a linear regression says all but exactly, the mean error after eight epochs was 0.15 with it and
+    0.08 without, at a rate of 3e-5, and 0.36 and 0.07 at 3e-4. On real text it was not measured.
 
     Args:
         lessons: tokens of n texts, (n,) numbers, (n,) weights.

@@ -56,6 +56,19 @@ def test_marked_pieces_of_a_text_come_back(tmp_path: Path, kind: Kind) -> None:
     assert other.given() == {"s0": said, "s1": ()}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_on_a_scale_come_back(tmp_path: Path, kind: Kind) -> None:
+    waiting = [Waiting("It burns", 4.0, "s0", {"4": 0.7, "5": 0.3}), Waiting("It drips", None, "s1")]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    scale = {"low": 1, "high": 5, "step": 0.5}
+    one, other = (scene(tmp_path / name, waiting, kind="regression", labels={}, scale=scale) for name in ("a", "b"))
+    give(one, [(0, "ann", 5.0, 2.0), (1, "ann", 2.5, 1.0)])
+    export_queue(one.store, one.job, one.task, tmp_path / OUT[kind], kind, everything=True)
+    import_queue(other.store, other.job, other.task, tmp_path / OUT[kind], "ann")
+    assert other.given() == {"s0": 5.0, "s1": 2.5}
+
+
 def people(made: Scene) -> list[tuple[Any, ...]]:
     """Each person's newest label that stands of each text, with its time, and how long it took."""
     seconds = {r.label_id: r.seconds for r in made.store.reviews(made.job.name)}
