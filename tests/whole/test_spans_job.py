@@ -70,7 +70,7 @@ def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: 
             ),
             "id": "id",
         },
-        "oracle": SHOWN["oracle"] | {"base_url": serve_gold(said).url},
+        "oracle": SHOWN["oracle"] | {"base_url": serve_gold(said).url, "model": "scripted"},
         "selection": {"batch": 40, "cold_start": 40},
         "people": {"threshold": 0.05, "audit": 0.1},
         "budget": {"dollars": "0.5"},
