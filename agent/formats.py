@@ -247,6 +247,11 @@ def compare(
 
     Raises UserError: too few texts with a known label, a sum that pays for none, another run owns the job.
     """
+    if not bench.task.names:
+        raise UserError(
+            f"job {bench.job.name} has `kind: {bench.job.task.kind}`: ways of asking are tried for tasks with "
+            "classes alone; `labelwright estimate --pilot N` says what its answers cost"
+        )
     bench.own()
     known = known_texts(bench) if known is None else known
     if len(known) < FEWEST:

@@ -19,6 +19,7 @@ from agent.selection.coldstart import zero_shot
 from agent.selection.neighbours import nearest
 from agent.selection.seam import Indices
 from agent.store import FrameRow
+from agent.tasks import Spans
 from agent.workbench import Workbench
 
 NEIGHBOURS = 10
@@ -143,8 +144,10 @@ def _shown(bench: Workbench, frames: Mapping[TextId, FrameRow]) -> dict[tuple[Te
     seed = {t.id: t.text for t, _ in bench.seed}
     words = seed | bench.store.texts(bench.job.name, {i for i, _ in wanted} - set(seed))
     seen = {i: bench.shown(Text(i, words[i])) for i, _ in wanted if i in words}  # redacted whole, then cut
-    return {
-        (i, shown): (Text(i, shortened(text.text, MOST_CHARS)), bench.task.read(shown))
-        for i, shown in wanted
-        if (text := seen.get(i)) is not None
-    }
+    found: dict[tuple[TextId, str], tuple[Text, Value]] = {}
+    for i, shown in wanted:
+        if (text := seen.get(i)) is not None:
+            text, value = Text(i, shortened(text.text, MOST_CHARS)), bench.task.read(shown, Text(i, words[i]))
+            if not isinstance(bench.task, Spans) or bench.task.stands(value, text):
+                found[i, shown] = text, value
+    return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.endpoints import Seat
 from agent.hearing import costs_of, hear
-from agent.records import Said, TextId, Value
+from agent.records import Said, Text, TextId, Value
 from agent.workbench import Workbench
 
 
@@ -46,7 +46,7 @@ def answers(bench: Workbench) -> dict[TextId, Value]:
         return {i: s.value for i, s in now.items()}
     for row in reversed(bench.store.rounds(bench.job.name)):  # the newest: an earlier one may have been cut short
         if kept := row.figures.get("gold_answers"):
-            return {TextId(i): bench.task.read(v) for i, v in kept.items()}
+            return {i: bench.task.read(kept[i], text) for i, text in _texts(bench).items() if i in kept}
     return {}
 
 
@@ -56,8 +56,18 @@ def said(bench: Workbench, oracle: str) -> dict[TextId, Said]:
         return now
     for row in reversed(bench.store.rounds(bench.job.name)):
         if kept := (row.figures.get("gold_said") or {}).get(oracle):
-            return {TextId(i): Said(bench.task.read(v), sure, cost) for i, (v, sure, cost) in kept.items()}
+            return {
+                i: Said(bench.task.read(value, text), sure, cost)
+                for i, text in _texts(bench).items()
+                if i in kept
+                for value, sure, cost in [kept[i]]
+            }
     return {}
+
+
+def _texts(bench: Workbench) -> dict[TextId, Text]:
+    """What is asked about: what a label says may depend on its text."""
+    return {text.id: text for text, _ in bench.gold}
 
 
 def figures(bench: Workbench) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def _against_truth(
 ) -> dict[str, Any]:
     """The findings that need a truth: models (`names` are those that are expected), confusion, calibration."""
     gold = {text.id: value for text, value in evidence.gold or ()}
-    said = evidence.gold_answers or _gold_answers(task, have.rounds)
+    said = evidence.gold_answers or _gold_answers(task, have.rounds, evidence.gold or ())
     sure = _gold_confidences(have.rounds)
     asked = {i: Label(i, value, Source.ORACLE, by="", confidence=known(sure.get(i))) for i, value in said.items()}
     by_gold = truth.judged_by_gold(task, asked | dict(have.answered), gold)
@@ -232,11 +232,11 @@ def _against_truth(
     }
 
 
-def _gold_answers(task: Task, rounds: Sequence[RoundRow]) -> dict[TextId, Value]:
-    """Answers about gold texts that a round's figures hold, as `task.show` wrote them."""
+def _gold_answers(task: Task, rounds: Sequence[RoundRow], gold: Sequence[tuple[Text, Value]]) -> dict[TextId, Value]:
+    """Answers about these gold texts that a round's figures hold, as `task.show` wrote them."""
     for row in reversed(rounds):
         if isinstance(said := row.figures.get("gold_answers"), Mapping):
-            return {TextId(i): task.read(value) for i, value in said.items()}
+            return {text.id: task.read(said[text.id], text) for text, _ in gold if text.id in said}
     return {}
 
 

@@ -97,6 +97,11 @@ class Spans:
             said.append((item["text"], label))
         return said
 
+    def stands(self, value: Value, text: Text) -> bool:
+        """Whether all of a value is found in this text too, which may be cut or redacted: else who shows both says
+        what was cut, or hidden."""
+        return all(place is not None and not place.repaired for place in located(text.text, [q for *_, q in value]))
+
     def write(self, value: Value) -> str:
         return json.dumps({"spans": [{"text": quote, "label": n} for _, _, n, quote in value]}, ensure_ascii=False)
 
