@@ -88,14 +88,15 @@ class Clerk:
                 asked.end.set_exception(failed)
 
     def _ends(self, group: Sequence[_Asked]) -> list[End]:
-        """What came of each act, those that are done for all last. They are done without savepoints, which cost two
+        """What came of each; what is done for all is done last. They are done without savepoints, which cost two
         statements an act, and once more with them, each alone, where one fails, which is a bug or a full disk."""
         try:
             with self._store.transaction(self._job, few=self._few) as tx, self._store.joined(tx):
-                ends = [self._refused_or_done(asked.act) for asked in group if asked.for_all is None]
+                ends = {asked: self._refused_or_done(asked.act) for asked in group if asked.for_all is None}
                 for act in dict.fromkeys(asked.for_all for asked in group if asked.for_all is not None):
-                    ends += [(came, None) for came in act([a.what for a in group if a.for_all == act])]
-                return ends
+                    those = [asked for asked in group if asked.for_all == act]
+                    ends |= {a: (came, None) for a, came in zip(those, act([a.what for a in those]), strict=True)}
+                return [ends[asked] for asked in group]
         except Exception:
             if len(group) == 1:
                 raise

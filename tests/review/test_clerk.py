@@ -157,6 +157,21 @@ def test_what_many_ask_for_is_done_for_all_of_them_in_one(made: Scene, clerk: Cl
     assert made.store.reviews("news")[0].text_id not in given, "acts come first, and what comes after them sees them"
 
 
+def test_each_hears_what_came_of_what_it_asked_for(clerk: Clerk) -> None:
+    def doubled(numbers: Sequence[int]) -> list[int]:
+        return [2 * n for n in numbers]
+
+    def said(numbers: Sequence[int]) -> list[str]:
+        return [f"number {n}" for n in numbers]
+
+    acts: list[Callable[[], Any]] = [
+        partial(clerk.done_for_all, act, n) for n, act in enumerate((doubled, said, doubled, said))
+    ]
+    acts.append(partial(clerk.done, lambda: "alone"))
+    found = [future.result() for future in at_once_all(clerk, acts)]
+    assert found == [0, "number 1", 4, "number 3", "alone"]
+
+
 def test_where_it_fails_for_one_it_is_done_for_each_alone(made: Scene, clerk: Clerk) -> None:
     def note(people: Sequence[str]) -> list[str]:
         for person in people:
