@@ -78,29 +78,25 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
 def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], lesson_hash: str) -> None:
     from agent import distill
 
-    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
     known = distill.SpanLessons(
         [t.text for t, _ in lessons],
         [[(start, end, name) for start, end, name, _ in label.value] for _, label in lessons],
         np.ones(len(lessons), np.float32),
     )
-    how = _how(bench, lessons, lesson_hash)
-    del how["note"]  # nothing of it is kept on the way
-    distill.distil_spans(known, task.types, bench.job.distil, encoder=bench.encoder, seed=bench.job.seed, **how)
+    how = _how_at_once(bench, lessons, lesson_hash)
+    distill.distil_spans(known, task.types, bench.job.distil, **how)
 
 
 def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson], lesson_hash: str) -> None:
     from agent import distill
 
-    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
     known = distill.GradeLessons(
         [t.text for t, _ in lessons],
         task.targets([label for _, label in lessons]),
         np.ones(len(lessons), np.float32),
     )
-    how = _how(bench, lessons, lesson_hash)
-    del how["note"]  # nothing of it is kept on the way
-    distill.distil_grades(known, task.scale, bench.job.distil, encoder=bench.encoder, seed=bench.job.seed, **how)
+    how = _how_at_once(bench, lessons, lesson_hash)
+    distill.distil_grades(known, task.scale, bench.job.distil, **how)
 
 
 def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
@@ -147,6 +143,14 @@ def _how(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[
         "progress": lambda done, total: bench.watch.progress("distilling", done, total),
         "note": bench.watch.note,
     }
+
+
+def _how_at_once(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
+    """The same for a model of which nothing is kept on the way, and what it is made from; says that it takes long."""
+    bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
+    how = _how(bench, lessons, lesson_hash) | {"encoder": bench.encoder, "seed": bench.job.seed}
+    del how["note"]
+    return how
 
 
 def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.distill.checkpoint import Checkpoint, Note
-from agent.distill.network import Network, by_length, seeded
+from agent.distill.network import Network, by_length, keep_word_vectors, seeded
 from agent.distill.training import Course, Lessons, Progress, Training
 from agent.student.head import Head
 
@@ -80,8 +80,7 @@ def finetune(
     epochs = epochs_for(len(lessons)) if course.epochs == "auto" else course.epochs
     rng = np.random.default_rng([course.seed, 1])
     plan = [deal([len(t) for t in lessons.tokens], rng) for _ in range(epochs)]
-    for parameter in network.model.get_input_embeddings().parameters():
-        parameter.requires_grad_(False)
+    keep_word_vectors(network.model)
     with seeded(course.seed):
         training = Training(network, lessons, plan, course, held_out)
         if checkpoint is not None and (saved := checkpoint.read()) is not None:

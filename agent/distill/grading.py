@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agent.distill.card import Card, Figure
-from agent.distill.descent import Descent
 from agent.distill.distil import MEASURED_FROM, write_card
-from agent.distill.finetune import deal, epochs_for
-from agent.distill.network import Network, Tokens, saved_config, seeded
+from agent.distill.epochs import go_down
+from agent.distill.finetune import epochs_for
+from agent.distill.network import Network, Tokens, saved_config
 from agent.distill.saving import replacing
 from agent.distill.tables import Kind
 from agent.distill.training import Progress
@@ -31,6 +31,9 @@ from agent.student.encoder import Encoder
 from agent.student.ridge import PRIOR_SPREAD, Expected, Ridge, doubt_in
 from agent.tasks.intervals import wilson
 from agent.tasks.scale import Scale, within
+
+if TYPE_CHECKING:
+    import torch
 
 REGRESSION = "regression"
 SCALE, SPREAD = "score_scale", "score_spread"
@@ -86,10 +89,15 @@ class Grades:
     def predict(self, texts: Sequence[str]) -> Prediction:
         """Values of n texts, snapped to the step, and the probability that a label would be further from each than
         the scale's tolerance."""
+        _, values, doubt = self._said(texts)
+        return Prediction(values, doubt)
+
+    def _said(self, texts: Sequence[str]) -> tuple[list[float], list[float], Floats]:
+        """Scores of n texts, their values, and the (n,) doubt in these."""
         scores = self.scores(texts).astype(np.float64)
         values = [self.scale.snapped(score) for score in scores.tolist()]
         expected = Expected(scores, np.full(len(scores), self.spread), self.freedom)
-        return Prediction(values, doubt_in(np.asarray(values, np.float64), expected, self.scale))
+        return scores.tolist(), values, doubt_in(np.asarray(values, np.float64), expected, self.scale)
 
     def adds(self) -> dict[str, Kind]:
         """The number, not snapped, and how likely a label would be near its grade."""
@@ -102,12 +110,10 @@ class Grades:
 
     def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """The same as JSON."""
-        scores = self.scores(texts).astype(np.float64)
-        values = np.array([self.scale.snapped(score) for score in scores.tolist()], np.float64)
-        doubt = doubt_in(values, Expected(scores, np.full(len(scores), self.spread), self.freedom), self.scale)
+        scores, _, doubt = self._said(texts)
         return [
             {"score": round(score, 6), "confidence": round(1 - unsure, 6)}
-            for score, unsure in zip(scores.tolist(), doubt.tolist(), strict=True)
+            for score, unsure in zip(scores, doubt.tolist(), strict=True)
         ]
 
     def save(self, folder: Path) -> None:
@@ -160,27 +166,16 @@ def train(
     import torch
 
     tokens, shares, weights = lessons
-    rng = np.random.default_rng([seed, 1])
-    plan = [deal([len(t) for t in tokens], rng) for _ in range(epochs)]
-    for parameter in network.model.get_input_embeddings().parameters():
-        parameter.requires_grad_(False)
-    losses, seen = [], 0
-    with seeded(seed):
-        learnt = [p for p in network.model.parameters() if p.requires_grad]
-        descent = Descent([(learnt, rate)], sum(map(len, plan)))
-        for batches in plan:
-            total = 0.0
-            for batch in batches:
-                network.model.eval()
-                said = network.forward([tokens[i] for i in batch])[:, 0]
-                wanted, count = (torch.from_numpy(a[batch]).to(said.device) for a in (shares, weights))
-                loss = (count * (said - wanted) ** 2).sum()
-                descent.step(loss / count.sum())
-                total, seen = total + float(loss.detach()), seen + len(batch)
-                progress(seen, len(tokens) * epochs)
-            losses.append(total / float(weights.sum()))
-    network.model.eval()
-    return losses
+
+    def loss_of(batch: list[int]) -> tuple[torch.Tensor, float]:
+        said = network.forward([tokens[i] for i in batch])[:, 0]
+        wanted, count = (torch.from_numpy(a[batch]).to(said.device) for a in (shares, weights))
+        return (count * (said - wanted) ** 2).sum(), float(count.sum())
+
+    lengths = [len(t) for t in tokens]
+    return go_down(
+        network.model, lengths, loss_of, epochs=epochs, rate=rate, seed=seed, dropout=False, progress=progress
+    )
 
 
 def fold_in(network: Network, scale: Scale) -> None:

@@ -275,6 +275,12 @@ def save_as_transformers(model: Any, tokenizer: Any, folder: Path) -> None:
         raise OSError(str(error)) from error
 
 
+def keep_word_vectors(model: Any) -> None:
+    """Have a model's word vectors learn nothing: a few hundred labels touch few, and they are half of MiniLM."""
+    for parameter in model.get_input_embeddings().parameters():
+        parameter.requires_grad_(False)
+
+
 def has_fast_bfloat16(device: str) -> bool:
     """Whether bfloat16 saves time: elsewhere CPUs do it in software, slower than float32."""
     import torch

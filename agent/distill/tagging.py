@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card
-from agent.distill.descent import Descent
 from agent.distill.distil import write_card
-from agent.distill.finetune import deal
+from agent.distill.epochs import go_down
 from agent.distill.network import (
     by_length,
+    most_tokens,
     no_attention_dropout,
     read_model,
     read_tokenizer,
@@ -35,8 +35,9 @@ from agent.distill.trials import public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Prediction, Value
-from agent.student.encoder import CPU_BATCH_TOKENS, Encoder, first_tokens, positions, word_places
-from agent.tasks.bio import OUTSIDE, Range, spans_of, tags_of
+from agent.student.encoder import CPU_BATCH_TOKENS, Encoder, first_tokens, word_places
+from agent.student.tagger import marked
+from agent.tasks.bio import OUTSIDE, Range, tags_for, tags_of
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +85,7 @@ class Tags:
         from transformers import AutoConfig, AutoModelForTokenClassification
 
         config = AutoConfig.from_pretrained(encoder.folder, trust_remote_code=False, local_files_only=True)
-        tags = [OUTSIDE, *(f"{kind}-{name}" for name in types for kind in "BI")]
+        tags = tags_for(types)
         config.id2label = dict(enumerate(tags))
         config.label2id = {tag: i for i, tag in enumerate(tags)}
         no_attention_dropout(config)
@@ -101,7 +102,7 @@ class Tags:
 
         model = read_model(folder, AutoModelForTokenClassification, "a token classifier")
         tokenizer = read_tokenizer(folder)
-        return cls(model, tokenizer, min(int(tokenizer.model_max_length), positions(model.config)), batch_tokens)
+        return cls(model, tokenizer, most_tokens(model.config, tokenizer), batch_tokens)
 
     def read(self, texts: Sequence[str]) -> list[Read]:
         """Texts as the network reads them."""
@@ -130,9 +131,7 @@ class Tags:
         read = self.read(texts)
         for i, chances in self._chances(read):
             if len(chances):
-                tags = [self.tags[k] for k in chances.argmax(axis=1).tolist()]
-                values[i] = tuple((a, b, n, texts[i][a:b]) for a, b, n in spans_of(tags, read[i].places))
-                doubt[i] = 1 - chances.max(axis=1).min()
+                values[i], doubt[i] = marked(texts[i], read[i].places, chances, self.tags)
         return Prediction(values, np.clip(doubt, 0, 1))
 
     def _chances(self, read: Sequence[Read]) -> Iterator[tuple[int, Floats]]:
@@ -204,34 +203,21 @@ def train(
     ]
     if not any(targets):
         raise ModelError("nothing to distil from: no labelled text has a word")
-    rng = np.random.default_rng([seed, 1])
-    plan = [deal([len(r.tokens) for r in read], rng) for _ in range(epochs)]
-    for parameter in network.model.get_input_embeddings().parameters():
-        parameter.requires_grad_(False)
-    losses, seen = [], 0
-    with seeded(seed):
-        learnt = [p for p in network.model.parameters() if p.requires_grad]
-        descent = Descent([(learnt, rate)], sum(map(len, plan)))
-        for batches in plan:
-            total = words = 0.0
-            for batch in batches:
-                network.model.train()
-                logits = network.forward([read[i].tokens for i in batch])
-                wanted, weights = _wanted(
-                    logits, [read[i] for i in batch], [targets[i] for i in batch], lessons.weights[batch]
-                )
-                each = torch.nn.functional.cross_entropy(
-                    logits.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_TAG
-                )
-                loss = (each * weights.flatten()).sum()
-                count = float(weights.sum())
-                if count:
-                    descent.step(loss / count)
-                total, words, seen = total + float(loss.detach()), words + count, seen + len(batch)
-                progress(seen, len(read) * epochs)
-            losses.append(total / max(words, 1.0))
-    network.model.eval()
-    return losses
+
+    def loss_of(batch: list[int]) -> tuple[torch.Tensor, float]:
+        logits = network.forward([read[i].tokens for i in batch])
+        wanted, weights = _wanted(
+            logits, [read[i] for i in batch], [targets[i] for i in batch], lessons.weights[batch]
+        )
+        each = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NO_TAG
+        )
+        return (each * weights.flatten()).sum(), float(weights.sum())
+
+    lengths = [len(r.tokens) for r in read]
+    return go_down(
+        network.model, lengths, loss_of, epochs=epochs, rate=rate, seed=seed, dropout=True, progress=progress
+    )
 
 
 def _wanted(

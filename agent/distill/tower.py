@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent.distill.network import by_length, cut_tokens, has_fast_bfloat16, open_encoder, save_as_transformers
+from agent.distill.network import (
+    by_length,
+    cut_tokens,
+    has_fast_bfloat16,
+    keep_word_vectors,
+    open_encoder,
+    save_as_transformers,
+)
 from agent.records import Floats
 from agent.student.encoder import CPU_BATCH_TOKENS
 from agent.student.encoder import _pool as pool
@@ -59,8 +66,7 @@ class Tower:
         self._layers = LAYERS.get(self.model.config.model_type)
         self._lower = max(0, self._depth() - upper) if self._layers else 0
         self.layers = upper
-        for parameter in self.model.get_input_embeddings().parameters():
-            parameter.requires_grad_(False)
+        keep_word_vectors(self.model)
         learning: Any = self.model.get_submodule(self._layers)[self._lower :] if self._layers else self.model
         self._learning = [p for p in learning.parameters() if p.requires_grad]
         self.start, self._states = self._run_whole()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from agent.distill.losses import row_losses
 from agent.distill.network import Network, Tokens, has_fast_bfloat16
 from agent.records import Floats, Rows
 from agent.student.logistic import Lessons as Linear
-
-if TYPE_CHECKING:
-    pass
 
 LAYER = re.compile(r"\.(?:layers?|h)\.(\d+)\.")
 """Where the number of a layer stands in the name of a parameter."""

@@ -3,14 +3,13 @@
 `gather` reads a store into `Findings`; everything that is shown is a function of those alone.
 """
 
-from agent.report.export import FORMATS, PoolRow, export, formats_of
+from agent.report.export import PoolRow, export, formats_of
 from agent.report.findings import Findings, Gain, Quoted
 from agent.report.gather import Evidence, gather, last_final
 from agent.report.page import page, write
 from agent.report.terminal import final_table
 
 __all__ = [
-    "FORMATS",
     "Evidence",
     "Findings",
     "Gain",

@@ -44,7 +44,7 @@ def next_for_all(sql: Connection, job: str, wishes: Sequence[Wish], at: datetime
     """The next texts for each of several people, as if they had been asked for one wish after the other: in few
     statements, however many they are. None for a wish that is to be asked for alone: for what was put off or fits a
     filter, and where so much of the queue's head is not for that person that there may be more behind it."""
-    plain = [wish for wish in wishes if not wish.again and wish.only is None]
+    plain = [wish for wish in wishes if wish.is_plain]
     if len(plain) < 2:
         return [None] * len(wishes)
     torn = _look(sql, job, [wish for wish in plain if wish.lead], at, torn=True)
@@ -54,7 +54,7 @@ def next_for_all(sql: Connection, job: str, wishes: Sequence[Wish], at: datetime
         before[text_id].add(person)
     found: list[list[TextId] | None] = []
     for wish in wishes:
-        if wish.again or wish.only is not None:
+        if not wish.is_plain:
             found.append(None)
             continue
         ids = torn.open_to(wish.person, before, wish.limit) if wish.lead else []

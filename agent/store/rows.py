@@ -322,6 +322,11 @@ class Wish:
     again: bool = False
     only: Filter | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is for whatever comes next, and for nothing that was put off or fits a filter."""
+        return not self.again and self.only is None
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:

@@ -97,14 +97,15 @@ class Encoder:
                 chunk, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True, verbose=False
             )
             tokens = found["input_ids"]
-            firsts = [first_tokens(found.word_ids(i)) for i in range(len(chunk))]
+            words = [found.word_ids(i) for i in range(len(chunk))]
+            firsts = [first_tokens(of_text) for of_text in words]
             states: list[Floats] = [np.empty((0, self.dim), np.float16)] * len(chunk)
             for batch in _batches([len(t) for t in tokens], self._budget):
                 hidden = self._states([tokens[i] for i in batch])
                 for row, i in enumerate(batch.tolist()):
                     states[i] = hidden[row, firsts[i]].astype(np.float16)
             for i, text in enumerate(chunk):
-                yield Words(word_places(text, found["offset_mapping"][i], found.word_ids(i)), states[i])
+                yield Words(word_places(text, found["offset_mapping"][i], words[i]), states[i])
 
     def _states(self, tokens: list[list[int]]) -> Floats:
         """(b, t, dim) of the layer that is read for words."""

@@ -16,7 +16,7 @@ import numpy as np
 from agent.errors import ModelError
 from agent.records import Floats, Prediction, Rows, Text, TextId, Value
 from agent.student.head import Head
-from agent.tasks.bio import OUTSIDE, spans_of, tags_of
+from agent.tasks.bio import spans_of, tags_for, tags_of
 
 if TYPE_CHECKING:
     from agent.student.encoder import Encoder, Words
@@ -36,7 +36,7 @@ class Tagger:
     """
 
     def __init__(self, types: Sequence[str], encoder: Callable[[], Encoder]) -> None:
-        self.tags = [OUTSIDE, *(f"{kind}-{name}" for name in types for kind in "BI")]
+        self.tags = tags_for(types)
         self._encoder = encoder
         self._head = Head(len(self.tags))
         self._scale = np.float32(1)
@@ -66,15 +66,12 @@ class Tagger:
         for start in range(0, len(texts), AT_ONCE):
             chunk = [t.text for t in texts[start : start + AT_ONCE]]
             for text, words in zip(chunk, self._encoder().words(chunk), strict=True):
-                chances = self._head.predict(words.states / self._scale) if words.places else None
-                if chances is not None:
-                    doubt[len(values)] = 1 - chances.max(axis=1).min()
-                values.append(() if chances is None else self._spans(text, words, chances))
+                value: Value = ()
+                if words.places:
+                    chances = self._head.predict(words.states / self._scale)
+                    value, doubt[len(values)] = marked(text, words.places, chances, self.tags)
+                values.append(value)
         return Prediction(values, np.clip(doubt, 0, 1))
-
-    def _spans(self, text: str, words: Words, chances: Floats) -> Value:
-        tags = [self.tags[i] for i in chances.argmax(axis=1).tolist()]
-        return tuple((a, b, label, text[a:b]) for a, b, label in spans_of(tags, words.places))
 
     def _taught(self, texts: Sequence[Text]) -> Iterator[Words]:
         """Words of each text, those that were taught before as they were kept."""
@@ -105,6 +102,18 @@ class Tagger:
             self._scale = np.float32(state["scale"][0])
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path}: no tagger of these {len(self.tags)} tags: {error}") from None
+
+
+def marked(text: str, places: Sequence[tuple[int, int]], chances: Floats, tags: Sequence[str]) -> tuple[Value, float]:
+    """The spans that the likeliest tags of a text's words make, and the doubt in the least certain word.
+
+    Args:
+        places: of its w words, at least one.
+        chances: (w, C) probabilities of their `tags`.
+    """
+    likeliest = [tags[i] for i in chances.argmax(axis=1).tolist()]
+    value = tuple((a, b, name, text[a:b]) for a, b, name in spans_of(likeliest, places))
+    return value, float(1 - chances.max(axis=1).min())
 
 
 def _some_outside(target: Rows, weights: Floats, rng: np.random.Generator) -> tuple[Rows, Floats]:

@@ -24,6 +24,11 @@ def words_of(text: str) -> list[tuple[int, int]]:
     return found
 
 
+def tags_for(names: Sequence[str]) -> list[str]:
+    """All tags that spans of these names have: O, then B- and I- of each."""
+    return [OUTSIDE, *(f"{kind}-{name}" for name in names for kind in "BI")]
+
+
 def conll(text: str, spans: Sequence[Range]) -> str:
     """A text as lines of a word and its tag, with an empty line behind them: the two columns of CoNLL's files. Words
     are what any white space parts here, since none can stand in such a file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,15 @@ def write_rows(path: Path, rows: list[tuple[str, str]], *, labelled: bool) -> No
         out = csv.writer(file)
         out.writerow(["text", "label"] if labelled else ["text"])
         out.writerows(row if labelled else row[:1] for row in rows)
+
+
+def shown_job(page: str) -> dict[str, Any]:
+    """The job file that a page of docs/tasks shows."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tasks" / f"{page}.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    shown: dict[str, Any] = yaml.safe_load(found[1])
+    return shown
 
 
 def settings(**changes: Any) -> dict[str, Any]:

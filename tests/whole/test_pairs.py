@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,21 +19,12 @@ from agent.workbench import Workbench
 from tests.review.clients import Page
 from tests.review.scenes import Scene
 from tests.servers.scripted import ScriptedServer
-from tests.whole.jobs import labelwright
+from tests.whole.jobs import labelwright, shown_job
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks" / "pairs.md").read_text(encoding="utf-8")
 ERRORS = 0.1
 Serve = Callable[..., ScriptedServer]
 Row = tuple[str, str, str]
 """Premise, hypothesis, label."""
-
-
-def shown() -> dict[str, Any]:
-    """The job file of the page."""
-    found = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    settings: dict[str, Any] = yaml.safe_load(found[1])
-    return settings
 
 
 def rows(path: Path, size: int) -> list[Row]:
@@ -57,7 +46,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_job_of_the_page_is_one(tmp_path: Path) -> None:
-    job = Job.of(shown(), tmp_path)
+    job = Job.of(shown_job("pairs"), tmp_path)
     assert (job.task.kind, job.task.columns) == ("pairs", ("premise", "hypothesis"))
 
 
@@ -79,7 +68,7 @@ def test_a_whole_job_of_pairs(
     server = serve_gold({f"{a}\n{b}": label for a, b, label in pool}, errors=ERRORS, seed=3)
     write(tmp_path / "pairs.csv", pool, labelled=False)
     write(tmp_path / "gold.csv", gold, labelled=True)
-    settings = shown()
+    settings = shown_job("pairs")
     settings["oracle"] |= {"base_url": server.url, "model": "scripted"}
     settings |= {
         "people": {"threshold": 0.75, "audit": 0.1},

@@ -6,15 +6,12 @@ The texts are made up: their grade is a count of words, which nobody has to beli
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from transformers import pipeline
 
 from agent.distill import Grades
@@ -24,9 +21,9 @@ from agent.store import Store
 from agent.tasks import Regression
 from tests.distill.making import graded, make_encoder
 from tests.servers.scripted import ScriptedServer
+from tests.whole.jobs import shown_job
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks" / "regression.md").read_text(encoding="utf-8")
-SHOWN: dict[str, Any] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+SHOWN = shown_job("regression")
 TASK = Regression(TaskSettings(**SHOWN["task"]))
 POOL, GOLD, NOISE = 200, 100, 0.2
 

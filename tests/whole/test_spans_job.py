@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from transformers import pipeline
 
 from agent.distill import Tags
@@ -20,9 +18,9 @@ from agent.records import Source, Text, TextId, Value
 from agent.store import Store
 from agent.tasks import Spans
 from tests.servers.scripted import ScriptedServer
+from tests.whole.jobs import shown_job
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks" / "spans.md").read_text(encoding="utf-8")
-SHOWN: dict[str, Any] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+SHOWN = shown_job("spans")
 TYPES = list(SHOWN["task"]["labels"])
 TASK = Spans(TaskSettings(**SHOWN["task"]))
 POOL, GOLD, NOISE = 100, 40, 0.2
