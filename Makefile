@@ -33,10 +33,13 @@ bench: $(READY)  ## every benchmark in evals/, one after the other
 		if [ -n "$$missed" ]; then echo "a target does not hold:$$missed"; exit 1; fi
 	@test -n "$(BENCHMARKS)" || echo "evals/ holds no benchmark yet"
 
-rivals:  ## an environment of their own for the libraries that evals.selection_speed and evals.learning_curve run beside ours
+rivals: $(READY)  ## environments of their own for the libraries that evals.selection_speed, learning_curve and distil_rivals run beside ours
 	$(PYTHON) -m venv .cache/rivals
 	.cache/rivals/bin/pip install -qq -c constraints.txt small-text==1.4.1 scikit-activeml==1.0.1 scikit-learn numpy scipy pandas
 	.cache/rivals/bin/pip install -qq --no-deps modAL-python==0.4.2.1
+	$(PYTHON) -m venv .cache/distillers
+	.cache/distillers/bin/pip install -qq --no-deps setfit==1.2.0 sentence-transformers==6.2.0 evaluate==0.4.6
+	$(BIN)/python -c 'import site; print(*site.getsitepackages())' > "$$(.cache/distillers/bin/python -c 'import site; print(*site.getsitepackages())')/labelwright.pth"
 
 exchange:  ## an environment of their own for Label Studio's and Argilla's packages, which tests hold our files against
 	$(PYTHON) -m venv .cache/exchange

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from agent.pairing import join
 from agent.records import Floats, Rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,7 @@ CACHE = ROOT / ".cache" / "vectors"
 TUNED_ON = ("banking77", "fewrel", "uci_sentiment")
 """Everything was tuned on these; the others were only ever measured."""
 SETS = ("banking77", "clinc150", "dbpedia14", "fewrel", "uci_sentiment", "bbc")
+PAIRS = {"med_nli": ("premise", "hypothesis")}
 POOL, TEST, APART = 5000, 1000, 2000
 
 
@@ -36,6 +38,7 @@ class Corpus:
         names: C class names; described: the same with a sentence each where the set has one.
         texts, labels: of every text; labels (n,) int64 are indices into `names`.
         pool, test, apart: (m,) int64 indices into them, disjoint.
+        columns: of a set of pairs, what the two texts are called; they are joined (`agent.pairing`).
     """
 
     name: str
@@ -46,11 +49,12 @@ class Corpus:
     pool: Rows
     test: Rows
     apart: Rows
+    columns: tuple[str, str] | None = None
 
     @cached_property
     def vectors(self) -> Floats:
         """(n, 384) float32 of length one, by the packaged encoder; made once (a minute or two) and kept."""
-        return kept_vectors(self.name, self.texts)
+        return kept_vectors(self.name, self.texts, _encode_pairs if self.columns else None)
 
     @cached_property
     def class_vectors(self) -> Floats:
@@ -79,6 +83,13 @@ def kept_vectors(
     return found
 
 
+def _encode_pairs(texts: tuple[str, ...]) -> Floats:
+    from agent.student.encoder import Encoder
+    from agent.student.paired import PairEncoder
+
+    return PairEncoder(Encoder.load("builtin:minilm", max_tokens=128)).encode(texts)
+
+
 @lru_cache(maxsize=8)
 def corpus(name: str) -> Corpus:
     """A set by name. Raises FileNotFoundError where its data is not on this machine."""
@@ -97,7 +108,8 @@ def corpus(name: str) -> Corpus:
     used = (train[:POOL], test[:TEST], apart[:APART])
     kept = np.concatenate(used)
     pool, tested, aside = np.split(np.arange(len(kept)), np.cumsum([len(part) for part in used])[:2])
-    return Corpus(name, names, described, tuple(texts[i] for i in kept), found[kept], pool, tested, aside)
+    texts = tuple(texts[i] for i in kept)
+    return Corpus(name, names, described, texts, found[kept], pool, tested, aside, PAIRS.get(name))
 
 
 def missing() -> str | None:
@@ -113,7 +125,9 @@ def _shared(name: str) -> tuple[list[str], list[str], tuple[str, ...], tuple[Row
     starts = []
     for part in ("test", "train"):  # what is in both stays in the test
         for row in pq.read_table(folder / f"{part}.parquet").to_pylist():
-            if row["label"] != "oos":
+            if name in PAIRS:
+                texts.setdefault(join(row["text_a"], row["text_b"]), row["label"])
+            elif row["label"] != "oos":
                 texts.setdefault(" ".join(row["text"].split()), row["label"])
         starts.append(len(texts))
     names = tuple(n for n in json.loads((folder / "labels.json").read_text()) if n != "oos")
