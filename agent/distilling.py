@@ -84,7 +84,7 @@ def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], less
         np.ones(len(lessons), np.float32),
     )
     how = _how_at_once(bench, lessons, lesson_hash)
-    distill.distil_spans(known, task.types, bench.job.distil, **how)
+    distill.distil_spans(known, task.types, bench.job.distil, note=bench.watch.note, **how)
 
 
 def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson], lesson_hash: str) -> None:
@@ -96,7 +96,7 @@ def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson]
         np.ones(len(lessons), np.float32),
     )
     how = _how_at_once(bench, lessons, lesson_hash)
-    distill.distil_grades(known, task.scale, bench.job.distil, **how)
+    distill.distil_grades(known, task.scale, bench.job.distil, note=bench.watch.note, **how)
 
 
 def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
@@ -146,7 +146,7 @@ def _how(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[
 
 
 def _how_at_once(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
-    """The same for a model of which nothing is kept on the way, and what it is made from; says that it takes long."""
+    """The same without `note`, and what starts a model that is not made of `Examples`; says that it takes long."""
     bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
     how = _how(bench, lessons, lesson_hash) | {"encoder": bench.encoder, "seed": bench.job.seed}
     del how["note"]

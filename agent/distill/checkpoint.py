@@ -6,6 +6,7 @@ Knows tensors, a place and a clock; nothing of what is trained.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ def training_folder(model: Path) -> Path:
     return model.with_name(f".{model.name}.training")
 
 
+def forget(model: Path) -> None:
+    """What was kept for a model is of no use any more, since the model is there."""
+    shutil.rmtree(training_folder(model), ignore_errors=True)
+
+
 class Checkpoint:
     """A file in `training_folder`.
 
@@ -59,7 +65,7 @@ class Checkpoint:
         model: the model's folder, which need not exist.
         fingerprint: of all that the training depends on; what was kept under another one is not taken up.
         pace: how often to write.
-        note: told where nothing can be written: the training then goes on without.
+        note: told where a training goes on, and where nothing can be written: it then goes on without.
         stage: the file's name, where several networks are trained for one model.
     """
 
@@ -72,7 +78,7 @@ class Checkpoint:
         stage: str = "model",
     ) -> None:
         self.path = training_folder(model) / f"{stage}.safetensors"
-        self._fingerprint, self._pace, self._note = fingerprint, pace, note
+        self._fingerprint, self._pace, self.note = fingerprint, pace, note
         self._last, self._cost = pace.clock(), 0.0
         self._works = True
 
@@ -108,7 +114,7 @@ class Checkpoint:
                 save_file(dict(saved.tensors), partial, said)
         except (OSError, SafetensorError) as error:
             self._works = False
-            self._note(f"{self.path}: cannot be written ({error}); if the training is killed now, it begins anew")
+            self.note(f"{self.path}: cannot be written ({error}); if the training is killed now, it begins anew")
         self._last = self._pace.clock()
         self._cost = self._last - began
 

@@ -6,7 +6,6 @@ Knows labelled texts and a folder; no store, no oracle and no loop.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from agent.distill.card import Card, Figure
-from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, training_folder
-from agent.distill.finetune import Trained
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
+from agent.distill.finetune import Lessons, Trained
 from agent.distill.making import Made, fingerprint, make
 from agent.distill.network import Network
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.targets import Examples, best_temperature
-from agent.distill.training import Lessons, Progress
+from agent.distill.training import Progress
 from agent.distill.trials import Watched, choose_loss, public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
@@ -102,7 +101,7 @@ def distil(
         settings, why = choose_loss(known, settings, source, watched)
         note(f"loss: {settings.loss}; {why}")
     checkpoint = Checkpoint(Path(folder), fingerprint(known, settings, source), pace, note)
-    made = make(known, settings, source, checkpoint, progress=progress, note=note)
+    made = make(known, settings, source, checkpoint, progress=progress)
     network, held_out = made.network, made.held_out
     if held_out is None:
         temperature, figures = 1.0, cross_validated(made.head, made.lessons)
@@ -116,7 +115,7 @@ def distil(
     with replacing(Path(folder)) as partial:
         network.save(partial)
         write_card(card, partial)
-    shutil.rmtree(training_folder(Path(folder)), ignore_errors=True)
+    forget(Path(folder))
     seconds = time.monotonic() - began
     held = 0 if held_out is None else len(held_out)
     return Distilled(Path(folder), made.trained, temperature, figures, len(made.lessons), held, seconds)

@@ -1,25 +1,46 @@
-"""Whole epochs of going down a loss, for networks whose training is not kept on the way.
+"""Whole epochs of going down a loss: the one loop of all that is distilled, whatever a lesson of it is.
 
-`agent.distill.training` is for classifiers, which go on after a kill and pick their best epoch.
+Knows how long each lesson is and what it costs; not what it says, and no model folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from agent.distill.checkpoint import Checkpoint
 from agent.distill.descent import Descent
-from agent.distill.finetune import deal
-from agent.distill.network import keep_word_vectors, seeded
-from agent.distill.training import Progress
+from agent.distill.network import by_length, keep_word_vectors, seeded
+from agent.distill.training import Best, LossOf, Progress, Training
 
-if TYPE_CHECKING:
-    import torch
+BATCH_TEXTS, BATCH_TOKENS = 16, 4096
+GROUPED_BATCHES = 8
+"""Texts are sorted by length within so many batches: little padding, and still another mixture every epoch."""
+LAYER = re.compile(r"\.(?:layers?|h)\.(\d+)\.")
+"""Where the number of a layer stands in the name of a parameter."""
 
-LossOf = Callable[[list[int]], "tuple[torch.Tensor, float]"]
-"""A batch, as indices, to the sum of its weighted losses and the sum of the weights."""
+
+@dataclass(frozen=True)
+class Manner:
+    """How it is gone down, beyond what every training says.
+
+    Attributes:
+        layer_decay: each layer learns at so many times the rate of the one above it.
+        weight: of all lessons. Each batch's loss is then divided by what an average batch weighs, so that a small
+            batch does not make its texts count for more; where None, by what the batch itself weighs.
+        best: what picks the best epoch, and ends the training early.
+    """
+
+    layer_decay: float = 1.0
+    weight: float | None = None
+    best: Best | None = None
+
+
+PLAIN = Manner()
 
 
 def go_down(
@@ -32,25 +53,60 @@ def go_down(
     seed: int,
     dropout: bool,
     progress: Progress,
+    manner: Manner = PLAIN,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
-    """Teach a `transformers` model, in place, from texts of so many tokens each; word vectors stay as they are. The
-    same arguments on one machine give the same weights. Returns the mean loss of each epoch, by weight."""
+    """Teach a `transformers` model, in place, from lessons of so many tokens each; word vectors stay as they are: a
+    few hundred labels touch few of them, and they are half of MiniLM.
+
+    The same arguments on one machine give the same weights. Global generators are put back. With a `checkpoint`, a
+    training that was killed goes on where it was kept last and ends with the same weights. Only
+    parameters that learn are kept: the others must be as they were when it is called again.
+
+    Returns the mean loss of each epoch, by weight.
+    """
     rng = np.random.default_rng([seed, 1])
     plan = [deal(lengths, rng) for _ in range(epochs)]
+    steps = sum(map(len, plan))
     keep_word_vectors(model)
-    losses, seen = [], 0
     with seeded(seed):
-        learnt = [p for p in model.parameters() if p.requires_grad]
-        descent = Descent([(learnt, rate)], sum(map(len, plan)))
-        model.train(dropout)
-        for batches in plan:
-            total = weight = 0.0
-            for batch in batches:
-                loss, count = loss_of(batch)
-                if count:
-                    descent.step(loss / count)
-                total, weight, seen = total + float(loss.detach()), weight + count, seen + len(batch)
-                progress(seen, len(lengths) * epochs)
-            losses.append(total / (weight or 1.0))
-    model.eval()
-    return losses
+        descent = Descent(by_depth(model, rate, manner.layer_decay), steps)
+        share = None if manner.weight is None else manner.weight * epochs / steps
+        best = manner.best or Best(model)
+        training = Training(model, plan, loss_of, descent, best, dropout=dropout, share=share)
+        if checkpoint is not None and (saved := checkpoint.read()) is not None:
+            training.restore(saved)
+            checkpoint.note(f"the training goes on at epoch {min(len(training.losses) + 1, epochs)} of {epochs}")
+        training.run(progress, checkpoint)
+    best.restore()
+    return training.losses
+
+
+def deal(lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
+    """All indices once, in shuffled batches of like length, of at most BATCH_TEXTS texts and BATCH_TOKENS tokens."""
+    order = rng.permutation(len(lengths)).tolist()
+    group = BATCH_TEXTS * GROUPED_BATCHES
+    batches = []
+    for start in range(0, len(order), group):
+        rows = order[start : start + group]
+        for batch in by_length([lengths[i] for i in rows], BATCH_TOKENS, BATCH_TEXTS):
+            batches.append([rows[i] for i in batch])
+    return [batches[i] for i in rng.permutation(len(batches)).tolist()]
+
+
+def by_depth(model: Any, rate: float, decay: float) -> list[tuple[list[Any], float]]:
+    """The parameters that learn and the rate of each group of them: `decay` times that of the layer above.
+
+    Howard and Ruder 2018 (arXiv 1801.06146, sec. 3.2). What lies above the layers learns at the whole rate, what lies
+    below them, if anything, at the lowest one.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if decay == 1:
+        return [([p for _, p in named], rate)]
+    numbers = [int(found[1]) if (found := LAYER.search(name)) else None for name, _ in named]
+    depth = 1 + max((n for n in numbers if n is not None), default=-1)
+    groups: dict[int, list[Any]] = {}
+    for (name, p), number in zip(named, numbers, strict=True):
+        below = depth - number if number is not None else depth + 1 if "embeddings" in name else 0
+        groups.setdefault(below, []).append(p)
+    return [(groups[below], rate * decay**below) for below in sorted(groups)]

@@ -5,22 +5,68 @@ Knows tokens, targets and weights; no label's provenance and no file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from agent.distill.checkpoint import Checkpoint, Note
-from agent.distill.network import Network, by_length, keep_word_vectors, seeded
-from agent.distill.training import Course, Lessons, Progress, Training
+from agent.distill.checkpoint import Checkpoint
+from agent.distill.epochs import Manner, go_down
+from agent.distill.losses import row_losses
+from agent.distill.network import Network, Tokens, has_fast_bfloat16
+from agent.distill.training import Best, LossOf, Progress
+from agent.records import Floats, Rows
 from agent.student.head import Head
+from agent.student.logistic import Lessons as Linear
+
+if TYPE_CHECKING:
+    import torch
 
 TEXTS_SEEN = 1500
 """What `epochs: auto` aims at: on BBC news with noisy labels accuracy was flat from 600 seen texts on."""
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
-BATCH_TEXTS, BATCH_TOKENS = 16, 4096
-GROUPED_BATCHES = 8
-"""Texts are sorted by length within so many batches: little padding, and still another mixture every epoch."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What is to be learnt.
+
+    Attributes:
+        tokens: of each of n texts, as `Network.tokens` gives them.
+        targets: (n, C) float32, soft; rows sum to one, or are C decisions of their own for multilabel.
+        weights: (n,) float32, above zero.
+    """
+
+    tokens: Tokens
+    targets: Floats
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def part(self, rows: Rows) -> Lessons:
+        return Lessons([self.tokens[i] for i in rows.tolist()], self.targets[rows], self.weights[rows])
+
+
+@dataclass(frozen=True)
+class Course:
+    """How to learn.
+
+    Attributes:
+        epochs: passes over the lessons; `auto` chooses by their number.
+        learning_rate: at its peak, of AdamW.
+        seed: of the order, of dropout and of the head's folds.
+        patience: with lessons held out, stop after so many epochs without a lower loss on them.
+        q: of the loss, see `agent.distill.losses.row_losses`; nought is cross-entropy.
+        layer_decay: each layer learns at so many times the rate of the one above it.
+    """
+
+    epochs: int | Literal["auto"] = "auto"
+    learning_rate: float = 2e-5
+    seed: int = 0
+    patience: int = 2
+    q: float = 0.0
+    layer_decay: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,37 +113,46 @@ def finetune(
     progress: Progress = lambda done, total: None,
     *,
     checkpoint: Checkpoint | None = None,
-    note: Note = lambda said: None,
 ) -> Trained:
     """Train the whole network, in place. The same arguments on the same machine give the same weights.
 
-    Word vectors stay as they are: a few hundred labels touch few of them, and they are half of MiniLM. The loss is
-    cross-entropy with soft targets, or for multilabel that of each decision, summed. Global generators are put back.
+    The loss is cross-entropy with soft targets, or for multilabel that of each decision, summed. Each step uses
+    bfloat16 arithmetic where the machine has it.
 
-    With a `checkpoint`, a training that was killed goes on where it was kept last, and ends with the same weights;
-    `note` is told so.
+    With a `checkpoint`, a training that was killed goes on where it was kept last, and ends with the same weights.
     """
-    epochs = epochs_for(len(lessons)) if course.epochs == "auto" else course.epochs
-    rng = np.random.default_rng([course.seed, 1])
-    plan = [deal([len(t) for t in lessons.tokens], rng) for _ in range(epochs)]
-    keep_word_vectors(network.model)
-    with seeded(course.seed):
-        training = Training(network, lessons, plan, course, held_out)
-        if checkpoint is not None and (saved := checkpoint.read()) is not None:
-            training.restore(saved)
-            note(f"the training goes on at epoch {min(len(training.losses) + 1, epochs)} of {epochs}")
-        training.run(progress, checkpoint)
-    losses = training.losses
-    return Trained(training.best.restore(len(losses)), tuple(losses), tuple(training.best.losses))
+    best = Best(network.model, None if held_out is None else lambda: mean_loss(network, held_out), course.patience)
+    losses = go_down(
+        network.model,
+        [len(t) for t in lessons.tokens],
+        _loss_of(network, lessons, course.q),
+        epochs=epochs_for(len(lessons)) if course.epochs == "auto" else course.epochs,
+        rate=course.learning_rate,
+        seed=course.seed,
+        dropout=True,
+        progress=progress,
+        manner=Manner(course.layer_decay, float(lessons.weights.sum()), best),
+        checkpoint=checkpoint,
+    )
+    return Trained(best.epochs(len(losses)), tuple(losses), tuple(best.losses))
 
 
-def deal(lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
-    """All indices once, in shuffled batches of like length, of at most BATCH_TEXTS texts and BATCH_TOKENS tokens."""
-    order = rng.permutation(len(lengths)).tolist()
-    group = BATCH_TEXTS * GROUPED_BATCHES
-    batches = []
-    for start in range(0, len(order), group):
-        rows = order[start : start + group]
-        for batch in by_length([lengths[i] for i in rows], BATCH_TOKENS, BATCH_TEXTS):
-            batches.append([rows[i] for i in batch])
-    return [batches[i] for i in rng.permutation(len(batches)).tolist()]
+def _loss_of(network: Network, lessons: Lessons, q: float) -> LossOf:
+    fast = has_fast_bfloat16(network.device)
+
+    def loss_of(batch: list[int]) -> tuple[torch.Tensor, float]:
+        import torch
+
+        with torch.autocast(network.device, torch.bfloat16, enabled=fast):
+            logits = network.forward([lessons.tokens[i] for i in batch])
+        targets, weights = (torch.from_numpy(a[batch]).to(logits.device) for a in (lessons.targets, lessons.weights))
+        losses = row_losses(logits, targets, multilabel=network.multilabel, q=q)
+        return (weights * losses).sum(), float(lessons.weights[batch].sum())
+
+    return loss_of
+
+
+def mean_loss(network: Network, lessons: Lessons) -> float:
+    """Nats for each lesson, by weight, without dropout."""
+    linear = Linear(np.zeros((0, 0), np.float32), lessons.targets, lessons.weights, network.multilabel)
+    return linear.loss(network.logits(lessons.tokens))[0] / float(lessons.weights.sum())

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card, Figure
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.distil import MEASURED_FROM, write_card
 from agent.distill.epochs import go_down
 from agent.distill.finetune import epochs_for
+from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import Network, Tokens, saved_config
 from agent.distill.saving import replacing
 from agent.distill.tables import Kind
@@ -150,8 +152,10 @@ def train(
     rate: float,
     seed: int,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
-    """Teach a network numbers from 0 to 1, in place; the same arguments on one machine give the same weights.
+    """Teach a network numbers from 0 to 1, in place; the same arguments on one machine give the same weights, also
+    where it was killed and goes on from what `checkpoint` has.
 
     Dropout stays off: what it takes away and scales up again has another variance than what is read without it, and
     a number, unlike the likeliest of several classes, is off by that. On 100 made-up texts (one seed, a tiny encoder)
@@ -174,7 +178,15 @@ def train(
 
     lengths = [len(t) for t in tokens]
     return go_down(
-        network.model, lengths, loss_of, epochs=epochs, rate=rate, seed=seed, dropout=False, progress=progress
+        network.model,
+        lengths,
+        loss_of,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        dropout=False,
+        progress=progress,
+        checkpoint=checkpoint,
     )
 
 
@@ -198,8 +210,12 @@ def distil_grades(
     seed: int,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda said: None,
+    pace: Pace = PACE,
 ) -> Grades:
     """Fine-tune `encoder` on the numbers of texts and save a standard `transformers` folder with its card.
+
+    Where a process is killed and another one is started it goes on, and ends with the same weights.
 
     The last layer starts as a linear regression; how far that was off texts that it had not seen (leave-one-out) is
     what the model's confidence rests on, since its own errors on what it learnt say nothing.
@@ -210,6 +226,8 @@ def distil_grades(
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`.
         progress: told (texts seen, texts to see).
+        note: told that it goes on.
+        pace: how often it is kept where it stands.
 
     Raises ModelError where the encoder cannot be used, or the folder not be written.
     """
@@ -220,7 +238,17 @@ def distil_grades(
     ridge = warm_start(network, tokens, shares, lessons.weights)
     epochs = epochs_for(len(tokens)) if settings.epochs == "auto" else settings.epochs
     taught = (tokens, shares, lessons.weights)
-    losses = train(network, taught, epochs=epochs, rate=settings.learning_rate, seed=seed, progress=progress)
+    what = [list(lessons.texts), [scale.low, scale.high, scale.step], seed]
+    mark = fingerprint_of(what, [lessons.grades, lessons.weights], settings, encoder)
+    losses = train(
+        network,
+        taught,
+        epochs=epochs,
+        rate=settings.learning_rate,
+        seed=seed,
+        progress=progress,
+        checkpoint=Checkpoint(folder, mark, pace, note),
+    )
     fold_in(network, scale)
     spread = _spread(ridge, shares, lessons.weights)
     grades = Grades(network, scale, scale.width * spread, ridge.freedom)
@@ -239,6 +267,7 @@ def distil_grades(
     with replacing(folder) as partial:
         grades.save(partial)
         write_card(card, partial)
+    forget(folder)
     return grades
 
 

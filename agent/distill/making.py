@@ -5,21 +5,17 @@ Knows examples, an encoder and settings; no model folder and no card.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 from dataclasses import dataclass, replace
-from importlib import metadata
-from typing import Any
 
 import numpy as np
 
-from agent.distill.checkpoint import Checkpoint, Note
-from agent.distill.finetune import Trained, finetune, warm_start
+from agent.distill.checkpoint import Checkpoint
+from agent.distill.finetune import Course, Lessons, Trained, finetune, warm_start
+from agent.distill.fingerprint import fingerprint_of
 from agent.distill.losses import Q, trust_out_of_fold
-from agent.distill.network import Network, has_fast_bfloat16
+from agent.distill.network import Network
 from agent.distill.targets import Examples, hold_out
-from agent.distill.training import Course, Lessons, Progress
+from agent.distill.training import Progress
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder
 from agent.student.head import Head
@@ -50,7 +46,6 @@ def make(
     checkpoint: Checkpoint,
     *,
     progress: Progress,
-    note: Note,
 ) -> Made:
     """Train a network on examples that were checked; `settings.loss` is no longer `auto`."""
     network = Network.open(source, known.names, multilabel=known.multilabel, columns=known.columns, seed=known.seed)
@@ -69,26 +64,12 @@ def make(
         warm_start(network, lessons, known.seed)
     q = Q if settings.loss == "generalised" else 0.0
     course = Course(settings.epochs, settings.learning_rate, known.seed, q=q, layer_decay=settings.layer_decay)
-    trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint, note=note)
+    trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint)
     return Made(network, trained, head, lessons, held_out, doubted)
 
 
 def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) -> str:
-    """Of all that a training depends on, the machine's arithmetic among it."""
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    what: list[Any] = [
-        list(examples.texts),
-        list(examples.names),
-        examples.multilabel,
-        examples.seed,
-        examples.columns,
-    ]
-    what += [settings.model_dump(), encoder.key, device, torch.get_num_threads()]
-    what += [torch.backends.cpu.get_cpu_capability(), has_fast_bfloat16("cpu")]
-    what += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
-    hashed = hashlib.sha256(json.dumps(what).encode())
-    for numbers in (examples.targets, examples.weights, examples.teaching, examples.people):
-        hashed.update(b"" if numbers is None else np.ascontiguousarray(numbers, np.float32).tobytes())
-    return hashed.hexdigest()
+    """Of all that a training on these examples depends on."""
+    what = [list(examples.texts), list(examples.names), examples.multilabel, examples.seed, examples.columns]
+    numbers = (examples.targets, examples.weights, examples.teaching, examples.people)
+    return fingerprint_of(what, numbers, settings, encoder)

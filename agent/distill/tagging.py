@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.distil import write_card
 from agent.distill.epochs import go_down
+from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import (
     by_length,
     most_tokens,
@@ -188,9 +190,17 @@ class SpanLessons:
 
 
 def train(
-    network: Tags, lessons: SpanLessons, *, epochs: int, rate: float, seed: int, progress: Progress
+    network: Tags,
+    lessons: SpanLessons,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
-    """Teach a network all spans, in place; the same arguments on one machine give the same weights.
+    """Teach a network all spans, in place; the same arguments on one machine give the same weights, also where it was
+    killed and goes on from what `checkpoint` has.
 
     Returns the mean loss of a word in nats, for each epoch.
     """
@@ -216,7 +226,15 @@ def train(
 
     lengths = [len(r.tokens) for r in read]
     return go_down(
-        network.model, lengths, loss_of, epochs=epochs, rate=rate, seed=seed, dropout=True, progress=progress
+        network.model,
+        lengths,
+        loss_of,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        dropout=True,
+        progress=progress,
+        checkpoint=checkpoint,
     )
 
 
@@ -249,8 +267,12 @@ def distil_spans(
     seed: int,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda said: None,
+    pace: Pace = PACE,
 ) -> Tags:
     """Fine-tune `encoder` on the spans of texts and save a standard `transformers` folder with its card.
+
+    Where a process is killed and another one is started it goes on, and ends with the same weights.
 
     Args:
         lessons: what is learnt; a text without a span teaches too.
@@ -258,6 +280,8 @@ def distil_spans(
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`.
         progress: told (texts seen, texts to see).
+        note: told that it goes on.
+        pace: how often it is kept where it stands.
 
     Raises ModelError where the encoder cannot be used, nothing can be learnt, or the folder not be written.
     """
@@ -265,7 +289,17 @@ def distil_spans(
     network = Tags.open(encoder, types, seed)
     epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
     rate = RATE_TIMES * settings.learning_rate
-    losses = train(network, lessons, epochs=epochs, rate=rate, seed=seed, progress=progress)
+    what = [list(lessons.texts), [list(spans) for spans in lessons.spans], list(types), seed]
+    checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, encoder), pace, note)
+    losses = train(
+        network,
+        lessons,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     training = {
         "encoder": public_name(encoder.name),
         "seed": seed,
@@ -279,6 +313,7 @@ def distil_spans(
     with replacing(folder) as partial:
         network.save(partial)
         write_card(card, partial)
+    forget(folder)
     return network
 
 

@@ -179,9 +179,7 @@ def _is_better(a: Trial, b: Trial) -> bool:
 
 def _attempt(known: Examples, parts: Split, way: Attempt, checkpoint: Checkpoint, watched: Watched) -> Trial:
     began = time.monotonic()
-    made = make(
-        known.part(parts.learn), way.settings, way.encoder, checkpoint, progress=watched.progress, note=watched.note
-    )
+    made = make(known.part(parts.learn), way.settings, way.encoder, checkpoint, progress=watched.progress)
     seconds = time.monotonic() - began
     size = sum(p.numel() * p.element_size() for p in made.network.model.parameters()) / 1e6
     return Trial(way.name, _right(made.network, known.part(parts.held)), seconds, size)

@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.distill import Distilled, Examples, Model, distil
+from agent.distill.epochs import BATCH_TEXTS, BATCH_TOKENS, deal
 from agent.distill.finetune import (
-    BATCH_TEXTS,
-    BATCH_TOKENS,
     FEWEST_EPOCHS,
     MOST_EPOCHS,
-    deal,
+    Course,
+    Lessons,
     epochs_for,
     finetune,
+    mean_loss,
     warm_start,
 )
 from agent.distill.mean_pooling import MEAN_GAIN, POOLER_GAIN
 from agent.distill.network import Network
 from agent.distill.targets import best_temperature, hold_out
-from agent.distill.training import Course, Lessons, mean_loss
 from agent.errors import DataError, ModelError
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from agent.distill import Examples, Model, distil
+from agent.distill.epochs import by_depth
 from agent.distill.network import Network
-from agent.distill.training import by_depth
 from agent.distill.trials import FEWEST_JUDGES, SIGNIFICANT, Trial, best_of, split, split_by_people
 from agent.errors import DataError
 from agent.job import DistilSettings
@@ -129,7 +129,7 @@ def test_a_deeper_layer_learns_slower(encoder: Encoder) -> None:
     network = Network.open(encoder, NAMES, multilabel=False, seed=0)
     for parameter in network.model.get_input_embeddings().parameters():
         parameter.requires_grad_(False)
-    groups = by_depth(network, 1.0, 0.5)
+    groups = by_depth(network.model, 1.0, 0.5)
     rates = {id(p): rate for parameters, rate in groups for p in parameters}
     named = {name: rates.get(id(p)) for name, p in network.model.named_parameters()}
     layers = [named[f"bert.encoder.layer.{i}.output.dense.weight"] for i in range(3)]
