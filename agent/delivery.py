@@ -128,8 +128,8 @@ def _tell_card(folder: Path, found: Quality) -> None:
     """The model card carries what the model was measured at."""
     from agent import distill
 
-    figure = distill.Figure(found.metric, found.value, found.low, found.high, found.n, found.measured_on)
-    distill.add_figures(folder, [figure])
+    told = [distill.Figure(q.metric, q.value, q.low, q.high, q.n, q.measured_on) for q in (found, *found.levels)]
+    distill.add_figures(folder, told)
 
 
 def predicted(bench: Workbench, folder: Path) -> list[Value]:

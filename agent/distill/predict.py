@@ -20,6 +20,7 @@ from agent.distill.tagging import Tags, is_tagger
 from agent.errors import DataError, ModelError
 from agent.records import Floats, Prediction, Value
 from agent.student.logistic import sigmoid, softmax
+from agent.tasks.hierarchy import parents, summed
 
 TEXTS_AT_ONCE = 4096
 
@@ -85,10 +86,12 @@ class Model:
         names: the C class names, in the order of the probabilities.
         multilabel: any number of labels a text; a label holds where its probability is at least one half.
         columns: of a model of pairs, what the two texts are called; it takes them joined (`agent.pairing`).
+        groups: of labels that are paths, where a text has one: what they lie in (`agent.tasks.hierarchy`).
     """
 
     def __init__(self, network: Classifier) -> None:
         self.network = network
+        self.groups = () if network.multilabel else parents(tuple(network.names))
         self.names, self.multilabel = network.names, network.multilabel
         self.columns = network.columns
 
@@ -112,16 +115,18 @@ class Model:
         return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
 
     def adds(self) -> dict[str, Kind]:
-        """Label, confidence, then each class."""
+        """Label, confidence, then each class; of labels that are paths, of which a text has one, then each group."""
         value = ("labels", Kind.NAMES) if self.multilabel else ("label", Kind.NAME)
-        numbers = ["confidence", *(f"p_{name}" for name in self.names)]
+        numbers = ["confidence", *(f"p_{name}" for name in (*self.names, *(f"{g}/*" for g in self.groups)))]
         return dict([value, *((name, Kind.NUMBER) for name in numbers)])
 
     def rows(self, texts: Sequence[str]) -> Iterator[list[Any]]:
         """What `adds` names, of each text."""
         found = self.predict(texts)
         assert found.probabilities is not None
-        numbers = np.column_stack([1 - found.doubt, found.probabilities]).astype(float)
+        columns = [1 - found.doubt, found.probabilities]
+        columns += [summed(found.probabilities, self.names)] if self.groups else []
+        numbers = np.column_stack(columns).astype(float)
         for value, row in zip(found.values, numbers.tolist(), strict=True):
             yield [value if isinstance(value, str) else list(value), *row]
 
@@ -132,7 +137,8 @@ class Model:
             {
                 name: value,
                 "confidence": round(confidence, 6),
-                "probabilities": {n: round(p, 6) for n, p in zip(self.names, chances, strict=True)},
+                "probabilities": _named(self.names, chances),
+                **({"groups": _named(self.groups, chances[len(self.names) :])} if self.groups else {}),
             }
             for value, confidence, *chances in self.rows(texts)
         ]
@@ -149,6 +155,11 @@ class Model:
         return doubt
 
 
+def _named(names: Sequence[str], chances: Sequence[float]) -> dict[str, float]:
+    """The first probabilities, by name."""
+    return {n: round(p, 6) for n, p in zip(names, chances, strict=False)}
+
+
 def predict_file(
     model: Labeller,
     path: str | Path,
@@ -161,8 +172,9 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`. A name that is taken
-    already gets `_predicted` at its end. A row without text gets none of them.
+    each class (of labels that are paths also `p_GROUP/*`, the sum of those in it); or `spans`, as JSON, and
+    `confidence`; or `score`, a number, and `confidence`. A name that is taken already gets `_predicted` at its end. A
+    row without text gets none of them.
 
     Args:
         model: the model.

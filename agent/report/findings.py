@@ -58,12 +58,14 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class Model:
     """One of the models compared. `figures` holds further measures by name (macro F1 and the like), `labels` is how
-    many taught it."""
+    many taught it. Where labels are paths, `levels` is how often it is right at each level above them, the broadest
+    first."""
 
     name: str
     accuracy: Estimate | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     labels: int | None = None
+    levels: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

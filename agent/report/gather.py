@@ -26,6 +26,7 @@ from agent.report.wording import plain, reason
 from agent.store import JobRow, PickRow, QueueRow, RoundRow, RouteRow, Store
 from agent.studentless import has_student
 from agent.tasks import Task
+from agent.tasks.hierarchy import depth
 
 Final = Mapping[str, Mapping[str, Any]]
 WAITING = 40
@@ -149,8 +150,12 @@ def last_final(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _as_final(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model of report.json as the loop would give it."""
-    told = {k: v for k, v in model["accuracy"].items() if k != "value"}
-    return {**model["figures"], **told, "accuracy": model["accuracy"]["value"], "labels": model.get("labels")}
+    levels = {"levels": [_as_figures(e) for e in model["levels"]]} if model.get("levels") else {}
+    return {**model["figures"], **_as_figures(model["accuracy"]), "labels": model.get("labels"), **levels}
+
+
+def _as_figures(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    return {"accuracy": estimate["value"]} | {k: v for k, v in estimate.items() if k != "value"}
 
 
 # Rounds and models -------------------------------------------------------------------------------------------------
@@ -224,7 +229,7 @@ def _against_truth(
     by_people = truth.judged_by_people(task, have.answered, have.current, have.routes, have.audited)
     judged, measured_on = (by_gold, "gold") if by_gold else (by_people, "people")
     return {
-        "models": _models(evidence.final, rounds, truth.accuracy(judged, measured_on), names),
+        "models": _models(evidence.final, rounds, _oracle(task, judged, measured_on), names),
         "confusion": truth.confused(task, judged, measured_on),
         # answers on gold may have come without a confidence: then people's verdicts have to do
         "calibration": truth.calibration(judged, by_people, evidence.calibrator, measured_on)
@@ -246,13 +251,18 @@ def _gold_confidences(rounds: Sequence[RoundRow]) -> Mapping[str, Any]:
     return next((said for said in kept if isinstance(said, Mapping)), {})
 
 
-def _models(
-    final: Final, rounds: Sequence[Round], oracle: Estimate | None, expected: Sequence[str]
-) -> tuple[Model, ...]:
+def _oracle(task: Task, judged: Sequence[truth.Judged], measured_on: str) -> Model:
+    """The oracle, where the run did not measure it."""
+    levels = [truth.accuracy_at(judged, level, measured_on) for level in range(1, depth(task.names))]
+    shown = levels if task.widget == "choice" else []
+    return Model("oracle", truth.accuracy(judged, measured_on), levels=tuple(e for e in shown if e is not None))
+
+
+def _models(final: Final, rounds: Sequence[Round], oracle: Model, expected: Sequence[str]) -> tuple[Model, ...]:
     """The final figures; where the run gave none, what the last round or the truth at hand says."""
     chance = next((r for r in reversed(rounds) if r.random), None)
     chosen = next((r for r in reversed(rounds) if r.selected), None)
-    instead = {"oracle": Model("oracle", oracle)}
+    instead = {"oracle": oracle}
     if chance is not None:
         instead["student_random"] = Model("student_random", chance.random, labels=chance.random_labels)
     if chosen is not None:
@@ -268,7 +278,8 @@ def _model(name: str, figures: Mapping[str, Any]) -> Model | None:
         return None
     more = {str(k): known(v) for k, v in figures.items() if k not in ("accuracy", "lo", "hi", "n", "labels")}
     shares = {k: v for k, v in more.items() if v is not None and 0 <= v <= 1}
-    return Model(name, found, shares, _whole(figures.get("labels")))
+    levels = [e for e in map(Estimate.of, figures.get("levels") or ()) if e is not None]
+    return Model(name, found, shares, _whole(figures.get("labels")), tuple(levels))
 
 
 # Labels and people -------------------------------------------------------------------------------------------------

@@ -137,11 +137,21 @@ def _model(table: Table, model: Model) -> None:
         _row(table, title, "not measured", "")
         return
     e = model.accuracy
-    ends = f"{percent(e.lo)} to {percent(e.hi)}, " if e.lo is not None and e.hi is not None else ""
+    ends = _ends(e)
     n = f", {count(e.n)} texts" if e.n is not None else ""
     n += f"; taught by {count(model.labels)} labels" if model.labels is not None else ""
     metric = "" if e.metric == "accuracy" else f"{_metric(e.metric)}, "
     _row(table, title, percent(e.value), f"{metric}{ends}{against(e.measured_on)}{n}")
+    for level, at in enumerate(model.levels, 1):
+        _row(table, f"  at level {level}", percent(at.value), f"{_ends(at)}the first {_steps(level)} of its labels")
+
+
+def _ends(e: Estimate) -> str:
+    return f"{percent(e.lo)} to {percent(e.hi)}, " if e.lo is not None and e.hi is not None else ""
+
+
+def _steps(count_: int) -> str:
+    return "step" if count_ == 1 else f"{count_} steps"
 
 
 def _estimate(e: Estimate) -> str:

@@ -210,7 +210,7 @@ class Workshop:
             "distil": {"epochs": 1},
         }
         path = self.folder / "job.yaml"
-        path.write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
+        path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
         return RealJob(path, truth, gold, self.say)
 
 
