@@ -21,6 +21,7 @@ from agent.records import Source, Text, Value
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
 from agent.tasks import Spans
+from agent.unfitting import unfitting
 from agent.workbench import MEASURE, Workbench
 
 REPORT, LABELS = "report", "labels"
@@ -160,6 +161,7 @@ def findings(
         gain=gain,
         redacted=_redacted(bench),
         quoted=_quoted(bench),
+        unfitting=unfitting(bench),
         frontier=frontier_of(bench),
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)

@@ -242,6 +242,8 @@ def _limits(card: Card) -> str:
         if card.multilabel
         else "What it says may lie a little beyond an end of the scale, and lies nearer its middle than labels do."
         if card.scale
+        else f"A text that no other class fits is meant to get {quoted(other)}, which was learnt from examples alone."
+        if (other := _other(card.facts))
         else "A text that belongs to no class gets one all the same."
     )
     lines = [MEANT_FOR, none, *([] if card.scale else [CALIBRATED])]
@@ -249,6 +251,12 @@ def _limits(card: Card) -> str:
         lines.append(BY_MACHINE)
     lines.append("Not meant to decide about people without a person who looks at the case.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _other(facts: Mapping[str, Any]) -> str | None:
+    """The class for what fits no other, where the job has one."""
+    task = dict(facts.get("settings") or {}).get("task") or {}
+    return task.get("other")
 
 
 # Markdown ---------------------------------------------------------------------------------------------------------

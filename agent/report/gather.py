@@ -18,7 +18,19 @@ from agent.report import truth
 from agent.report.books import Books
 from agent.report.comparison import gain, gain_of
 from agent.report.explained import explained
-from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Quoted, Reviews, Round, Tally, WaitingText
+from agent.report.findings import (
+    MODELS,
+    Estimate,
+    Findings,
+    Gain,
+    Model,
+    Quoted,
+    Reviews,
+    Round,
+    Tally,
+    Unfitting,
+    WaitingText,
+)
 from agent.report.frontier import Frontier
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.report.sums import known
@@ -50,7 +62,7 @@ class Evidence:
         copies: rows of the pool that repeat an earlier text.
         stop: why the loop ended, where the last round's figures do not say.
         gain: what selection bought over chance, where a control job was run; else the rounds tell.
-        redacted, quoted: see `Findings`.
+        redacted, quoted, unfitting: see `Findings`.
         frontier: the oracles of a cascade against each other.
     """
 
@@ -64,6 +76,7 @@ class Evidence:
     gain: Gain | None = None
     redacted: Mapping[str, int] | None = None
     quoted: Quoted | None = None
+    unfitting: Unfitting | None = None
     frontier: Frontier | None = None
 
 
@@ -128,6 +141,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         audits=certificates(store, job, task),
         redacted=evidence.redacted,
         quoted=evidence.quoted,
+        unfitting=evidence.unfitting and _shortened(evidence.unfitting),
         settings=row.settings,
         versions=_versions(),
         prompt_hashes=tuple(sorted({x.prompt_hash for x in given if x.prompt_hash})),
@@ -317,6 +331,11 @@ def _waiting(task: Task, q: QueueRow) -> WaitingText:
         round=q.round,
         slice=q.slice,
     )
+
+
+def _shortened(found: Unfitting) -> Unfitting:
+    groups = tuple((size, tuple(plain(t, TEXT_CHARACTERS) for t in texts)) for size, texts in found.groups)
+    return replace(found, groups=groups)
 
 
 def _reviews(store: Store, job: JobRow) -> Reviews:

@@ -24,7 +24,8 @@ class Classification:
     """Single-label classification. Values are class names.
 
     Attributes:
-        grouped: the prompt of a job whose labels are paths (`agent.tasks.hierarchy`).
+        grouped: the prompt of a job whose labels are paths (`agent.tasks.hierarchy`), or with an `other`.
+        other: the class of texts that none of the others fits; None where there is none.
     """
 
     kind: ClassVar[str] = "classification"
@@ -36,14 +37,15 @@ class Classification:
     def __init__(self, settings: TaskSettings) -> None:
         self.names: tuple[str, ...] = tuple(settings.labels)
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._labels = listed(settings.labels)
+        self.other = settings.other if settings.other in settings.labels else None
+        self._labels = listed(settings.labels, self.other)
         # a token is at least one byte of UTF-8; the JSON around a name takes at most 16 more
         self._max_tokens = max(len(json.dumps({"label": n}).encode()) for n in self.names) + 4
 
     @property
     def template(self) -> str:
         """The prompt of this job."""
-        return self.grouped if depth(self.names) > 1 else self.prompt
+        return self.grouped if depth(self.names) > 1 or self.other is not None else self.prompt
 
     def variables(self, text: Text) -> Mapping[str, Any]:
         return {"labels": self._labels, "text": text.text}

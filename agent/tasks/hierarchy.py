@@ -75,12 +75,16 @@ def parents(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def listed(labels: Mapping[str, str]) -> list[dict[str, Any]]:
+def listed(labels: Mapping[str, str], other: str | None = None) -> list[dict[str, Any]]:
     """Names and descriptions as a prompt lists them: of a tree with the `parent` of each, those of one beside each
-    other."""
-    if not is_tree(tuple(labels)):
-        return [{"name": n, "description": d} for n, d in labels.items()]
-    return [{"name": n, "description": labels[n], "parent": parent(n)} for n in ordered(tuple(labels))]
+    other; and which one is the `other`."""
+    is_path = is_tree(tuple(labels))
+    return [
+        {"name": n, "description": labels[n]}
+        | ({"parent": parent(n)} if is_path else {})
+        | ({"other": True} if n == other else {})
+        for n in ordered(tuple(labels))
+    ]
 
 
 def accuracy_at(level: int) -> str:
