@@ -716,6 +716,9 @@ class StopSettings(Section):
     """Stop when the student is surely (95 %) this accurate, on gold or on the audit sample."""
 
 
+ABSTAINING = ("classification", "multilabel", "pairs")
+
+
 class DistilSettings(Section):
     """The model that comes out."""
 
@@ -727,7 +730,18 @@ class DistilSettings(Section):
     three on people's labels, at three times the cost, and says which and why (docs/distilling.md)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer learns at so many times the rate of the one above it."""
+    abstain_below: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The model gives no label where it is less sure than this; null gives one always."""
+    abstain_at_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The same, from where on people's labels that were held out show that at least this share of what it answers is
+    right (95 % sure). Takes a second training."""
     enabled: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_abstain(self) -> DistilSettings:
+        if self.abstain_below is not None and self.abstain_at_accuracy is not None:
+            raise ValueError("`abstain_below` says what `abstain_at_accuracy` is to find out: give one of them")
+        return self
 
 
 def _as_list(value: object) -> object:
@@ -820,6 +834,15 @@ class Job(Section):
                 raise ValueError(
                     f"`{name}`: it is for tasks with one class a text (`kind: classification` or `pairs`), not for "
                     f"{self.task.kind}; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_to_abstain_from(self) -> Job:
+        for name in ("abstain_below", "abstain_at_accuracy"):
+            if getattr(self.distil, name) is not None and self.task.kind not in ABSTAINING:
+                raise ValueError(
+                    f"`distil.{name}`: it is for {', '.join(ABSTAINING)}, not {self.task.kind}; leave it out"
                 )
         return self
 

@@ -18,9 +18,10 @@ from agent.distill.checkpoint import Checkpoint, Note
 from agent.distill.finetune import Trained, finetune, warm_start
 from agent.distill.losses import Q, trust_out_of_fold
 from agent.distill.network import Network, has_fast_bfloat16
-from agent.distill.targets import Examples, hold_out
+from agent.distill.targets import Examples, best_temperature, hold_out
 from agent.distill.training import Course, Lessons, Progress
 from agent.job import DistilSettings
+from agent.records import Floats
 from agent.student.encoder import Encoder
 from agent.student.head import Head
 
@@ -73,6 +74,14 @@ def make(
     return Made(network, trained, head, lessons, held_out, doubted)
 
 
+def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
+    """Fold the temperature that fits held-out labels best into a network. Returns it, and the logits of before."""
+    logits = network.logits(held_out.tokens)
+    temperature = best_temperature(logits, held_out.targets, held_out.weights, multilabel=network.multilabel)
+    network.divide_logits(temperature)
+    return temperature, logits
+
+
 def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) -> str:
     """Of all that a training depends on, the machine's arithmetic among it."""
     import torch
@@ -85,7 +94,8 @@ def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) 
         examples.seed,
         examples.columns,
     ]
-    what += [settings.model_dump(), encoder.key, device, torch.get_num_threads()]
+    of_weights = settings.model_dump(exclude={"abstain_below", "abstain_at_accuracy"})
+    what += [of_weights, encoder.key, device, torch.get_num_threads()]
     what += [torch.backends.cpu.get_cpu_capability(), has_fast_bfloat16("cpu")]
     what += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
     hashed = hashlib.sha256(json.dumps(what).encode())

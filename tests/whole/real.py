@@ -207,7 +207,7 @@ class Workshop:
             "selection": {"batch": LABELS // 2, "cold_start": LABELS // 2},
             "student": {"refresh": False},
             "stop": {"max_labels": LABELS, "agreement": None},
-            "distil": {"epochs": 1},
+            "distil": {"epochs": 1} | settings.get("distil", {}),
         }
         path = self.folder / "job.yaml"
         path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
