@@ -17,10 +17,11 @@ from agent.doubt import Calibration
 from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
-from agent.records import Source, Text, Value
+from agent.records import Prediction, Source, Text
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
 from agent.tasks import Spans
+from agent.unfitting import unfitting
 from agent.workbench import MEASURE, Workbench
 
 REPORT, LABELS = "report", "labels"
@@ -57,16 +58,14 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
 def distil_again(bench: Workbench) -> Path:
     """`distil_model`, whatever is there, and the model's card told how good it is."""
     folder = distil_model(bench, again=True)
-    if (found := model_quality(bench)) is not None:
-        _tell_card(folder, found)
+    _told_quality(bench)
     return folder
 
 
 def distil_best(bench: Workbench, encoders: Sequence[str]) -> Any:
     """`agent.distilling.compare_encoders`, and the card of the one that was kept told how good it is."""
     compared = compare_encoders(bench, encoders)
-    if (found := model_quality(bench)) is not None:
-        _tell_card(bench.output(MODEL), found)
+    _told_quality(bench)
     return compared
 
 
@@ -85,9 +84,8 @@ def final_figures(bench: Workbench) -> Final:
             ends = {"lo": last.get(f"{key}_lo"), "hi": last.get(f"{key}_hi"), "n": len(bench.gold)}
             final[name] = {"accuracy": last[key], **ends, "measured_on": "gold", "metric": last.get("metric")}
             final[name]["labels"] = last.get("equal_labels")
-    if (model := model_quality(bench)) is not None:
+    if (model := _told_quality(bench)) is not None:
         final["distilled"] = model.figures()
-        _tell_card(bench.output(MODEL), model)
     return final
 
 
@@ -114,6 +112,21 @@ def oracle_quality(bench: Workbench) -> Quality | None:
 
 def model_quality(bench: Workbench) -> Quality | None:
     """The distilled model on gold."""
+    found = _measured(bench)
+    return None if found is None else found[0]
+
+
+def _told_quality(bench: Workbench) -> Quality | None:
+    """The same, and the model's card told of it."""
+    found = _measured(bench)
+    if found is None:
+        return None
+    _tell_card(bench, *found)
+    return found[0]
+
+
+def _measured(bench: Workbench) -> tuple[Quality, Prediction] | None:
+    """The distilled model on gold, and what it says of each text."""
     folder = bench.output(MODEL)
     from agent.distill import is_grader, is_tagger
 
@@ -121,22 +134,27 @@ def model_quality(bench: Workbench) -> Quality | None:
     if not bench.gold or not (folder / "config.json").is_file() or not is_ours:
         return None
     said = predicted(bench, folder)
-    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, 1_000_001))
+    rng, right = bench.rng(MEASURE, 1_000_001), [v for _, v in bench.gold]
+    found = quality(bench.task, right, list(said.values), "gold", rng)
+    return None if found is None else (found, said)
 
 
-def _tell_card(folder: Path, found: Quality) -> None:
-    """The model card carries what the model was measured at."""
+def _tell_card(bench: Workbench, found: Quality, said: Prediction) -> None:
+    """The model card carries what the model was measured at, and of one that abstains how often it answers."""
     from agent import distill
 
-    figure = distill.Figure(found.metric, found.value, found.low, found.high, found.n, found.measured_on)
-    distill.add_figures(folder, [figure])
+    folder = bench.output(MODEL)
+    told = [distill.Figure(q.metric, q.value, q.low, q.high, q.n, q.measured_on) for q in (found, *found.levels)]
+    below = distill.abstains_below(folder)
+    right = [bench.task.agreement(v, p) == 1.0 for (_, v), p in zip(bench.gold, said.values, strict=True)]
+    distill.add_figures(folder, [*told, *distill.answered(1 - said.doubt, right, below, found.measured_on)])
 
 
-def predicted(bench: Workbench, folder: Path) -> list[Value]:
+def predicted(bench: Workbench, folder: Path) -> Prediction:
     """What the distilled model says of the gold texts."""
     from agent.distill import load_model
 
-    return list(load_model(folder).predict([t.text for t, _ in bench.gold]).values)
+    return load_model(folder).predict([t.text for t, _ in bench.gold])
 
 
 # Report and export --------------------------------------------------------------------------------------------------
@@ -160,6 +178,7 @@ def findings(
         gain=gain,
         redacted=_redacted(bench),
         quoted=_quoted(bench),
+        unfitting=unfitting(bench),
         frontier=frontier_of(bench),
     )
     return gather(bench.store, bench.job.name, bench.task, evidence)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from agent.refreshing import go_on
 from agent.report.certificate import certificate
 from agent.student import RidgeStudent, Tagger
 from agent.tasks import Pairs, Regression, Spans
+from agent.triage import threshold
 from agent.workbench import FIT, Workbench
 
 MODEL = "model"
-LATER = {"loss": "cross_entropy", "layer_decay": 1.0}
+LATER = {"loss": "cross_entropy", "layer_decay": 1.0, "abstain_below": None, "abstain_at_accuracy": None}
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 
 
@@ -142,21 +143,37 @@ def _how(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[
         "facts": _facts(bench, lessons, lesson_hash),
         "progress": lambda done, total: bench.watch.progress("distilling", done, total),
         "note": bench.watch.note,
+        "choose": _bar(bench),
     }
+
+
+def _bar(bench: Workbench) -> Callable[..., Any] | None:
+    """How it is found from where on the model answers, where the job wants so many of its answers to be right."""
+    from agent.distill import Bar
+
+    wanted = bench.job.distil.abstain_at_accuracy
+    if wanted is None:
+        return None
+
+    def choose(sure: Any, right: Any) -> Bar:
+        found = threshold(sure, right, 1 - wanted)
+        return Bar(found.value, found.basis)
+
+    return choose
 
 
 def _how_at_once(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
     """The same without `note`, and what starts a model that is not made of `Examples`; says that it takes long."""
     bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
     how = _how(bench, lessons, lesson_hash) | {"encoder": bench.encoder, "seed": bench.job.seed}
-    del how["note"]
+    del how["note"], how["choose"]
     return how
 
 
 def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
     """What the model is made from: labels, settings of student and distilling, seed."""
     settings = bench.job.settings()
-    distil = {key: value for key, value in settings["distil"].items() if LATER.get(key) != value}
+    distil = {key: value for key, value in settings["distil"].items() if key not in LATER or LATER[key] != value}
     what = [settings["student"], distil, settings["seed"], list(bench.task.names)]
     what += [bench.encoder.key] if bench.is_tuned else []
     rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]

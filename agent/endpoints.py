@@ -34,6 +34,7 @@ from agent.pacing import Pace, Turns
 from agent.probing import Site, acquaint, agreed, away, greet, listen, meet, meet_late, present, site_of
 from agent.records import Text, TextId
 from agent.serving import name_of, started
+from agent.tasks import prompt_of
 from agent.workbench import Workbench
 
 
@@ -88,7 +89,7 @@ def _check_key(settings: OracleSettings) -> None:
 def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -> Questions:
     """How a text is put to an oracle. Raises PromptError where the prompt does not fit the task."""
     template = Template.find(
-        str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else bench.task.prompt
+        str(bench.job.path(bench.job.task.prompt)) if bench.job.task.prompt else prompt_of(bench.task)
     )
     with bench.job.telling_lines():
         if settings.prior != "keep" and bench.task.widget != "choice":

@@ -73,6 +73,18 @@ def _described(value: object) -> object:
     return value
 
 
+OTHER, OTHER_MEANS = "other", "none of the other labels fits the text"
+
+
+def _other(value: object) -> object:
+    """`other: true` is a label of that name; false is none."""
+    if value is None or isinstance(value, bool):
+        return OTHER if value else None
+    if not isinstance(value, str):
+        raise ValueError(f"true, false or the name of a label is needed, not {value!r}")
+    return value
+
+
 FEWEST_LABELS = {"classification": 2, "multilabel": 2, "pairs": 2, "spans": 1}
 
 
@@ -111,8 +123,24 @@ class TaskSettings(Section):
     """Settings of a task of your own; the built-in tasks take none."""
     scale: ScaleSettings | None = None
     """Of a task of regression: the numbers that a label can be. Its `labels` say what some of them mean."""
+    other: Annotated[str | None, BeforeValidator(_other)] = None
+    """Of classification: the label of texts that none of the others fits. `true` calls it `other`; it need not stand
+    in `labels`, where it may have a sentence of its own."""
 
     _columns: tuple[str, str] = PrivateAttr(default=("text", "second"))
+
+    @model_validator(mode="after")
+    def _other_is_a_label(self) -> TaskSettings:
+        if self.other is None:
+            return self
+        if self.kind != "classification":
+            said = ", where a text without any label is one that none fits" if self.kind == "multilabel" else ""
+            raise ValueError(f"`other` is for `kind: classification`, and this is {self.kind}{said}; leave it out")
+        if not set(self.labels) - {self.other}:
+            raise ValueError(f"`other`: {self.other} is the only label; name at least one that texts may have")
+        told = {self.other: self.labels.get(self.other) or OTHER_MEANS}
+        object.__setattr__(self, "labels", self.labels | told)
+        return self
 
     @model_validator(mode="after")
     def _labels_make_sense(self) -> TaskSettings:
@@ -688,6 +716,9 @@ class StopSettings(Section):
     """Stop when the student is surely (95 %) this accurate, on gold or on the audit sample."""
 
 
+ABSTAINING = ("classification", "multilabel", "pairs")
+
+
 class DistilSettings(Section):
     """The model that comes out."""
 
@@ -699,7 +730,18 @@ class DistilSettings(Section):
     three on people's labels, at three times the cost, and says which and why (docs/distilling.md)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer learns at so many times the rate of the one above it."""
+    abstain_below: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The model gives no label where it is less sure than this; null gives one always."""
+    abstain_at_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The same, from where on people's labels that were held out show that at least this share of what it answers is
+    right (95 % sure). Takes a second training."""
     enabled: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_abstain(self) -> DistilSettings:
+        if self.abstain_below is not None and self.abstain_at_accuracy is not None:
+            raise ValueError("`abstain_below` says what `abstain_at_accuracy` is to find out: give one of them")
+        return self
 
 
 def _as_list(value: object) -> object:
@@ -795,6 +837,15 @@ class Job(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _classes_to_abstain_from(self) -> Job:
+        for name in ("abstain_below", "abstain_at_accuracy"):
+            if getattr(self.distil, name) is not None and self.task.kind not in ABSTAINING:
+                raise ValueError(
+                    f"`distil.{name}`: it is for {', '.join(ABSTAINING)}, not {self.task.kind}; leave it out"
+                )
+        return self
+
     @property
     def has_student(self) -> bool:
         """Whether anybody learns from the labels."""
@@ -875,6 +926,8 @@ class Job(Section):
         data: dict[str, Any] = json.loads(self.model_dump_json())
         if self.task.scale is None:
             del data["task"]["scale"]  # jobs that are older than this setting have fingerprints without it
+        if self.task.other is None:
+            del data["task"]["other"]
         for oracle in data["oracle"]:
             oracle["base_url"] = _shown(oracle["base_url"])
             files = oracle["run_batch"] or {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.records import Floats, Label, Prediction, Student, Text, Value
 from agent.tasks import Task
+from agent.tasks.hierarchy import accuracy_at, depth
 from agent.tasks.intervals import wilson
 
 RESAMPLES = 200
@@ -19,7 +20,10 @@ Lesson = tuple[Text, Label]
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on."""
+    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on.
+
+    `levels` has the same of labels that are paths, at each level above them, the broadest first.
+    """
 
     value: float
     low: float
@@ -27,10 +31,11 @@ class Quality:
     n: int
     measured_on: str
     metric: str = "accuracy"
+    levels: tuple[Quality, ...] = ()
 
     def figures(self) -> dict[str, Any]:
         """As the report takes it."""
-        return {
+        found: dict[str, Any] = {
             "accuracy": self.value,
             "lo": self.low,
             "hi": self.high,
@@ -38,6 +43,7 @@ class Quality:
             "measured_on": self.measured_on,
             "metric": self.metric,
         }
+        return found | {"levels": [level.figures() for level in self.levels]} if self.levels else found
 
 
 def quality(
@@ -50,14 +56,18 @@ def quality(
     n = len(gold)
     if n == 0:
         return None
-    metric, value = next(iter(task.metrics(gold, predicted).items()))
+    found = task.metrics(gold, predicted)
+    metric, value = next(iter(found.items()))
+    levels: tuple[Quality, ...] = ()
     if metric == "accuracy":
         low, high = wilson(round(value * n), n)
+        shares = {name: found[name] for name in map(accuracy_at, range(1, depth(task.names))) if name in found}
+        levels = tuple(Quality(v, *wilson(round(v * n), n), n, measured_on, name) for name, v in shares.items())
     else:
         draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
         values = [task.metrics([gold[i] for i in d], [predicted[i] for i in d])[metric] for d in draws]
         low, high = (float(q) for q in np.nanquantile(values, [0.025, 0.975]))
-    return Quality(value, low, high, n, measured_on, metric)
+    return Quality(value, low, high, n, measured_on, metric, levels)
 
 
 def fit(

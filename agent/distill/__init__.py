@@ -5,17 +5,19 @@ Importing this loads no torch; `distil` and `Model.load` do.
 
 from __future__ import annotations
 
+from agent.distill.abstaining import Bar, answered
 from agent.distill.card import Figure
 from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
 from agent.distill.grading import GradeLessons, Grades, distil_grades, is_grader
 from agent.distill.onnx import Checks, write_onnx
-from agent.distill.predict import Labeller, Model, load_model, predict_file
+from agent.distill.predict import Labeller, Model, abstains_below, load_model, predict_file
 from agent.distill.runtime import Runtime
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 
 __all__ = [
+    "Bar",
     "Checks",
     "Compared",
     "Distilled",
@@ -28,7 +30,9 @@ __all__ = [
     "Runtime",
     "SpanLessons",
     "Tags",
+    "abstains_below",
     "add_figures",
+    "answered",
     "compare",
     "distil",
     "distil_grades",

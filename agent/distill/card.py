@@ -57,6 +57,7 @@ class Card:
         spans: the names are those of pieces of a text.
         onnx: names of files that hold the same network for onnxruntime.
         scale: of a model that says numbers, in words; it has no names then.
+        abstain_below: the confidence below which `labelwright predict` and `serve` give no label.
     """
 
     names: Sequence[str]
@@ -70,6 +71,7 @@ class Card:
     spans: bool = False
     onnx: Sequence[str] = ()
     scale: str = ""
+    abstain_below: float | None = None
 
     @property
     def pipeline(self) -> str:
@@ -176,6 +178,12 @@ def _use(card: Card) -> str:
         "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`; over HTTP: "
         "`labelwright serve THIS_FOLDER`."
     )
+    if card.abstain_below is not None:
+        said += (
+            f"\n\nWhere {'any decision' if card.multilabel else 'the likeliest class'} is less probable than "
+            f"{card.abstain_below:.4g}, those two give no label (`abstained`), and all probabilities. `transformers` "
+            "knows nothing of that: leave out what scores below `model.config.abstain_below`."
+        )
     return f"{said}\n\n{_use_onnx(card)}" if card.onnx else said
 
 
@@ -242,6 +250,8 @@ def _limits(card: Card) -> str:
         if card.multilabel
         else "What it says may lie a little beyond an end of the scale, and lies nearer its middle than labels do."
         if card.scale
+        else f"A text that no other class fits is meant to get {quoted(other)}, which was learnt from examples alone."
+        if (other := _other(card.facts))
         else "A text that belongs to no class gets one all the same."
     )
     lines = [MEANT_FOR, none, *([] if card.scale else [CALIBRATED])]
@@ -249,6 +259,12 @@ def _limits(card: Card) -> str:
         lines.append(BY_MACHINE)
     lines.append("Not meant to decide about people without a person who looks at the case.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _other(facts: Mapping[str, Any]) -> str | None:
+    """The class for what fits no other, where the job has one."""
+    task = dict(facts.get("settings") or {}).get("task") or {}
+    return task.get("other")
 
 
 # Markdown ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.distill.abstaining import Choose
 from agent.distill.checkpoint import PACE, Note, Pace
 from agent.distill.distil import Distilled, distil
 from agent.distill.targets import Examples
@@ -78,6 +79,7 @@ def compare(
     progress: Progress = lambda done, total: None,
     note: Note = lambda said: None,
     pace: Pace = PACE,
+    choose: Choose | None = None,
 ) -> Compared:
     """Train each encoder on the same split, then the best of them on all labels; its card says so.
 
@@ -106,6 +108,7 @@ def compare(
         progress=progress,
         note=note,
         pace=pace,
+        choose=choose,
         chosen={
             "encoders compared": ", ".join(map(public_name, names)),
             "why this encoder": f"{why} ({parts.measured_on})",

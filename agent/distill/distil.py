@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from agent.distill.abstaining import Choose, decide
 from agent.distill.card import Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.finetune import Lessons, Trained
-from agent.distill.making import Made, fingerprint, make
+from agent.distill.making import Made, cool, fingerprint, make
 from agent.distill.network import Network
 from agent.distill.saving import replacing, replacing_file
-from agent.distill.targets import Examples, best_temperature
+from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import Watched, choose_loss, public_name
+from agent.distill.trials import Attempt, Watched, choose_loss, public_name, right_of
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
@@ -70,6 +71,7 @@ def distil(
     note: Note = lambda said: None,
     pace: Pace = PACE,
     chosen: Mapping[str, Any] | None = None,
+    choose: Choose | None = None,
 ) -> Distilled:
     """Fine-tune `encoder` on labelled texts and save a standard `transformers` folder.
 
@@ -89,6 +91,7 @@ def distil(
         note: told that it goes on, and which loss was chosen and why.
         pace: how often it is kept where it stands.
         chosen: more rows for the card's table of the training.
+        choose: from where on the model answers, see `agent.distill.abstaining`.
 
     Raises DataError without labels, ModelError where the encoder cannot be used or the folder not be written.
     """
@@ -109,8 +112,19 @@ def distil(
         temperature, figures = _calibrate(network, held_out)
     training = _told(made, known.seed, settings, source) | {"temperature": round(temperature, 4)}
     training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
+    way = Attempt(source.name, settings, source)
+    silent = decide(known, way, made, Watched(Path(folder), progress, note, pace), choose)
+    network.abstain_below = silent.below
     card = Card(
-        known.names, known.multilabel, source.name, source.max_tokens, training, figures, facts or {}, known.columns
+        known.names,
+        known.multilabel,
+        source.name,
+        source.max_tokens,
+        training | dict(silent.told),
+        (*figures, *silent.figures),
+        facts or {},
+        known.columns,
+        abstain_below=silent.below,
     )
     with replacing(Path(folder)) as partial:
         network.save(partial)
@@ -201,9 +215,7 @@ def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> d
 
 def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure, ...]]:
     """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels."""
-    logits = network.logits(held_out.tokens)
-    temperature = best_temperature(logits, held_out.targets, held_out.weights, multilabel=network.multilabel)
-    network.divide_logits(temperature)
+    temperature, logits = cool(network, held_out)
     said = logits >= 0 if network.multilabel else logits
     return temperature, (_agreement(said, held_out, network.multilabel, "labels held out of the training"),)
 
@@ -218,10 +230,7 @@ def cross_validated(head: Head, lessons: Lessons) -> tuple[Figure, ...]:
 
 def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_on: str) -> Figure:
     """The share of lessons where the likeliest class, or for multilabel every decision, is that of the label."""
-    if multilabel:
-        same = (said == (lessons.targets >= 0.5)).all(axis=1)
-    else:
-        same = said.argmax(axis=1) == lessons.targets.argmax(axis=1)
+    same = right_of(said, lessons.targets, multilabel=multilabel)
     lo, hi = wilson(float(same.sum()), len(same))
     name = "exact_match" if multilabel else "accuracy"
     return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)

@@ -33,7 +33,8 @@ def fingerprint_of(
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    all_of_it = [FORMAT, *what, settings.model_dump(), encoder.key, device, torch.get_num_threads()]
+    of_weights = settings.model_dump(exclude={"abstain_below", "abstain_at_accuracy"})
+    all_of_it = [FORMAT, *what, of_weights, encoder.key, device, torch.get_num_threads()]
     all_of_it += [torch.backends.cpu.get_cpu_capability(), has_fast_bfloat16("cpu")]
     all_of_it += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
     hashed = hashlib.sha256(json.dumps(all_of_it).encode())

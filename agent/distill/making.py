@@ -14,9 +14,10 @@ from agent.distill.finetune import Course, Lessons, Trained, finetune, warm_star
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.losses import Q, trust_out_of_fold
 from agent.distill.network import Network
-from agent.distill.targets import Examples, hold_out
+from agent.distill.targets import Examples, best_temperature, hold_out
 from agent.distill.training import Progress
 from agent.job import DistilSettings
+from agent.records import Floats
 from agent.student.encoder import Encoder
 from agent.student.head import Head
 
@@ -66,6 +67,14 @@ def make(
     course = Course(settings.epochs, settings.learning_rate, known.seed, q=q, layer_decay=settings.layer_decay)
     trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint)
     return Made(network, trained, head, lessons, held_out, doubted)
+
+
+def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
+    """Fold the temperature that fits held-out labels best into a network. Returns it, and the logits of before."""
+    logits = network.logits(held_out.tokens)
+    temperature = best_temperature(logits, held_out.targets, held_out.weights, multilabel=network.multilabel)
+    network.divide_logits(temperature)
+    return temperature, logits
 
 
 def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 COLUMNS = "text_columns"
 """Of a saved model's configuration: the names of the two texts of a pair. `transformers` hands it through."""
+ABSTAIN = "abstain_below"
+"""Likewise: the confidence below which the model gives no label."""
 SEGMENTS = "token_type_ids"
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 
@@ -47,6 +49,7 @@ class Network:
         names: the C class names, in the order of the logits.
         multilabel: each class is a decision of its own.
         columns: where a text is a pair (`agent.pairing`), what its two texts are called; None for single texts.
+        abstain_below: the confidence below which a text gets no label; None where every text gets one.
         max_tokens: a longer text is cut; of a pair whichever is longer.
         batch_tokens: most tokens, padding counted, that go through the model at once when nothing is learnt.
         model: the `transformers` model.
@@ -63,6 +66,7 @@ class Network:
         self.names = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         self.multilabel = model.config.problem_type == MULTI
         self.columns = columns_of(model.config)
+        self.abstain_below = abstention_of(model.config)
 
     @classmethod
     def open(
@@ -112,6 +116,8 @@ class Network:
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), configuration and tokenizer as `transformers` does. Raises OSError."""
+        if self.abstain_below is not None:
+            setattr(self.model.config, ABSTAIN, self.abstain_below)
         save_as_transformers(self.model, self.tokenizer, folder)
 
     # Texts to numbers ----------------------------------------------------------------------------------------------
@@ -191,6 +197,12 @@ def columns_of(config: Any) -> tuple[str, str] | None:
     """What the two texts of a pair are called that a model reads; None where it reads single texts."""
     found = getattr(config, COLUMNS, None)
     return None if found is None else (str(found[0]), str(found[1]))
+
+
+def abstention_of(config: Any) -> float | None:
+    """The confidence below which a saved model gives no label; None where it always gives one."""
+    found = getattr(config, ABSTAIN, None)
+    return None if found is None else float(found)
 
 
 def cut_tokens(tokenizer: Any, texts: Sequence[str], most: int, *, pairs: bool) -> Tokens:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agent.distill.grading import Grades, is_grader
-from agent.distill.network import Network
+from agent.distill.network import ABSTAIN, Network, saved_config
 from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
 from agent.distill.tables import Chunk, Kind, check_output, open_table
@@ -20,6 +20,7 @@ from agent.distill.tagging import Tags, is_tagger
 from agent.errors import DataError, ModelError
 from agent.records import Floats, Prediction, Value
 from agent.student.logistic import sigmoid, softmax
+from agent.tasks.hierarchy import parents, summed
 
 TEXTS_AT_ONCE = 4096
 
@@ -71,6 +72,12 @@ def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller
     return Tags.load(Path(folder)) if is_tagger(Path(folder)) else Grades.load(Path(folder))
 
 
+def abstains_below(folder: str | Path) -> float | None:
+    """The confidence below which the model of a folder gives no label; None where it always gives one."""
+    found = saved_config(Path(folder)).get(ABSTAIN)
+    return float(found) if isinstance(found, int | float) else None
+
+
 def special(folder: Path) -> str | None:
     """What the model of a folder does that is no classifier of texts; None for a classifier, or no model."""
     if is_tagger(folder):
@@ -85,12 +92,16 @@ class Model:
         names: the C class names, in the order of the probabilities.
         multilabel: any number of labels a text; a label holds where its probability is at least one half.
         columns: of a model of pairs, what the two texts are called; it takes them joined (`agent.pairing`).
+        abstain_below: the confidence below which `rows` and `told` give no label; None where they always do.
+        groups: of labels that are paths, where a text has one: what they lie in (`agent.tasks.hierarchy`).
     """
 
     def __init__(self, network: Classifier) -> None:
         self.network = network
+        self.groups = () if network.multilabel else parents(tuple(network.names))
         self.names, self.multilabel = network.names, network.multilabel
         self.columns = network.columns
+        self.abstain_below = network.abstain_below
 
     @classmethod
     def load(cls, folder: str | Path, batch_tokens: int = 8192, runtime: Runtime = Runtime.TORCH) -> Model:
@@ -112,30 +123,41 @@ class Model:
         return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
 
     def adds(self) -> dict[str, Kind]:
-        """Label, confidence, then each class."""
+        """Label, confidence, then each class; of a model that abstains also whether it did, and of labels that are
+        paths, where a text has one, each group."""
         value = ("labels", Kind.NAMES) if self.multilabel else ("label", Kind.NAME)
-        numbers = ["confidence", *(f"p_{name}" for name in self.names)]
-        return dict([value, *((name, Kind.NUMBER) for name in numbers)])
+        numbers = ["confidence", *(f"p_{name}" for name in (*self.names, *(f"{g}/*" for g in self.groups)))]
+        silent = [("abstained", Kind.FLAG)] if self.abstain_below is not None else []
+        return dict([value, *silent, *((name, Kind.NUMBER) for name in numbers)])
 
     def rows(self, texts: Sequence[str]) -> Iterator[list[Any]]:
         """What `adds` names, of each text."""
         found = self.predict(texts)
         assert found.probabilities is not None
-        numbers = np.column_stack([1 - found.doubt, found.probabilities]).astype(float)
+        columns = [1 - found.doubt, found.probabilities]
+        columns += [summed(found.probabilities, self.names)] if self.groups else []
+        numbers = np.column_stack(columns).astype(float)
         for value, row in zip(found.values, numbers.tolist(), strict=True):
-            yield [value if isinstance(value, str) else list(value), *row]
+            said = value if isinstance(value, str) else list(value)
+            if self.abstain_below is None:
+                yield [said, *row]
+            else:
+                silent = row[0] < self.abstain_below
+                yield [None if silent else said, silent, *row]
 
     def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """The same as JSON."""
-        name = "labels" if self.multilabel else "label"
-        return [
-            {
-                name: value,
-                "confidence": round(confidence, 6),
-                "probabilities": {n: round(p, 6) for n, p in zip(self.names, chances, strict=True)},
-            }
-            for value, confidence, *chances in self.rows(texts)
-        ]
+        return [self._told(*row) for row in self.rows(texts)]
+
+    def _told(self, value: Any, *numbers: Any) -> dict[str, Any]:
+        said: dict[str, Any] = {"labels" if self.multilabel else "label": value}
+        if self.abstain_below is not None:
+            said["abstained"], *numbers = numbers  # type: ignore[assignment]
+        confidence, *chances = numbers
+        said |= {"confidence": round(confidence, 6), "probabilities": _named(self.names, chances)}
+        if self.groups:
+            said["groups"] = _named(self.groups, chances[len(self.names) :])
+        return said
 
     def _values(self, probabilities: Floats) -> Iterator[Value]:
         if not self.multilabel:
@@ -147,6 +169,11 @@ class Model:
         sure = decisions.min(axis=1) if self.multilabel else probabilities.max(axis=1)
         doubt: Floats = np.clip(1 - sure, 0, 1).astype(np.float32)
         return doubt
+
+
+def _named(names: Sequence[str], chances: Sequence[float]) -> dict[str, float]:
+    """The first probabilities, by name."""
+    return {n: round(p, 6) for n, p in zip(names, chances, strict=False)}
 
 
 def predict_file(
@@ -161,8 +188,9 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`. A name that is taken
-    already gets `_predicted` at its end. A row without text gets none of them.
+    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`. A model that abstains
+    adds `abstained`, where the label is empty; one whose labels are paths `p_GROUP/*`, the sum of those in a group.
+    A name that is taken already gets `_predicted` at its end. A row without text gets none of them.
 
     Args:
         model: the model.

@@ -16,6 +16,7 @@ import numpy as np
 from agent.distill.network import (
     MULTI,
     Tokens,
+    abstention_of,
     by_length,
     check_folder,
     columns_of,
@@ -54,11 +55,13 @@ class Classifier(Protocol):
         names: the C class names, in the order of the logits.
         multilabel: each class is a decision of its own.
         columns: where a text is a pair (`agent.pairing`), what its two texts are called.
+        abstain_below: the confidence below which a text gets no label; None where every text gets one.
     """
 
     names: tuple[str, ...]
     multilabel: bool
     columns: tuple[str, str] | None
+    abstain_below: float | None
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Token numbers of each text, cut where the model's reach ends."""
@@ -95,6 +98,7 @@ class OnnxNetwork:
         self.names = tuple(str(config.id2label[i]) for i in range(config.num_labels))
         self.multilabel = config.problem_type == MULTI
         self.columns = columns_of(config)
+        self.abstain_below = abstention_of(config)
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime, batch_tokens: int = CPU_BATCH_TOKENS) -> OnnxNetwork:

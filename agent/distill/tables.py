@@ -30,6 +30,7 @@ class Kind(StrEnum):
     NAME = "name"
     NAMES = "names"
     NUMBER = "number"
+    FLAG = "flag"
 
 
 Added = Mapping[str, Sequence[Any]]
@@ -136,6 +137,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
+    if isinstance(value, bool):
+        return json.dumps(value)
     return value if isinstance(value, str) else json.dumps(list(value), ensure_ascii=False)
 
 
@@ -246,7 +249,12 @@ class ParquetTable:
         import pyarrow as pa
         from pyarrow import parquet
 
-        types = {Kind.NAME: pa.string(), Kind.NAMES: pa.list_(pa.string()), Kind.NUMBER: pa.float32()}
+        types = {
+            Kind.NAME: pa.string(),
+            Kind.NAMES: pa.list_(pa.string()),
+            Kind.NUMBER: pa.float32(),
+            Kind.FLAG: pa.bool_(),
+        }
         schema = self._schema
         for name, kind in added.items():
             schema = schema.append(pa.field(name, types[kind]))

@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from agent.distill.checkpoint import Checkpoint, Note, Pace, training_folder
 from agent.distill.making import fingerprint, make
-from agent.distill.network import Network
 from agent.distill.saving import replacing_file
 from agent.distill.targets import HELD_OUT, MOST_HELD_OUT, Examples, drawn
 from agent.distill.training import Progress
 from agent.errors import DataError
 from agent.job import DistilSettings
-from agent.records import Rows
+from agent.records import Floats, Rows
 from agent.student.encoder import Encoder
 from agent.tasks.intervals import wilson
 
@@ -182,15 +181,18 @@ def _attempt(known: Examples, parts: Split, way: Attempt, checkpoint: Checkpoint
     made = make(known.part(parts.learn), way.settings, way.encoder, checkpoint, progress=watched.progress)
     seconds = time.monotonic() - began
     size = sum(p.numel() * p.element_size() for p in made.network.model.parameters()) / 1e6
-    return Trial(way.name, _right(made.network, known.part(parts.held)), seconds, size)
+    held = known.part(parts.held)
+    logits = made.network.logits(made.network.tokens(held.texts))
+    said = logits >= 0 if known.multilabel else logits
+    return Trial(way.name, right_of(said, held.targets, multilabel=known.multilabel), seconds, size)
 
 
-def _right(network: Network, held: Examples) -> Bools:
-    logits = network.logits(network.tokens(held.texts))
-    if network.multilabel:
-        right: Bools = ((logits >= 0) == (held.targets >= 0.5)).all(axis=1)
+def right_of(said: Floats | Bools, targets: Floats, *, multilabel: bool) -> Bools:
+    """(m,): which labels are given as they were given: the likeliest class, or for multilabel every decision."""
+    if multilabel:
+        right: Bools = (said == (targets >= 0.5)).all(axis=1)
     else:
-        right = logits.argmax(axis=1) == held.targets.argmax(axis=1)
+        right = said.argmax(axis=1) == targets.argmax(axis=1)
     return right
 
 

@@ -117,7 +117,8 @@ class Phrasing:
         """The classes of a shortlist; None where all are listed: it would leave out one class at most."""
         if self.form.shortlist is None or put.names is None:
             return None
-        names = put.names[: self.form.shortlist]
+        # a shortlist ends in "none of these": only beside all the classes does `other` mean what it says
+        names = tuple(n for n in put.names if n != self._settings.other)[: self.form.shortlist]
         return names if len(names) + 1 < len(self._task.names) else None
 
     def _in_order(self, order: int, names: Sequence[str]) -> list[str]:

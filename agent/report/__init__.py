@@ -4,7 +4,7 @@
 """
 
 from agent.report.export import PoolRow, export, formats_of
-from agent.report.findings import Findings, Gain, Quoted
+from agent.report.findings import Findings, Gain, Quoted, Unfitting
 from agent.report.gather import Evidence, gather, last_final
 from agent.report.page import page, write
 from agent.report.terminal import final_table
@@ -15,6 +15,7 @@ __all__ = [
     "Gain",
     "PoolRow",
     "Quoted",
+    "Unfitting",
     "export",
     "final_table",
     "formats_of",

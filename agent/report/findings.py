@@ -58,12 +58,14 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class Model:
     """One of the models compared. `figures` holds further measures by name (macro F1 and the like), `labels` is how
-    many taught it."""
+    many taught it. Where labels are paths, `levels` is how often it is right at each level above them, the broadest
+    first."""
 
     name: str
     accuracy: Estimate | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     labels: int | None = None
+    levels: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,18 @@ class Quoted:
 
 
 @dataclass(frozen=True)
+class Unfitting:
+    """Texts that none of the labels fits, which have the label `name`: `texts` of the `labelled`, `waiting` of which
+    wait for a person. `groups` has clusters of them, the largest first: how many, and the most typical texts."""
+
+    name: str
+    texts: int
+    labelled: int
+    waiting: int = 0
+    groups: tuple[tuple[int, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that is known of a job at one moment.
 
@@ -308,7 +322,8 @@ class Findings:
     job hides nothing, or it cannot be told here. `audits` are what blind samples of the labels said, oldest first.
     `unasked` texts of the pool have no answer yet. `several` is None where no text was answered more than once,
     `again` where no label was asked again, `suspects` where none was shown to people since it looked wrong,
-    `agreement` where no two labelled the same text, `quoted` where a label is no piece of a text.
+    `agreement` where no two labelled the same text, `quoted` where a label is no piece of a text, `unfitting` where
+    no label is for what fits none.
     """
 
     job: str
@@ -346,6 +361,7 @@ class Findings:
     audits: tuple[Certificate, ...] = ()
     redacted: Mapping[str, int] | None = None
     quoted: Quoted | None = None
+    unfitting: Unfitting | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     prompt_hashes: tuple[str, ...] = ()

@@ -18,7 +18,19 @@ from agent.report import truth
 from agent.report.books import Books
 from agent.report.comparison import gain, gain_of
 from agent.report.explained import explained
-from agent.report.findings import MODELS, Estimate, Findings, Gain, Model, Quoted, Reviews, Round, Tally, WaitingText
+from agent.report.findings import (
+    MODELS,
+    Estimate,
+    Findings,
+    Gain,
+    Model,
+    Quoted,
+    Reviews,
+    Round,
+    Tally,
+    Unfitting,
+    WaitingText,
+)
 from agent.report.frontier import Frontier
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.report.sums import known
@@ -26,6 +38,7 @@ from agent.report.wording import plain, reason
 from agent.store import JobRow, PickRow, QueueRow, RoundRow, RouteRow, Store
 from agent.studentless import has_student
 from agent.tasks import Task
+from agent.tasks.hierarchy import depth
 
 Final = Mapping[str, Mapping[str, Any]]
 WAITING = 40
@@ -49,7 +62,7 @@ class Evidence:
         copies: rows of the pool that repeat an earlier text.
         stop: why the loop ended, where the last round's figures do not say.
         gain: what selection bought over chance, where a control job was run; else the rounds tell.
-        redacted, quoted: see `Findings`.
+        redacted, quoted, unfitting: see `Findings`.
         frontier: the oracles of a cascade against each other.
     """
 
@@ -63,6 +76,7 @@ class Evidence:
     gain: Gain | None = None
     redacted: Mapping[str, int] | None = None
     quoted: Quoted | None = None
+    unfitting: Unfitting | None = None
     frontier: Frontier | None = None
 
 
@@ -127,6 +141,7 @@ def gather(store: Store, job: str, task: Task, evidence: Evidence | None = None)
         audits=certificates(store, job, task),
         redacted=evidence.redacted,
         quoted=evidence.quoted,
+        unfitting=evidence.unfitting and _shortened(evidence.unfitting),
         settings=row.settings,
         versions=_versions(),
         prompt_hashes=tuple(sorted({x.prompt_hash for x in given if x.prompt_hash})),
@@ -149,8 +164,12 @@ def last_final(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _as_final(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model of report.json as the loop would give it."""
-    told = {k: v for k, v in model["accuracy"].items() if k != "value"}
-    return {**model["figures"], **told, "accuracy": model["accuracy"]["value"], "labels": model.get("labels")}
+    levels = {"levels": [_as_figures(e) for e in model["levels"]]} if model.get("levels") else {}
+    return {**model["figures"], **_as_figures(model["accuracy"]), "labels": model.get("labels"), **levels}
+
+
+def _as_figures(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    return {"accuracy": estimate["value"]} | {k: v for k, v in estimate.items() if k != "value"}
 
 
 # Rounds and models -------------------------------------------------------------------------------------------------
@@ -224,7 +243,7 @@ def _against_truth(
     by_people = truth.judged_by_people(task, have.answered, have.current, have.routes, have.audited)
     judged, measured_on = (by_gold, "gold") if by_gold else (by_people, "people")
     return {
-        "models": _models(evidence.final, rounds, truth.accuracy(judged, measured_on), names),
+        "models": _models(evidence.final, rounds, _oracle(task, judged, measured_on), names),
         "confusion": truth.confused(task, judged, measured_on),
         # answers on gold may have come without a confidence: then people's verdicts have to do
         "calibration": truth.calibration(judged, by_people, evidence.calibrator, measured_on)
@@ -246,13 +265,18 @@ def _gold_confidences(rounds: Sequence[RoundRow]) -> Mapping[str, Any]:
     return next((said for said in kept if isinstance(said, Mapping)), {})
 
 
-def _models(
-    final: Final, rounds: Sequence[Round], oracle: Estimate | None, expected: Sequence[str]
-) -> tuple[Model, ...]:
+def _oracle(task: Task, judged: Sequence[truth.Judged], measured_on: str) -> Model:
+    """The oracle, where the run did not measure it."""
+    levels = [truth.accuracy_at(judged, level, measured_on) for level in range(1, depth(task.names))]
+    shown = levels if task.widget == "choice" else []
+    return Model("oracle", truth.accuracy(judged, measured_on), levels=tuple(e for e in shown if e is not None))
+
+
+def _models(final: Final, rounds: Sequence[Round], oracle: Model, expected: Sequence[str]) -> tuple[Model, ...]:
     """The final figures; where the run gave none, what the last round or the truth at hand says."""
     chance = next((r for r in reversed(rounds) if r.random), None)
     chosen = next((r for r in reversed(rounds) if r.selected), None)
-    instead = {"oracle": Model("oracle", oracle)}
+    instead = {"oracle": oracle}
     if chance is not None:
         instead["student_random"] = Model("student_random", chance.random, labels=chance.random_labels)
     if chosen is not None:
@@ -268,7 +292,8 @@ def _model(name: str, figures: Mapping[str, Any]) -> Model | None:
         return None
     more = {str(k): known(v) for k, v in figures.items() if k not in ("accuracy", "lo", "hi", "n", "labels")}
     shares = {k: v for k, v in more.items() if v is not None and 0 <= v <= 1}
-    return Model(name, found, shares, _whole(figures.get("labels")))
+    levels = [e for e in map(Estimate.of, figures.get("levels") or ()) if e is not None]
+    return Model(name, found, shares, _whole(figures.get("labels")), tuple(levels))
 
 
 # Labels and people -------------------------------------------------------------------------------------------------
@@ -306,6 +331,11 @@ def _waiting(task: Task, q: QueueRow) -> WaitingText:
         round=q.round,
         slice=q.slice,
     )
+
+
+def _shortened(found: Unfitting) -> Unfitting:
+    groups = tuple((size, tuple(plain(t, TEXT_CHARACTERS) for t in texts)) for size, texts in found.groups)
+    return replace(found, groups=groups)
 
 
 def _reviews(store: Store, job: JobRow) -> Reviews:

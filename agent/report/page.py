@@ -22,7 +22,7 @@ from agent.errors import DataError
 from agent.report import agreement, certificate, charts, frontier_chart, wording
 from agent.report.findings import Estimate, Findings
 from agent.report.frontier import CASCADE
-from agent.report.sections import classes, confusions, meter, settings
+from agent.report.sections import classes, confusions, levels, meter, settings
 from agent.report.sums import known
 
 TITLES = {
@@ -84,6 +84,8 @@ def page(findings: Findings) -> str:
         "multiple": findings.kind == "multilabel",
         "models": _models(findings, data),
         "charts": _charts(findings),
+        "levels": levels(findings.models, findings.names),
+        "titles": TITLES,
         "meter": meter(findings.money),
         "settings": settings(findings.settings),
         "curve_note": _curve_note(findings),

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.report import wording
-from agent.report.findings import Confusion, Tally
+from agent.report.findings import Confusion, Model, Tally
 from agent.report.sums import Money
+from agent.tasks.hierarchy import at_level, depth, is_tree, ordered, parent
 
 MATRIX_AT_MOST = 12  # classes: beyond that a matrix is a carpet, and the confused pairs say more
 PAIRS = 20
@@ -29,9 +30,13 @@ def meter(money: Money) -> dict[str, str]:
 
 
 def classes(tallies: Sequence[Tally]) -> dict[str, Any]:
-    """The bars of the label distribution, the longest first; classes without any label close it."""
+    """The bars of the label distribution, the longest first; classes without any label close it. Labels that are
+    paths stand group by group."""
     most = max((t.total for t in tallies), default=0) or 1
-    order = sorted(range(len(tallies)), key=lambda i: (-tallies[i].total, i))
+    names = [t.name for t in tallies]
+    place = {group: k for k, group in enumerate(dict.fromkeys(map(parent, ordered(names))))}
+    group = [place[parent(name)] if is_tree(names) else 0 for name in names]
+    order = sorted(range(len(tallies)), key=lambda i: (group[i], -tallies[i].total, i))
     rows = [
         {
             "name": tallies[i].name,
@@ -70,6 +75,22 @@ def confusions(found: Confusion | None) -> dict[str, Any]:
             }
         )
     return {"matrix": {"names": found.names, "rows": rows}, "pairs": [], "more_pairs": 0}
+
+
+def levels(models: Sequence[Model], names: Sequence[str]) -> list[dict[str, Any]]:
+    """How often each model is right at each level of labels that are paths, the broadest first and the labels
+    themselves last: (level, how many labels there are at it, [(title, place in the findings, estimate)])."""
+    steps = depth(tuple(names))
+    rows = []
+    for level in range(1, steps + 1) if any(m.levels for m in models) else ():
+        found = []
+        for k, model in enumerate(models):
+            if level <= len(model.levels):
+                found.append((model.name, f"models.{k}.levels.{level - 1}", model.levels[level - 1]))
+            elif level == steps and model.levels and model.accuracy is not None:
+                found.append((model.name, f"models.{k}.accuracy", model.accuracy))
+        rows.append({"level": level, "labels": len({at_level(n, level) for n in names}), "models": found})
+    return rows
 
 
 def settings(found: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str | None]]]]:

@@ -59,13 +59,7 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     if findings.failed_count:
         texts = f"{count(findings.failed_count)} text{'s' if findings.failed_count != 1 else ''}"
         _row(table, "failed", texts, f"{dollars(findings.failed_cost)}; they wait for a person")
-    if findings.redacted is not None:
-        _row(table, "redacted", *_redacted(findings.redacted))
-    if findings.quoted is not None and findings.quoted.spans:
-        spans, repaired = findings.quoted.spans, findings.quoted.repaired
-        _row(
-            table, "quoted", f"{count(spans)} spans", f"{count(repaired)} of them carelessly, and found all the same"
-        )
+    _special(table, findings)
     _row(table, "waiting for people", f"{count(findings.waiting_count)} texts", f"labelwright review {job_file}")
     for model in findings.models:
         _model(table, model)
@@ -86,6 +80,20 @@ def final_table(findings: Findings, *, job_file: str = "job.yaml") -> Group:
     if findings.bought:
         lines += [line("more money", told) for told in _outlook(findings)]
     return Group(table, Text(), *lines)
+
+
+def _special(table: Table, findings: Findings) -> None:
+    """What only some jobs have."""
+    if findings.redacted is not None:
+        _row(table, "redacted", *_redacted(findings.redacted))
+    if findings.quoted is not None and findings.quoted.spans:
+        spans, repaired = findings.quoted.spans, findings.quoted.repaired
+        _row(
+            table, "quoted", f"{count(spans)} spans", f"{count(repaired)} of them carelessly, and found all the same"
+        )
+    if findings.unfitting is not None:
+        found = findings.unfitting
+        _row(table, found.name, f"{count(found.texts)} texts", "that none of the labels fits; the report shows some")
 
 
 def line(head: str, said: str) -> Text:
@@ -137,11 +145,21 @@ def _model(table: Table, model: Model) -> None:
         _row(table, title, "not measured", "")
         return
     e = model.accuracy
-    ends = f"{percent(e.lo)} to {percent(e.hi)}, " if e.lo is not None and e.hi is not None else ""
+    ends = _ends(e)
     n = f", {count(e.n)} texts" if e.n is not None else ""
     n += f"; taught by {count(model.labels)} labels" if model.labels is not None else ""
     metric = "" if e.metric == "accuracy" else f"{_metric(e.metric)}, "
     _row(table, title, percent(e.value), f"{metric}{ends}{against(e.measured_on)}{n}")
+    for level, at in enumerate(model.levels, 1):
+        _row(table, f"  at level {level}", percent(at.value), f"{_ends(at)}the first {_steps(level)} of its labels")
+
+
+def _ends(e: Estimate) -> str:
+    return f"{percent(e.lo)} to {percent(e.hi)}, " if e.lo is not None and e.hi is not None else ""
+
+
+def _steps(count_: int) -> str:
+    return "step" if count_ == 1 else f"{count_} steps"
 
 
 def _estimate(e: Estimate) -> str:

@@ -7,7 +7,7 @@ chance, so that doubtful texts, which people see more often, do not make the ora
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from agent.report.comparison import confusion
 from agent.report.findings import AskedAgain, Calibration, Confusion, Estimate, Noise, Several, Suspects, Taken
 from agent.report.reliability import reliability
 from agent.store import RouteRow
-from agent.tasks import Task
+from agent.tasks import Task, hierarchy
 from agent.tasks.intervals import horvitz_thompson_mean, wilson
 
 # Given confidences and whether each answer was right, a function that calibrates confidences.
@@ -70,6 +70,13 @@ def accuracy(judged: Sequence[Judged], measured_on: str) -> Estimate | None:
     return share_right([j.right for j in judged], [j.chance for j in judged], measured_on)
 
 
+def accuracy_at(judged: Sequence[Judged], level: int, measured_on: str) -> Estimate | None:
+    """The same of labels that are paths, at one level of them."""
+    right = [hierarchy.at_level(j.truth, level) == hierarchy.at_level(j.label.value, level) for j in judged]
+    found = share_right(right, [j.chance for j in judged], measured_on)
+    return None if found is None else replace(found, metric=hierarchy.accuracy_at(level))
+
+
 def share_right(right: Sequence[bool], chances: Sequence[float], measured_on: str) -> Estimate | None:
     """Share of labels that are right, each for one over the chance with which that came to be known; None without
     any."""
@@ -87,7 +94,9 @@ def confused(task: Task, judged: Sequence[Judged], measured_on: str) -> Confusio
     """Truth against answer, for tasks with one class a text."""
     if task.widget != "choice":
         return None
-    return confusion(((task.show(j.truth), task.show(j.label.value)) for j in judged), task.names, measured_on)
+    return confusion(
+        ((task.show(j.truth), task.show(j.label.value)) for j in judged), hierarchy.ordered(task.names), measured_on
+    )
 
 
 def several(task: Task, found: Opinions) -> Several | None:

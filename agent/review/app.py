@@ -37,6 +37,7 @@ from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
 from agent.tasks import Task, label_names
+from agent.tasks.hierarchy import is_tree, ordered, parent
 from agent.web import LOOPBACK, answer
 
 HERE = Path(__file__).parent
@@ -137,7 +138,7 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
     settings = {
         "widget": desk.task.widget,
         "counted": MOST_COUNTED,
-        "labels": [{"name": n, "about": described.get(n, "")} for n in names],
+        "labels": [{"name": n, "about": described.get(n, ""), **_group(n, names)} for n in ordered(names)],
     }
     context = {
         "job": desk.job.name,
@@ -152,6 +153,12 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
         return templates.TemplateResponse(request, "page.html", context | own)
 
     return page
+
+
+def _group(name: str, names: Sequence[str]) -> dict[str, str]:
+    """What a label that is a path stands below, and what it is called there."""
+    group = parent(name) if is_tree(names) else ""
+    return {"group": group, "short": name[len(group) + 1 :]} if group else {}
 
 
 def prose(markdown: str) -> Markup:

@@ -24,6 +24,7 @@ __all__ = [
     "build",
     "label_names",
     "load_named",
+    "prompt_of",
 ]
 
 KINDS: dict[str, type[Task]] = {
@@ -38,6 +39,11 @@ KINDS: dict[str, type[Task]] = {
 def label_names(task: Task) -> tuple[str, ...]:
     """The names that a label may have: classes of a text, or types of its pieces."""
     return task.types if isinstance(task, Spans) else task.names
+
+
+def prompt_of(task: Task) -> str:
+    """The template that asks for this job's labels, where the job names none of its own."""
+    return task.template if isinstance(task, Classification | Multilabel) else task.prompt
 
 
 def build(settings: TaskSettings) -> Task:

@@ -12,6 +12,7 @@ import numpy as np
 from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
 from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
+from agent.tasks.hierarchy import accuracy_at, at_level, depth, listed
 from agent.tasks.likelihood import class_mass, place_in_tokens, renormalised
 from agent.tasks.names import match, unknown
 from agent.tasks.peeling import json_object, layers
@@ -20,19 +21,31 @@ KEY = re.compile(r'"label"\s*:\s*"?')
 
 
 class Classification:
-    """Single-label classification. Values are class names."""
+    """Single-label classification. Values are class names.
+
+    Attributes:
+        grouped: the prompt of a job whose labels are paths (`agent.tasks.hierarchy`), or with an `other`.
+        other: the class of texts that none of the others fits; None where there is none.
+    """
 
     kind: ClassVar[str] = "classification"
     prompt: ClassVar[str] = "classification/v3"
+    grouped: ClassVar[str] = "classification/v4"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "choice"
 
     def __init__(self, settings: TaskSettings) -> None:
         self.names: tuple[str, ...] = tuple(settings.labels)
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._labels = [{"name": n, "description": d} for n, d in settings.labels.items()]
+        self.other = settings.other if settings.other in settings.labels else None
+        self._labels = listed(settings.labels, self.other)
         # a token is at least one byte of UTF-8; the JSON around a name takes at most 16 more
         self._max_tokens = max(len(json.dumps({"label": n}).encode()) for n in self.names) + 4
+
+    @property
+    def template(self) -> str:
+        """The prompt of this job."""
+        return self.grouped if depth(self.names) > 1 or self.other is not None else self.prompt
 
     def variables(self, text: Text) -> Mapping[str, Any]:
         return {"labels": self._labels, "text": text.text}
@@ -116,11 +129,17 @@ class Classification:
         return float(a == b)
 
     def metrics(self, gold: Sequence[Value], predicted: Sequence[Value]) -> dict[str, float]:
-        """Accuracy, and F1 averaged over the classes that occur in either."""
+        """Accuracy, and F1 averaged over the classes that occur in either; of labels that are paths also the share
+        that is right at each level above them, `accuracy_level_1` the broadest."""
+        levels = range(1, depth(self.names))
         if not gold:
-            return {"accuracy": float("nan"), "macro_f1": float("nan")}
+            return dict.fromkeys(("accuracy", "macro_f1", *map(accuracy_at, levels)), float("nan"))
         g = np.array([self._index[v] for v in gold])
         p = np.array([self._index[v] for v in predicted])
         seen = np.union1d(g, p)
         f1 = [2 * np.sum((g == c) & (p == c)) / (np.sum(g == c) + np.sum(p == c)) for c in seen]
-        return {"accuracy": float(np.mean(g == p)), "macro_f1": float(np.mean(f1))}
+        found = {"accuracy": float(np.mean(g == p)), "macro_f1": float(np.mean(f1))}
+        for level in levels:
+            same = [at_level(a, level) == at_level(b, level) for a, b in zip(gold, predicted, strict=True)]
+            found[accuracy_at(level)] = float(np.mean(same))
+        return found

@@ -12,6 +12,7 @@ import numpy as np
 from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
 from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
+from agent.tasks.hierarchy import depth, listed
 from agent.tasks.likelihood import class_mass, place_in_tokens
 from agent.tasks.names import match, unknown
 from agent.tasks.peeling import json_object
@@ -20,20 +21,30 @@ KEY = re.compile(r'"labels"\s*:\s*')
 
 
 class Multilabel:
-    """Multi-label classification. Values are tuples of class names in the job's order."""
+    """Multi-label classification. Values are tuples of class names in the job's order.
+
+    Attributes:
+        grouped: the prompt of a job whose labels are paths (`agent.tasks.hierarchy`).
+    """
 
     kind: ClassVar[str] = "multilabel"
     prompt: ClassVar[str] = "multilabel/v3"
+    grouped: ClassVar[str] = "multilabel/v4"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "multiple"
 
     def __init__(self, settings: TaskSettings) -> None:
         self.names: tuple[str, ...] = tuple(settings.labels)
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._labels = [{"name": n, "description": d} for n, d in settings.labels.items()]
+        self._labels = listed(settings.labels)
         longest = len(json.dumps({"labels": list(self.names)}, ensure_ascii=False).encode())
         # every label at once is the worst answer, but no real one is: the bound is what gets reserved
         self._max_tokens = min(longest + 8, 256)
+
+    @property
+    def template(self) -> str:
+        """The prompt of this job."""
+        return self.grouped if depth(self.names) > 1 else self.prompt
 
     def variables(self, text: Text) -> Mapping[str, Any]:
         return {"labels": self._labels, "text": text.text}

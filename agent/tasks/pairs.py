@@ -21,6 +21,7 @@ class Pairs(Classification):
 
     kind: ClassVar[str] = "pairs"
     prompt: ClassVar[str] = "pairs/v1"
+    grouped: ClassVar[str] = prompt
 
     def __init__(self, settings: TaskSettings) -> None:
         super().__init__(settings)

@@ -344,6 +344,40 @@ def test_the_likeliest_of_many_labels_stand_first_unless_blind(review: Open, tmp
     ada.has_given({"t000": names[40]})
 
 
+def heads(reviewer: Reviewer) -> list[str]:
+    return [head.strip() for head in reviewer.page.locator("#labels .group").all_inner_texts()]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
+def test_labels_that_are_paths_stand_below_their_groups(review: Open, tmp_path: Path, viewport: Any) -> None:
+    names = {"sport/football": "kicked", "news": "", "sport/tennis": "", "art/film": ""}
+    made = scene(tmp_path, [Waiting("It was two to one.", "news"), Waiting("Game, set, match.", None)], labels=names)
+    reviewer = review(made, viewport=viewport)
+    assert heads(reviewer) == ["sport", "", "art"]
+    assert reviewer.page.locator("#labels .label .name").all_inner_texts() == ["football", "tennis", "news", "film"]
+    reviewer.sees("#said", "news")
+    reviewer.press("2")
+    reviewer.left(1)
+    reviewer.sees("#last", "sport/tennis")
+    reviewer.page.get_by_role("button", name="sport/football").click()
+    reviewer.has_given({"t000": "sport/tennis", "t001": "sport/football"})
+
+
+def test_many_paths_are_found_by_typing_and_stand_in_groups_else(review: Open, tmp_path: Path) -> None:
+    names = [f"area {n % 3}/topic {n:02d}" for n in range(15)]
+    odds = {"area 1/topic 04": 0.6, "area 2/topic 05": 0.3}
+    made = scene(tmp_path, [Waiting("What is it?", "area 1/topic 04", "", odds)], labels=names)
+    reviewer = review(made)
+    assert heads(reviewer) == ["area 0", "area 1", "area 2"]
+    first = reviewer.page.locator("#labels > *").first
+    expect(first).to_contain_text("area 1/topic 04")
+    reviewer.press("/")
+    reviewer.type("area 2 topic 11")
+    assert heads(reviewer) == []
+    reviewer.press("ArrowDown", "Enter")
+    reviewer.has_given({"t000": "area 2/topic 11"})
+
+
 def test_undo_of_a_label_found_by_typing_needs_no_other_field(review: Open, tmp_path: Path) -> None:
     ada = review(scene(tmp_path, [Waiting("first"), Waiting("second")], labels=labels(20)))
     ada.press("/")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.servers.scripted import ScriptedServer
 from tests.storm.lives import Stable
+from tests.whole.jobs import labelwright
+from tests.whole.real import Make, Workshop
 from tests.whole.staging import Run, Stage, Start
 
 
@@ -28,3 +32,14 @@ def start(stable: Stable, stage: Stage) -> Iterator[Start]:
     yield one
     for run_of_it in started:
         run_of_it.kill()
+
+
+@pytest.fixture
+def make(
+    tmp_path: Path,
+    serve_gold: Callable[..., ScriptedServer],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Make:
+    """Makes whole jobs on real texts, in the test's own folder."""
+    return Workshop(tmp_path, serve_gold, lambda *words: labelwright(monkeypatch, capsys, *words))

@@ -20,7 +20,7 @@ LEVELS = (
     {"loop"},
     {"delivery"},
     {"rest", "suspects", "distilling"},
-    {"steps", "frontier"},
+    {"steps", "frontier", "unfitting"},
     {"gold", "relabelling"},
     {"hearing", "picking", "refreshing", "escalating"},
     {"hints"},

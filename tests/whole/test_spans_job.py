@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from agent.store import Store
 from agent.tasks import Spans
 from tests.servers.scripted import ScriptedServer
 from tests.whole.jobs import shown_job
+from tests.whole.real import forgetful, written
 
 SHOWN = shown_job("spans")
 TYPES = list(SHOWN["task"]["labels"])
@@ -35,24 +36,9 @@ def drawn(shared_data: Path, split: str, count: int, seed: int) -> dict[str, Val
     return {t: TASK.read(tags, Text(TextId("x"), t)) for t, tags in list(texts.items())[:count]}
 
 
-def noisy(value: Value, rng: np.random.Generator) -> Value:
-    """What a careless oracle says: now and then a span is forgotten, or has another label."""
-    if not value or rng.random() >= NOISE:
-        return value
-    k = int(rng.integers(len(value)))
-    a, b, label, quote = value[k]
-    other = (a, b, TYPES[(TYPES.index(label) + 1) % len(TYPES)], quote)
-    return (*value[:k], *([other] if rng.random() < 0.5 else []), *value[k + 1 :])
-
-
 def careless(answer: dict[str, Any]) -> dict[str, Any]:
     """Long names come in another case."""
     return {"spans": [s | {"text": s["text"].upper() if len(s["text"]) > 12 else s["text"]} for s in answer["spans"]]}
-
-
-def written(path: Path, rows: Sequence[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path.name
 
 
 @pytest.fixture
@@ -64,7 +50,10 @@ def truth(shared_data: Path) -> dict[str, Value]:
 def job(tmp_path: Path, shared_data: Path, truth: dict[str, Value], serve_gold: Callable[..., ScriptedServer]) -> Job:
     rng = np.random.default_rng(1)
     gold = drawn(shared_data, "dev", GOLD, 2)
-    said = {t: careless(json.loads(TASK.write(noisy(value, rng)))) for t, value in (truth | gold).items()}
+    said = {
+        t: careless(json.loads(TASK.write(forgetful(value, TYPES, NOISE, rng))))
+        for t, value in (truth | gold).items()
+    }
     settings = SHOWN | {
         "data": {
             "pool": written(tmp_path / "pool.jsonl", [{"id": f"w{k}", "text": t} for k, t in enumerate(truth)]),

@@ -48,6 +48,7 @@ export class Labels {
 
   /** The labels to show, in order: what fits the filter, else the likeliest of many first, else the job's order. */
   order() {
+    this.first = 0;
     const typed = this.filter?.value.trim();
     if (typed) {
       return this.all
@@ -62,15 +63,36 @@ export class Labels {
       .filter((label) => p(label) >= 0.01 || label.name === this.item.suggestion.value)
       .sort((a, b) => p(b) - p(a))
       .slice(0, LIKELY);
+    this.first = first.length;
     return [...first, ...this.all.filter((label) => !first.includes(label))];
   }
 
   lay(active) {
     this.shown = this.order();
     this.active = Math.min(active, this.shown.length - 1);
-    this.box.replaceChildren(...this.shown.map((label, at) => this.button(label, at)));
+    this.buttons = this.shown.map((label, at) => this.button(label, at));
+    this.box.replaceChildren(...this.grouped());
     document.getElementById("nothing").hidden = this.shown.length > 0;
     this.mark();
+  }
+
+  /** The group that a label is shown in: what was found by typing, and the likeliest of many, stand in none. */
+  groupOf(label, at) {
+    return this.filter?.value.trim() || at < this.first ? null : (label.group ?? "");
+  }
+
+  /** The buttons, each group of labels that are paths below its name. */
+  grouped() {
+    let group = null;
+    return this.buttons.flatMap((button, at) => {
+      const own = this.groupOf(this.shown[at], at);
+      const isNew = own !== group && (own || group);
+      group = own;
+      if (!isNew) return [button];
+      const head = made("p", "group", "", { role: "presentation" });
+      putName(head, own);
+      return [head, button];
+    });
   }
 
   button(label, at) {
@@ -81,7 +103,13 @@ export class Labels {
     const key = KEYS[at];
     if (key) button.setAttribute("aria-keyshortcuts", key);
     const name = made("bdi", "name");
-    putName(name, label.name);
+    if (this.groupOf(label, at)) {
+      button.setAttribute("aria-label", label.name);
+      button.classList.add("inside");
+      putName(name, label.short);
+    } else {
+      putName(name, label.name);
+    }
     button.append(made("kbd", "cap", key ?? "", { "aria-hidden": "true" }), name);
     if (label.about) {
       const about = made("span", "about", "", { dir: "auto" });
@@ -112,7 +140,7 @@ export class Labels {
     const value = this.item.suggestion?.value;
     const suggested = new Set(this.several ? (value ?? []) : value == null ? [] : [value]);
     const before = new Set(this.several ? [] : (this.was ?? []));
-    for (const [at, button] of [...this.box.children].entries()) {
+    for (const [at, button] of this.buttons.entries()) {
       const name = button.dataset.name;
       const on = this.picked.has(name);
       button.classList.toggle("suggested", suggested.has(name));
@@ -205,12 +233,12 @@ export class Labels {
     const size = this.shown.length;
     if (size === 0) return;
     if (!this.many) {
-      const at = [...this.box.children].indexOf(document.activeElement);
-      this.box.children[at < 0 ? (step > 0 ? 0 : size - 1) : (at + step + size) % size].focus();
+      const at = this.buttons.indexOf(document.activeElement);
+      this.buttons[at < 0 ? (step > 0 ? 0 : size - 1) : (at + step + size) % size].focus();
       return;
     }
     this.active = this.active < 0 ? (step > 0 ? 0 : size - 1) : (this.active + step + size) % size;
     this.mark();
-    this.box.children[this.active].scrollIntoView({ block: "nearest" });
+    this.buttons[this.active].scrollIntoView({ block: "nearest" });
   }
 }
