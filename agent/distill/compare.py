@@ -78,6 +78,7 @@ def compare(
     progress: Progress = lambda done, total: None,
     note: Note = lambda said: None,
     pace: Pace = PACE,
+    unseen: Sequence[str] = (),
 ) -> Compared:
     """Train each encoder on the same split, then the best of them on all labels; its card says so.
 
@@ -106,6 +107,7 @@ def compare(
         progress=progress,
         note=note,
         pace=pace,
+        unseen=unseen,
         chosen={
             "encoders compared": ", ".join(map(public_name, names)),
             "why this encoder": f"{why} ({parts.measured_on})",

@@ -20,6 +20,7 @@ from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, training_fold
 from agent.distill.finetune import Trained
 from agent.distill.making import Made, fingerprint, make
 from agent.distill.network import Network
+from agent.distill.reference import write_reference
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.targets import Examples, best_temperature
 from agent.distill.training import Lessons, Progress
@@ -71,6 +72,7 @@ def distil(
     note: Note = lambda said: None,
     pace: Pace = PACE,
     chosen: Mapping[str, Any] | None = None,
+    unseen: Sequence[str] = (),
 ) -> Distilled:
     """Fine-tune `encoder` on labelled texts and save a standard `transformers` folder.
 
@@ -90,6 +92,8 @@ def distil(
         note: told that it goes on, and which loss was chosen and why.
         pace: how often it is kept where it stands.
         chosen: more rows for the card's table of the training.
+        unseen: texts such as are expected, none of them labelled, so that drift can be told from them
+            (`agent.distill.reference`); without them, whoever serves the model takes its first inputs.
 
     Raises DataError without labels, ModelError where the encoder cannot be used or the folder not be written.
     """
@@ -115,6 +119,7 @@ def distil(
     )
     with replacing(Path(folder)) as partial:
         network.save(partial)
+        write_reference(network, known.texts, unseen, partial, np.random.default_rng([known.seed, 8]))
         write_card(card, partial)
     shutil.rmtree(training_folder(Path(folder)), ignore_errors=True)
     seconds = time.monotonic() - began
