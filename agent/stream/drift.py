@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.records import Floats
 from agent.stream.martingale import EVERY, Bets, Cells, Doubles, Martingale
@@ -20,6 +21,7 @@ ALARM = 0.01
 CELLS = 128
 DIRECTIONS = 8
 NEAREST = 5
+NOVEL = 0.9
 FARTHEST = 2.0  # of two vectors of length one
 SPREADS = 5.0
 SUREST = 10.0
@@ -162,6 +164,13 @@ class Drift:
             found.inputs.fill(of_inputs)
             found.predictions.fill(of_predictions)
             found.before += of_predictions[1].sum(axis=0)
+        return found
+
+    def novel(self, novelty: Floats) -> npt.NDArray[np.bool_]:
+        """(n,) which inputs are farther from what taught the model than nine of ten were until a drift was found."""
+        counts = np.cumsum(self.inputs.kinds[0].counts[0])
+        cell = int(np.searchsorted(counts, NOVEL * counts[-1]))
+        found: npt.NDArray[np.bool_] = _cell(novelty, 0, FARTHEST) > cell
         return found
 
     def see(self, vectors: Floats, probabilities: Floats) -> list[Alarm]:

@@ -104,7 +104,10 @@ class Log:
         with telling(self.folder), self._opened() as state:
             model = state.models[self.about.key]
             novelty, found = self._watch(model, seen)
-            verdicts = self._choose(state, seen, novelty, drifting=bool(model.drift and model.drift.alarms))
+            novel = None
+            if model.drift is not None and model.drift.alarms and novelty is not None:
+                novel = model.drift.novel(novelty).tolist()
+            verdicts = self._choose(state, seen, novel)
             self._save(state)
             self._append([self._line(seen, i, verdict, novelty) for i, verdict in verdicts])
         return found
@@ -145,16 +148,14 @@ class Log:
         own = self.about.reference is not None and len(self.about.reference.vectors) > 0
         return Watched(self.about.name, own)
 
-    def _choose(
-        self, state: State, seen: Seen, novelty: Floats | None, *, drifting: bool
-    ) -> list[tuple[int, Verdict]]:
+    def _choose(self, state: State, seen: Seen, novel: list[bool] | None) -> list[tuple[int, Verdict]]:
         day: Day = state.day(seen.when.astimezone(UTC).date().isoformat())
         doubt, chosen = doubts(seen.probabilities, multilabel=self.about.multilabel), []
         for i, text in enumerate(seen.texts):
-            far = float(novelty[i]) if drifting and novelty is not None else None
+            is_novel = None if novel is None else novel[i]
             known = (name := digest(text)) in self._known
             draw = draw_of(text, state.seed)
-            if verdict := state.sampler.look(day, self.most, draw, float(doubt[i]), far, known=known):
+            if verdict := state.sampler.look(day, self.most, draw, float(doubt[i]), is_novel, known=known):
                 self._known.add(name)
                 chosen.append((i, verdict))
         return chosen

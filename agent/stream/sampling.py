@@ -33,6 +33,8 @@ MORE = 0.25
 """Where a day has more texts than were expected: share of those so far that is thought to come still."""
 MORE_BY_CHANCE = 1.0
 """The same for what is drawn by chance: rather some of that is left than that late texts are never drawn."""
+DRAWN_AGAIN = 2**20
+"""The draw's lower digits are a second draw, which does not depend on the first."""
 FIRST_DAY = 10
 """Texts expected on a day without one before it, for each that may be kept."""
 
@@ -91,8 +93,8 @@ class Filter:
     def __init__(self, values: list[float] | None = None) -> None:
         self.values = deque(values or [], WINDOW)
 
-    def passes(self, value: float, rate: float, behind: float) -> bool:
-        """Whether the value is among the highest.
+    def bar(self, value: float, rate: float, behind: float) -> float:
+        """What a value has to reach to be among the highest, this one counted.
 
         Args:
             rate: share of values that should pass.
@@ -100,10 +102,9 @@ class Filter:
         """
         self.values.append(value)
         if len(self.values) < ENOUGH or rate <= 0:
-            return False
+            return np.inf
         window = np.fromiter(self.values, float)
-        bar = np.quantile(window, 1 - rate) - np.ptp(window) * behind / TOLERANCE
-        return bool(value >= bar)
+        return float(np.quantile(window, 1 - rate) - np.ptp(window) * behind / TOLERANCE)
 
 
 @dataclass
@@ -111,10 +112,10 @@ class Sampler:
     """Decides input by input. What was decided is in the days that it is given."""
 
     doubts: Filter = field(default_factory=Filter)
-    novelties: Filter = field(default_factory=Filter)
+    draws: Filter = field(default_factory=Filter)
 
     def look(
-        self, day: Day, most: int, draw: float, doubt: float, novelty: float | None, *, known: bool
+        self, day: Day, most: int, draw: float, doubt: float, novel: bool | None, *, known: bool
     ) -> Verdict | None:
         """Whether an input is kept, and count it.
 
@@ -122,10 +123,11 @@ class Sampler:
             day: of which at most `most` inputs are kept.
             draw: of this input, from 0 to 1, `draw_of` its text.
             doubt: 0 to 1.
-            novelty: how far it is from what there was; None as long as there is no drift of inputs.
+            novel: whether it is unlike what there was; None as long as no drift was found. Of those that are, some
+                are drawn at random: the farthest are the oddest, and not what most of the new ones are like.
             known: the same text was kept already.
         """
-        found = None if known else self._verdict(day, most, draw, doubt, novelty)
+        found = None if known else self._verdict(day, most, draw, doubt, novel)
         if not known and self._chance(day, most) <= 0:
             day.unreached += 1
         day.seen += 1
@@ -133,33 +135,33 @@ class Sampler:
             day.kept[found.why] += 1
         return found
 
-    def _verdict(self, day: Day, most: int, draw: float, doubt: float, novelty: float | None) -> Verdict | None:
-        # equal values are told apart by the draw, or all of them or none would pass
-        tie = 1e-9 * draw
+    def _verdict(self, day: Day, most: int, draw: float, doubt: float, novel: bool | None) -> Verdict | None:
         chance = self._chance(day, most)
         others = most - for_chance(most)
-        drifting = min(others // 2, others - day.kept[Why.UNSURE]) - day.kept[Why.DRIFT] if novelty is not None else 0
+        drifting = min(others // 2, others - day.kept[Why.UNSURE]) - day.kept[Why.DRIFT] if novel is not None else 0
         reserved = max(0, drifting)
         unsure = others - day.kept[Why.UNSURE] - day.kept[Why.DRIFT] - reserved
         total = most - day.total
-        is_new = novelty is not None and _passes(self.novelties, Why.DRIFT, day, min(drifting, total), novelty + tie)
-        is_unsure = _passes(self.doubts, Why.UNSURE, day, min(unsure, total), doubt + tie)
+        again = draw * DRAWN_AGAIN % 1 if novel else 0.0
+        drawn = np.inf if novel is None else _bar(self.draws, Why.DRIFT, day, min(drifting, total), again)
+        doubt += 1e-9 * draw  # or of equal doubts all would pass, or none
+        doubted = _bar(self.doubts, Why.UNSURE, day, min(unsure, total), doubt)
         if draw < chance:
             return Verdict(Why.CHANCE, chance)
-        if is_new:
-            return Verdict(Why.DRIFT, 1.0)
-        return Verdict(Why.UNSURE, 1.0) if is_unsure else None
+        if novel and again >= drawn:
+            return Verdict(Why.DRIFT, min(1.0, 1 - drawn))
+        return Verdict(Why.UNSURE, 1.0) if doubt >= doubted else None
 
     def _chance(self, day: Day, most: int) -> float:
         left = min(for_chance(most) - day.kept[Why.CHANCE], most - day.total)
         return CAREFUL * min(1.0, max(0, left) / day.rest(MORE_BY_CHANCE))
 
 
-def _passes(bar: Filter, why: Why, day: Day, left: int, value: float) -> bool:
-    """Whether a value is high enough, where `left` more may be kept of the rest of the day."""
+def _bar(values: Filter, why: Why, day: Day, left: int, value: float) -> float:
+    """What a value has to reach, where `left` more may be kept of the rest of the day."""
     rate = min(1.0, max(0, left) / day.rest())
     day.due[why] += rate
-    return bar.passes(value, rate, day.due[why] - day.kept[why])
+    return values.bar(value, rate, day.due[why] - day.kept[why])
 
 
 def for_chance(most: int) -> int:

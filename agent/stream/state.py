@@ -70,7 +70,7 @@ class State:
             "most": self.most,
             "days": {date: day.as_kept() for date, day in self.days.items()},
             "doubts": list(self.sampler.doubts.values),
-            "novelties": list(self.sampler.novelties.values),
+            "draws": list(self.sampler.draws.values),
             "models": models,
         }
         return json.dumps(told, separators=(",", ":")) + "\n"
@@ -83,7 +83,7 @@ def read(path: Path, raw: bytes) -> State:
         if told["format"] != FORMAT:
             raise DataError(f"{path}: written by a newer version of Labelwright (format {told['format']}); update")
         days = {date: Day(**day) for date, day in told["days"].items()}
-        sampler = Sampler(Filter(told["doubts"]), Filter(told["novelties"]))
+        sampler = Sampler(Filter(told["doubts"]), Filter(told["draws"]))
         models = {key: Watched(m["name"], m["own"], kept=m["drift"]) for key, m in told["models"].items()}
         return State(int(told["seed"]), int(told["most"]), days, sampler, models)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
