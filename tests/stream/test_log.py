@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.distill import Reference
 from agent.errors import DataError
 from agent.stream import Log, report
 from agent.stream import log as logs
@@ -133,9 +134,13 @@ def test_only_the_owner_reads_what_is_kept(tmp_path: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "log").iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("has_reference", [True, False])
-def test_a_drift_is_found_kept_and_told(tmp_path: Path, has_reference: bool) -> None:
-    log = Log(tmp_path, about(a_reference() if has_reference else None), 40, seed=0)
+whole = a_reference()
+only_taught = Reference(whole.anchors, whole.vectors[:0], whole.probabilities[:0])
+
+
+@pytest.mark.parametrize(("reference", "watched"), [(whole, 800), (only_taught, 600), (None, 400)])
+def test_a_drift_is_found_kept_and_told(tmp_path: Path, reference: Reference | None, watched: int) -> None:
+    log = Log(tmp_path, about(reference), 40, seed=0)
     for i in range(16):
         assert log.write(seen(texts(50, f"old {i}"), seed=i)) == []
     found = [alarm for i in range(10) for alarm in log.write(seen(texts(50, f"new {i}"), (3, 4, 5), day=1, seed=i))]
@@ -143,10 +148,9 @@ def test_a_drift_is_found_kept_and_told(tmp_path: Path, has_reference: bool) -> 
     assert Log(tmp_path, about(), 40).write(seen(texts(50, "newer"), (3, 4, 5), day=1)) == [], "it is said once"
     said = report(tmp_path)
     (model,) = said.models
-    watched = 800 if has_reference else 400
     assert {a.of for a in model.alarms} == {"inputs", "predictions"}
     assert all(watched < a.text <= watched + 200 and abs(a.onset - watched) < 100 for a in model.alarms)
-    assert ("first inputs" in model.reference) != has_reference
+    assert ("first inputs" in model.reference) == (reference is not whole)
     assert all(shown.text.startswith("new") for shown in model.shown)
     assert said.kept["drift"] > 0
     assert max(after - before for _, before, after in model.moved[:3]) > 0.2
