@@ -660,7 +660,7 @@ def onnx(  # noqa: PLR0917 - what the command takes
 
 
 @app.command(epilog=example("labelwright serve out/model --onnx"))
-def serve(
+def serve(  # noqa: PLR0917 - what the command takes
     model: ModelFolder,
     host: Annotated[
         str, typer.Option(help="Address to listen on; one that others can reach takes a token in LABELWRIGHT_TOKEN.")
@@ -668,12 +668,40 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8766,
     onnx: OnOnnx = False,
     int8: OnInt8 = False,
-) -> None:
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Keep some of the texts in this folder, a pool for the next job, and watch for drift.",
+                     metavar="FOLDER", show_default=False),
+    ] = None,
+    log_per_day: Annotated[int, typer.Option(help="Most texts that --log keeps a day (UTC).", min=1)] = 100,
+) -> None:  # fmt: skip
     """Answer over HTTP with a distilled model: POST /predict, GET /health, GET /metrics."""
     from agent.distill import Runtime
+    from agent.endpoint.serve import Keeping
     from agent.endpoint.serve import serve as answer
 
-    answer(model, host, port, Runtime.chosen(onnx=onnx, int8=int8))
+    keeping = None if log is None else Keeping(log, log_per_day)
+    answer(model, host, port, Runtime.chosen(onnx=onnx, int8=int8), keeping)
+
+
+@app.command(epilog=example("labelwright drift seen"))
+def drift(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of `serve --log`.", metavar="FOLDER", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What a served model saw: how many texts, which were kept and why, and whether they or its answers have changed.
+
+    The same is written to drift.json in the folder.
+    """
+    from agent.stream import report as look
+
+    found = look(folder)
+    if as_json:
+        out(found.figures())
+        return
+    show(found.lines())
 
 
 @app.command(epilog=example("labelwright demo --output demo-out"))

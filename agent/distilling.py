@@ -30,6 +30,8 @@ from agent.workbench import FIT, Workbench
 MODEL = "model"
 LATER = {"loss": "cross_entropy", "layer_decay": 1.0, "abstain_below": None, "abstain_at_accuracy": None}
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
+MOST_TAUGHT, UNSEEN = 0.1, 200
+"""Share of the pool that may have taught a model whose inputs are held against the rest, and how many of that."""
 
 
 def lessons_that_count(bench: Workbench) -> list[Lesson]:
@@ -72,7 +74,8 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
     settings, how = bench.job.distil, _how(bench, lessons, lesson_hash)
-    distill.distil(_examples(bench, lessons), settings, encoder=bench.encoder, **how)
+    unseen = _unseen(bench, lessons)
+    distill.distil(_examples(bench, lessons), settings, encoder=bench.encoder, unseen=unseen, **how)
     return folder
 
 
@@ -117,7 +120,8 @@ def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
     student = bench.job.student
     encoders = [Encoder.load(name, student.max_tokens, student.batch_tokens) for name in names]
     how = _how(bench, lessons, _hash(bench, lessons))
-    return distill.compare(_examples(bench, lessons), bench.job.distil, encoders, **how)
+    unseen = _unseen(bench, lessons)
+    return distill.compare(_examples(bench, lessons), bench.job.distil, encoders, unseen=unseen, **how)
 
 
 def _lessons_to_distil(bench: Workbench) -> list[Lesson]:
@@ -194,6 +198,16 @@ def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
         columns=bench.task.columns if isinstance(bench.task, Pairs) else None,
         seed=bench.job.seed,
     )
+
+
+def _unseen(bench: Workbench, lessons: Sequence[Lesson]) -> list[str]:
+    """Random texts of the pool that taught nothing, for telling drift from; none where more than a tenth of it did:
+    what is left then is what the student was sure of, and new texts are not like that."""
+    if len(lessons) > MOST_TAUGHT * len(bench.pool):
+        return []
+    free = np.setdiff1d(np.arange(len(bench.pool)), [text.row for text, _ in lessons])
+    some = np.sort(bench.rng(FIT, 1_000_001).permutation(free)[:UNSEEN])
+    return [text.text for text in bench.pool.texts(some)]
 
 
 def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
 from agent.distill.grading import GradeLessons, Grades, distil_grades, is_grader
 from agent.distill.onnx import Checks, write_onnx
-from agent.distill.predict import Labeller, Model, abstains_below, load_model, predict_file
+from agent.distill.predict import Labeller, Model, Read, abstains_below, load_model, predict_file
+from agent.distill.reference import Reference, model_key, read_reference
 from agent.distill.runtime import Runtime
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
@@ -27,6 +28,8 @@ __all__ = [
     "Grades",
     "Labeller",
     "Model",
+    "Read",
+    "Reference",
     "Runtime",
     "SpanLessons",
     "Tags",
@@ -41,7 +44,9 @@ __all__ = [
     "is_tagger",
     "load_model",
     "made_from",
+    "model_key",
     "predict_file",
+    "read_reference",
     "save_student",
     "write_onnx",
 ]

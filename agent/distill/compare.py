@@ -80,6 +80,7 @@ def compare(
     note: Note = lambda said: None,
     pace: Pace = PACE,
     choose: Choose | None = None,
+    unseen: Sequence[str] = (),
 ) -> Compared:
     """Train each encoder on the same split, then the best of them on all labels; its card says so.
 
@@ -109,6 +110,7 @@ def compare(
         note=note,
         pace=pace,
         choose=choose,
+        unseen=unseen,
         chosen={
             "encoders compared": ", ".join(map(public_name, names)),
             "why this encoder": f"{why} ({parts.measured_on})",

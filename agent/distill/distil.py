@@ -20,6 +20,7 @@ from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.finetune import Lessons, Trained
 from agent.distill.making import Made, cool, fingerprint, make
 from agent.distill.network import Network
+from agent.distill.reference import write_reference
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
@@ -72,6 +73,7 @@ def distil(
     pace: Pace = PACE,
     chosen: Mapping[str, Any] | None = None,
     choose: Choose | None = None,
+    unseen: Sequence[str] = (),
 ) -> Distilled:
     """Fine-tune `encoder` on labelled texts and save a standard `transformers` folder.
 
@@ -92,6 +94,8 @@ def distil(
         pace: how often it is kept where it stands.
         chosen: more rows for the card's table of the training.
         choose: from where on the model answers, see `agent.distill.abstaining`.
+        unseen: texts such as are expected, none of them labelled, so that drift can be told from them
+            (`agent.distill.reference`); without them, whoever serves the model takes its first inputs.
 
     Raises DataError without labels, ModelError where the encoder cannot be used or the folder not be written.
     """
@@ -128,6 +132,7 @@ def distil(
     )
     with replacing(Path(folder)) as partial:
         network.save(partial)
+        write_reference(network, known.texts, unseen, partial, np.random.default_rng([known.seed, 8]))
         write_card(card, partial)
     forget(Path(folder))
     seconds = time.monotonic() - began

@@ -138,18 +138,25 @@ class Network:
 
     def features(self, tokens: Tokens) -> Floats:
         """(n, d) float32: what the classifier reads, which is the last linear layer."""
+        return self.read(tokens)[1]
+
+    def read(self, tokens: Tokens) -> tuple[Floats, Floats]:
+        """`logits` and `features`, of one pass."""
+        import torch
+
         seen: list[torch.Tensor] = []
-        last = self.classifier()
+        last, classes = self.classifier(), len(self.names)
         hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float()))
 
-        def read(batch: Tokens) -> torch.Tensor:
-            self.forward(batch)
-            return seen.pop()
+        def both(batch: Tokens) -> torch.Tensor:
+            logits = self.forward(batch)
+            return torch.cat([logits, seen.pop()], dim=1)
 
         try:
-            return self._collect(tokens, read, last.in_features)
+            found = self._collect(tokens, both, classes + last.in_features)
         finally:
             hook.remove()
+        return found[:, :classes].copy(), found[:, classes:].copy()
 
     def _collect(self, tokens: Tokens, run: Callable[[Tokens], torch.Tensor], width: int) -> Floats:
         import torch

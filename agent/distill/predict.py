@@ -6,6 +6,7 @@ Knows a model folder and files of texts; no job and no store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,6 +86,20 @@ def special(folder: Path) -> str | None:
     return "says numbers" if is_grader(folder) else None
 
 
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What a classifier says of n texts, as JSON, and what it saw in them.
+
+    Attributes:
+        vectors: (n, d) float32, what its last layer reads; on onnxruntime the logits.
+        probabilities: (n, C) float32.
+    """
+
+    told: list[dict[str, Any]]
+    vectors: Floats
+    probabilities: Floats
+
+
 class Model:
     """A sequence classifier of `transformers`, such as `distil` makes, on torch or on onnxruntime.
 
@@ -119,8 +134,14 @@ class Model:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             chunk = texts[start : start + TEXTS_AT_ONCE]
             logits = self.network.logits(self.network.tokens(chunk))
-            probabilities[start : start + len(chunk)] = sigmoid(logits) if self.multilabel else softmax(logits)
-        return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
+            probabilities[start : start + len(chunk)] = self._chances(logits)
+        return self._prediction(probabilities)
+
+    def read(self, texts: Sequence[str]) -> Read:
+        """All that one pass says of at least one text."""
+        logits, vectors = self.network.read(self.network.tokens(texts))
+        chances = self._chances(logits)
+        return Read(self._as_told(self._prediction(chances)), vectors, chances)
 
     def adds(self) -> dict[str, Kind]:
         """Label, confidence, then each class; of a model that abstains also whether it did, and of labels that are
@@ -132,7 +153,13 @@ class Model:
 
     def rows(self, texts: Sequence[str]) -> Iterator[list[Any]]:
         """What `adds` names, of each text."""
-        found = self.predict(texts)
+        return self._rows(self.predict(texts))
+
+    def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The same as JSON."""
+        return self._as_told(self.predict(texts))
+
+    def _rows(self, found: Prediction) -> Iterator[list[Any]]:
         assert found.probabilities is not None
         columns = [1 - found.doubt, found.probabilities]
         columns += [summed(found.probabilities, self.names)] if self.groups else []
@@ -145,9 +172,8 @@ class Model:
                 silent = row[0] < self.abstain_below
                 yield [None if silent else said, silent, *row]
 
-    def told(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """The same as JSON."""
-        return [self._told(*row) for row in self.rows(texts)]
+    def _as_told(self, found: Prediction) -> list[dict[str, Any]]:
+        return [self._told(*row) for row in self._rows(found)]
 
     def _told(self, value: Any, *numbers: Any) -> dict[str, Any]:
         said: dict[str, Any] = {"labels" if self.multilabel else "label": value}
@@ -158,6 +184,13 @@ class Model:
         if self.groups:
             said["groups"] = _named(self.groups, chances[len(self.names) :])
         return said
+
+
+    def _chances(self, logits: Floats) -> Floats:
+        return sigmoid(logits) if self.multilabel else softmax(logits)
+
+    def _prediction(self, probabilities: Floats) -> Prediction:
+        return Prediction(list(self._values(probabilities)), self._doubt(probabilities), probabilities)
 
     def _values(self, probabilities: Floats) -> Iterator[Value]:
         if not self.multilabel:

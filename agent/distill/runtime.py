@@ -71,6 +71,10 @@ class Classifier(Protocol):
         """(n, C) float32."""
         ...
 
+    def read(self, tokens: Tokens) -> tuple[Floats, Floats]:
+        """The same, and (n, d) float32 vectors that say what a text is like, of one pass."""
+        ...
+
 
 class OnnxNetwork:
     """A `Classifier` on onnxruntime, on the processor.
@@ -122,6 +126,11 @@ class OnnxNetwork:
             none = np.zeros_like(padded["input_ids"])  # a text alone is the first of its pair: of type 0
             out[batch] = self._session.run(None, {name: padded.get(name, none) for name in self._inputs})[0]
         return out
+
+    def read(self, tokens: Tokens) -> tuple[Floats, Floats]:
+        """The logits twice: nothing else comes out of such a file."""
+        logits = self.logits(tokens)
+        return logits, logits
 
 
 def _session(file: Path) -> Any:

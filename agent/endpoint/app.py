@@ -17,6 +17,7 @@ from starlette.routing import Route
 from agent.distill import Labeller
 from agent.endpoint.batches import Batches, Busy, Gone
 from agent.endpoint.door import HEALTH, LEFT, Door, Rule
+from agent.endpoint.keeper import Keeper
 from agent.endpoint.metrics import CONTENT_TYPE, Metrics
 from agent.pairing import join
 from agent.web import answer
@@ -35,7 +36,13 @@ Told = dict[str, Any]
 
 
 def create_app(
-    model: Labeller, pool: Executor, *, about: Told | None = None, rule: Rule | None = None, most_waiting: int = 4096
+    model: Labeller,
+    pool: Executor,
+    *,
+    about: Told | None = None,
+    rule: Rule | None = None,
+    most_waiting: int = 4096,
+    keeper: Keeper | None = None,
 ) -> Starlette:
     """The endpoint of one model.
 
@@ -44,9 +51,10 @@ def create_app(
         about: what `GET /health` says besides.
         rule: who may ask.
         most_waiting: texts; who comes on top of them is told to come later.
+        keeper: answers in the model's place, and keeps what it sees.
     """
     metrics = Metrics()
-    batches = Batches(model.told, pool, metrics.batch, most_waiting=most_waiting)
+    batches = Batches(keeper.told if keeper else model.told, pool, metrics.batch, most_waiting=most_waiting)
     bodies = _Bodies()
 
     async def predict(request: Request) -> Response:
@@ -64,7 +72,8 @@ def create_app(
         return answer({"status": "ok", "labels": list(model.names), "multilabel": model.multilabel, **(about or {})})
 
     async def figures(request: Request) -> Response:
-        return PlainTextResponse(metrics.text(batches.waiting), headers={"Content-Type": CONTENT_TYPE})
+        more = keeper.parts() if keeper else ()
+        return PlainTextResponse(metrics.text(batches.waiting, more), headers={"Content-Type": CONTENT_TYPE})
 
     return Starlette(
         routes=[

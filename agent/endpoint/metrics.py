@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 TEXTS, WAITING = "labelwright_texts_total", "labelwright_waiting_texts"
+
+
+Part = tuple[str, str, str, Iterable[str]]
+"""A metric: its name, its kind, what it is, and its lines."""
 
 
 class Histogram:
@@ -46,16 +50,17 @@ class Metrics:
         self._sizes.note(texts)
         self._seconds.note(seconds)
 
-    def text(self, waiting: int) -> str:
+    def text(self, waiting: int, more: Iterable[Part] = ()) -> str:
         """The whole page; `waiting` is how many texts are in the queue, those in the model counted."""
         statuses = [f'labelwright_requests_total{{status="{s}"}} {n}' for s, n in sorted(self.requests.items())]
         seconds, sizes = "labelwright_batch_seconds", "labelwright_batch_texts"
-        parts = [
+        parts: list[Part] = [
             ("labelwright_requests_total", "counter", "Requests that were answered, by status.", statuses),
             (TEXTS, "counter", "Texts that went through the model.", [f"{TEXTS} {self._texts}"]),
             (seconds, "histogram", "Seconds that a batch took.", self._seconds.lines(seconds)),
             (sizes, "histogram", "Texts of a batch.", self._sizes.lines(sizes)),
             (WAITING, "gauge", "Texts that wait, or are in the model.", [f"{WAITING} {waiting}"]),
+            *more,
         ]
         lines = [
             line

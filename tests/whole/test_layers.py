@@ -31,7 +31,7 @@ LEVELS = (
     {"workbench"},
     {"watch", "console", "endpoint"},
     {"bulk"},
-    {"harvest"},
+    {"harvest", "stream"},
     {"asking", "triage", "worth", "measuring", "costing", "distill", "review", "report"},
     {"opinions", "agreeing", "balance", "certifying", "web"},
     {"oracle", "student", "selection", "pool", "pacing", "breaker", "doubt", "audit", "agreement"},
