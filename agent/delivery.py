@@ -20,7 +20,7 @@ from agent.measuring import Quality, quality
 from agent.records import Source, Text, Value
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
-from agent.tasks import Spans
+from agent.tasks import ExtractiveQa, Spans
 from agent.workbench import MEASURE, Workbench
 
 REPORT, LABELS = "report", "labels"
@@ -166,9 +166,9 @@ def findings(
 
 
 def _quoted(bench: Workbench) -> Quoted | None:
-    """How oracles quoted the spans that they gave, in answers that were labels."""
+    """How oracles quoted the pieces that they gave, in answers that were labels."""
     task = bench.task
-    if not isinstance(task, Spans):
+    if not isinstance(task, Spans | ExtractiveQa):
         return None
     labels = bench.store.labels(bench.job.name, source=Source.ORACLE)
     said = bench.store.contents(x.answer_id for x in labels if x.answer_id is not None)

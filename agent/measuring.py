@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ Lesson = tuple[Text, Label]
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on."""
+    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on; `beside` has
+    figures that a task wants shown beside it."""
 
     value: float
     low: float
@@ -27,6 +28,7 @@ class Quality:
     n: int
     measured_on: str
     metric: str = "accuracy"
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """As the report takes it."""
@@ -37,6 +39,7 @@ class Quality:
             "n": self.n,
             "measured_on": self.measured_on,
             "metric": self.metric,
+            **self.beside,
         }
 
 
@@ -50,14 +53,16 @@ def quality(
     n = len(gold)
     if n == 0:
         return None
-    metric, value = next(iter(task.metrics(gold, predicted).items()))
+    told = task.metrics(gold, predicted)
+    metric, value = next(iter(told.items()))
     if metric == "accuracy":
         low, high = wilson(round(value * n), n)
     else:
         draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
         values = [task.metrics([gold[i] for i in d], [predicted[i] for i in d])[metric] for d in draws]
         low, high = (float(q) for q in np.nanquantile(values, [0.025, 0.975]))
-    return Quality(value, low, high, n, measured_on, metric)
+    beside = {name: told[name] for name in getattr(task, "beside", ())}
+    return Quality(value, low, high, n, measured_on, metric, beside)
 
 
 def fit(
