@@ -36,8 +36,8 @@ from agent.records import (
 )
 from agent.store import PickRow, RouteRow, Store
 from agent.tasks import Task, build
-from agent.tasks.pairs import Paired
 from agent.tasks.loading import look_in
+from agent.tasks.pairs import Paired
 from agent.watch import Silent, Watch
 
 if TYPE_CHECKING:
