@@ -5,6 +5,7 @@ Importing this loads no torch; `distil` and `Model.load` do.
 
 from __future__ import annotations
 
+from agent.distill.answering import AnswerLessons, Answers, distil_answers, is_answerer
 from agent.distill.card import Figure
 from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
@@ -16,6 +17,8 @@ from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 
 __all__ = [
+    "AnswerLessons",
+    "Answers",
     "Checks",
     "Compared",
     "Distilled",
@@ -31,8 +34,10 @@ __all__ = [
     "add_figures",
     "compare",
     "distil",
+    "distil_answers",
     "distil_grades",
     "distil_spans",
+    "is_answerer",
     "is_grader",
     "is_tagger",
     "load_model",

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     NAME = "name"
     NAMES = "names"
     NUMBER = "number"
+    WHOLE = "whole"
 
 
 Added = Mapping[str, Sequence[Any]]
@@ -136,6 +137,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
+    if isinstance(value, int):
+        return str(value)
     return value if isinstance(value, str) else json.dumps(list(value), ensure_ascii=False)
 
 
@@ -214,7 +217,7 @@ def _encodes(text: str) -> bool:
 
 
 class ParquetTable:
-    """Columns keep their types; new ones are strings, lists of strings and float32."""
+    """Columns keep their types; new ones are strings, lists of strings, float32 and int64."""
 
     def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
         import pyarrow as pa
@@ -246,7 +249,12 @@ class ParquetTable:
         import pyarrow as pa
         from pyarrow import parquet
 
-        types = {Kind.NAME: pa.string(), Kind.NAMES: pa.list_(pa.string()), Kind.NUMBER: pa.float32()}
+        types = {
+            Kind.NAME: pa.string(),
+            Kind.NAMES: pa.list_(pa.string()),
+            Kind.NUMBER: pa.float32(),
+            Kind.WHOLE: pa.int64(),
+        }
         schema = self._schema
         for name, kind in added.items():
             schema = schema.append(pa.field(name, types[kind]))
