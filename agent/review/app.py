@@ -36,7 +36,7 @@ from agent.review.parts import whole_parts
 from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
-from agent.tasks import Task, label_names
+from agent.tasks import ExtractiveQa, Task, label_names
 from agent.web import LOOPBACK, answer
 
 HERE = Path(__file__).parent
@@ -136,6 +136,7 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
     guidelines = desk.job.guidelines
     settings = {
         "widget": desk.task.widget,
+        "none": isinstance(desk.task, ExtractiveQa) and desk.task.may_be_none,
         "counted": MOST_COUNTED,
         "labels": [{"name": n, "about": described.get(n, "")} for n in names],
     }
