@@ -20,7 +20,7 @@ from agent.measuring import Quality, quality
 from agent.records import Prediction, Source, Text
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
-from agent.tasks import Spans
+from agent.tasks import ExtractiveQa, Spans
 from agent.unfitting import unfitting
 from agent.workbench import MEASURE, Workbench
 
@@ -128,9 +128,9 @@ def _told_quality(bench: Workbench) -> Quality | None:
 def _measured(bench: Workbench) -> tuple[Quality, Prediction] | None:
     """The distilled model on gold, and what it says of each text."""
     folder = bench.output(MODEL)
-    from agent.distill import is_grader, is_tagger
+    from agent.distill import is_answerer, is_grader, is_tagger
 
-    is_ours = bench.task.names or is_tagger(folder) or is_grader(folder)
+    is_ours = bench.task.names or is_tagger(folder) or is_grader(folder) or is_answerer(folder)
     if not bench.gold or not (folder / "config.json").is_file() or not is_ours:
         return None
     said = predicted(bench, folder)
@@ -185,9 +185,9 @@ def findings(
 
 
 def _quoted(bench: Workbench) -> Quoted | None:
-    """How oracles quoted the spans that they gave, in answers that were labels."""
+    """How oracles quoted the pieces that they gave, in answers that were labels."""
     task = bench.task
-    if not isinstance(task, Spans):
+    if not isinstance(task, Spans | ExtractiveQa):
         return None
     labels = bench.store.labels(bench.job.name, source=Source.ORACLE)
     said = bench.store.contents(x.answer_id for x in labels if x.answer_id is not None)

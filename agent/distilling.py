@@ -22,8 +22,8 @@ from agent.measuring import Lesson
 from agent.records import Source
 from agent.refreshing import go_on
 from agent.report.certificate import certificate
-from agent.student import RidgeStudent, Tagger
-from agent.tasks import Pairs, Regression, Spans
+from agent.student import Reader, RidgeStudent, Tagger
+from agent.tasks import ExtractiveQa, Pairs, Regression, Spans
 from agent.triage import threshold
 from agent.workbench import FIT, Workbench
 
@@ -70,6 +70,9 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     if isinstance(bench.task, Regression) and isinstance(bench.student, RidgeStudent):
         _distil_grades(bench, bench.task, lessons, lesson_hash)
         return folder
+    if isinstance(bench.task, ExtractiveQa) and isinstance(bench.student, Reader):
+        _distil_answers(bench, bench.task, lessons, lesson_hash)
+        return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
@@ -101,6 +104,15 @@ def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson]
     )
     how = _how_at_once(bench, lessons, lesson_hash)
     distill.distil_grades(known, task.scale, bench.job.distil, note=bench.watch.note, **how)
+
+
+def _distil_answers(bench: Workbench, task: ExtractiveQa, lessons: Sequence[Lesson], lesson_hash: str) -> None:
+    from agent import distill
+
+    values = task.targets([label for _, label in lessons])
+    known = distill.AnswerLessons([t.text for t, _ in lessons], values, np.ones(len(lessons), np.float32))
+    how = _how_at_once(bench, lessons, lesson_hash)
+    distill.distil_answers(known, task.columns, bench.job.distil, may_be_none=task.may_be_none, **how)
 
 
 def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:

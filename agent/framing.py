@@ -19,7 +19,7 @@ from agent.selection.coldstart import zero_shot
 from agent.selection.neighbours import nearest
 from agent.selection.seam import Indices
 from agent.store import FrameRow
-from agent.tasks import Spans
+from agent.tasks import ExtractiveQa, Spans
 from agent.workbench import Workbench
 
 NEIGHBOURS = 10
@@ -148,6 +148,6 @@ def _shown(bench: Workbench, frames: Mapping[TextId, FrameRow]) -> dict[tuple[Te
     for i, shown in wanted:
         if (text := seen.get(i)) is not None:
             text, value = Text(i, shortened(text.text, MOST_CHARS)), bench.task.read(shown, Text(i, words[i]))
-            if not isinstance(bench.task, Spans) or bench.task.stands(value, text):
+            if not isinstance(bench.task, Spans | ExtractiveQa) or bench.task.stands(value, text):
                 found[i, shown] = text, value
     return found

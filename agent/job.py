@@ -73,6 +73,8 @@ def _described(value: object) -> object:
     return value
 
 
+PAIRED = ("pairs", "extractive_qa")
+"""Kinds of task whose texts are two columns."""
 OTHER, OTHER_MEANS = "other", "none of the other labels fits the text"
 
 
@@ -83,8 +85,6 @@ def _other(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError(f"true, false or the name of a label is needed, not {value!r}")
     return value
-
-
 FEWEST_LABELS = {"classification": 2, "multilabel": 2, "pairs": 2, "spans": 1}
 
 
@@ -126,6 +126,8 @@ class TaskSettings(Section):
     other: Annotated[str | None, BeforeValidator(_other)] = None
     """Of classification: the label of texts that none of the others fits. `true` calls it `other`; it need not stand
     in `labels`, where it may have a sentence of its own."""
+    no_answer: bool = False
+    """Of extractive questions: whether one may have no answer."""
 
     _columns: tuple[str, str] = PrivateAttr(default=("text", "second"))
 
@@ -172,9 +174,18 @@ class TaskSettings(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _answers_are_no_labels(self) -> TaskSettings:
+        if self.kind == "extractive_qa":
+            if self.labels:
+                raise ValueError("`labels`: an answer of extractive_qa is a piece of the text; leave them out")
+        elif self.no_answer:
+            raise ValueError(f"`no_answer` is for `kind: extractive_qa`, and this is {self.kind}; leave it out")
+        return self
+
     @property
     def columns(self) -> tuple[str, str]:
-        """What a task of pairs calls its two texts: the columns that `data` names."""
+        """What a task of two texts calls them: the columns that `data` names."""
         return self._columns
 
 
@@ -207,7 +218,7 @@ class DataSettings(Section):
     split: str = "train"
     text: str = "text"
     second: str | None = None
-    """The column of the other text, for a task of pairs."""
+    """The column of the other text, for a task of pairs; of extractive questions that of the context."""
     id: str | None = None
     gold: str | None = None
     """Labelled texts used for measuring only; the student never learns from them."""
@@ -811,14 +822,19 @@ class Job(Section):
 
     @model_validator(mode="after")
     def _two_texts(self) -> Job:
-        """A task of pairs is about two columns, and no other is."""
-        second, is_pairs = self.data.second, self.task.kind == "pairs"
-        if is_pairs and second is None:
-            raise ValueError("`data.second`: a task of pairs is about two texts; name the column of the second one")
-        if not is_pairs and second is not None:
+        """A task of pairs, or of questions, is about two columns, and no other is."""
+        second, kind = self.data.second, self.task.kind
+        if kind == "extractive_qa" and second is None:
             raise ValueError(
-                f"`data.second`: only `kind: pairs` is about two texts, and this is {self.task.kind}; leave it out, "
-                "or set `task.kind: pairs`"
+                "`data.second`: a question is asked of a context; name its column here, and the question's in "
+                "`data.text`"
+            )
+        if kind in PAIRED and second is None:
+            raise ValueError("`data.second`: a task of pairs is about two texts; name the column of the second one")
+        if kind not in PAIRED and second is not None:
+            raise ValueError(
+                f"`data.second`: only `kind: pairs` and `extractive_qa` are about two texts, and this is {kind}; "
+                "leave it out, or set `task.kind: pairs`"
             )
         if second is not None:
             if second == self.data.text:
@@ -928,6 +944,8 @@ class Job(Section):
             del data["task"]["scale"]  # jobs that are older than this setting have fingerprints without it
         if self.task.other is None:
             del data["task"]["other"]
+        if not self.task.no_answer:
+            del data["task"]["no_answer"]  # likewise
         for oracle in data["oracle"]:
             oracle["base_url"] = _shown(oracle["base_url"])
             files = oracle["run_batch"] or {}

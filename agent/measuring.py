@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ Lesson = tuple[Text, Label]
 class Quality:
     """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on.
 
-    `levels` has the same of labels that are paths, at each level above them, the broadest first.
+    `levels` has the same of labels that are paths, at each level above them, the broadest first; `beside` figures that
+    a task wants shown beside it.
     """
 
     value: float
@@ -32,6 +33,7 @@ class Quality:
     measured_on: str
     metric: str = "accuracy"
     levels: tuple[Quality, ...] = ()
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """As the report takes it."""
@@ -42,6 +44,7 @@ class Quality:
             "n": self.n,
             "measured_on": self.measured_on,
             "metric": self.metric,
+            **self.beside,
         }
         return found | {"levels": [level.figures() for level in self.levels]} if self.levels else found
 
@@ -67,7 +70,8 @@ def quality(
         draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
         values = [task.metrics([gold[i] for i in d], [predicted[i] for i in d])[metric] for d in draws]
         low, high = (float(q) for q in np.nanquantile(values, [0.025, 0.975]))
-    return Quality(value, low, high, n, measured_on, metric, levels)
+    beside = {name: found[name] for name in getattr(task, "beside", ())}
+    return Quality(value, low, high, n, measured_on, metric, levels, beside)
 
 
 def fit(

@@ -19,7 +19,7 @@ from agent.hints import beside
 from agent.measuring import Lesson
 from agent.records import Floats
 from agent.student import HeadStudent
-from agent.tasks import Pairs
+from agent.tasks.pairs import Paired
 from agent.workbench import REFRESH, Workbench
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
 
 def _refreshes(bench: Workbench) -> bool:
     """A pair's vector is made of two by the encoder, which no way of tuning knows how to learn through."""
-    if isinstance(bench.task, Pairs):
+    if isinstance(bench.task, Paired):
         return False
     return bench.job.student.refresh.enabled and isinstance(bench.student, HeadStudent)
 

@@ -35,8 +35,9 @@ from agent.records import (
     Value,
 )
 from agent.store import PickRow, RouteRow, Store
-from agent.tasks import Pairs, Task, build
+from agent.tasks import Task, build
 from agent.tasks.loading import look_in
+from agent.tasks.pairs import Paired
 from agent.watch import Silent, Watch
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class Workbench:
         from agent.student.paired import counted_apart
 
         count = self.first_encoder.count_tokens if self.job.has_student else load_counter(self.job)
-        return counted_apart(count) if isinstance(self.task, Pairs) else count
+        return counted_apart(count) if isinstance(self.task, Paired) else count
 
     @cached_property
     def first_embeddings(self) -> Embeddings:
@@ -297,7 +298,7 @@ class Workbench:
         from agent.student.paired import PairEncoder
 
         cache = self.job.path(self.job.student.cache) if self.job.student.cache else self.job.output_folder / "cache"
-        encodes = PairEncoder(encoder) if isinstance(self.task, Pairs) else encoder
+        encodes = PairEncoder(encoder) if isinstance(self.task, Paired) else encoder
         made = Embeddings(cache / "embeddings", encodes.key, encodes.dim, encodes.encode)
         if whole:
             made.fill(self.pool, lambda done, total: self.watch.progress("embedding", done, total))
@@ -329,7 +330,7 @@ class Workbench:
     @property
     def class_texts(self) -> list[Text]:
         """Name and description of each class, in words; none for pairs: a name is no pair, and is like none."""
-        if isinstance(self.task, Pairs):
+        if isinstance(self.task, Paired):
             return []
         told = self.job.task.labels
         words = {name: name.replace("_", " ") for name in self.task.names}

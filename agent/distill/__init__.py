@@ -6,6 +6,7 @@ Importing this loads no torch; `distil` and `Model.load` do.
 from __future__ import annotations
 
 from agent.distill.abstaining import Bar, answered
+from agent.distill.answering import AnswerLessons, Answers, distil_answers, is_answerer
 from agent.distill.card import Figure
 from agent.distill.compare import Compared, compare
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
@@ -18,6 +19,8 @@ from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 
 __all__ = [
+    "AnswerLessons",
+    "Answers",
     "Bar",
     "Checks",
     "Compared",
@@ -38,8 +41,10 @@ __all__ = [
     "answered",
     "compare",
     "distil",
+    "distil_answers",
     "distil_grades",
     "distil_spans",
+    "is_answerer",
     "is_grader",
     "is_tagger",
     "load_model",

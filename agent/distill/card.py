@@ -58,6 +58,7 @@ class Card:
         onnx: names of files that hold the same network for onnxruntime.
         scale: of a model that says numbers, in words; it has no names then.
         abstain_below: the confidence below which `labelwright predict` and `serve` give no label.
+        quotes: it answers questions by quoting, has no names, and `columns` are question and context.
     """
 
     names: Sequence[str]
@@ -72,10 +73,13 @@ class Card:
     onnx: Sequence[str] = ()
     scale: str = ""
     abstain_below: float | None = None
+    quotes: bool = False
 
     @property
     def pipeline(self) -> str:
         """The task of `transformers` that it is for."""
+        if self.quotes:
+            return "question-answering"
         return "token-classification" if self.spans else "text-classification"
 
     def text(self) -> str:
@@ -85,7 +89,7 @@ class Card:
             f"# {quoted(self.facts.get('job') or 'Text classifier')}",
             _what(self),
             "## Use\n\n" + _use(self),
-            f"## Scale\n\n{quoted(self.scale)}" if self.scale else "## Labels\n\n" + _labels(self.names),
+            f"## Scale\n\n{quoted(self.scale)}" if self.scale else _labels(self.names),
             "## Made from\n\n" + _made_from(self.facts),
             "## How good\n\n" + _figures(self.figures),
             "## Meant for, and not for\n\n" + _limits(self),
@@ -100,7 +104,7 @@ def _front_matter(card: Card) -> str:
     head: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": card.pipeline,
-        "tags": ["labelwright", card.pipeline, *([] if card.spans else [_labels_a_text(card)])],
+        "tags": ["labelwright", card.pipeline, *([] if card.spans or card.quotes else [_labels_a_text(card)])],
     }
     if base := _base_model(card.encoder):
         head["base_model"] = base
@@ -143,6 +147,8 @@ def _what(card: Card) -> str:
     what = f"A {reads} classifier: {len(card.names)} classes, {kind}."
     if card.spans:
         what = f"It finds pieces of a text: {len(card.names)} labels, any number of pieces, none inside another."
+    if card.quotes:
+        what = "It answers a {} by quoting a piece of its {}.".format(*map(quoted, card.columns or ()))
     if card.scale:
         what = f"It says a number for a text, from {quoted(card.scale)}."
     return (
@@ -165,6 +171,16 @@ def _use(card: Card) -> str:
             'find = pipeline("token-classification", model="THIS_FOLDER", aggregation_strategy="first")\n'
             'find("a text")  # each piece: where, which label, how sure'
         )
+    if card.quotes:
+        code = (
+            "from transformers import AutoModelForQuestionAnswering, AutoTokenizer\n\n"
+            'read = AutoTokenizer.from_pretrained("THIS_FOLDER")\n'
+            'model = AutoModelForQuestionAnswering.from_pretrained("THIS_FOLDER")\n'
+            'given = read("a question", "its context", truncation="only_second", return_tensors="pt")\n'
+            "said = model(**given)\n"
+            "start, end = said.start_logits.argmax(), said.end_logits.argmax()  # 0: there is no answer\n"
+            'read.decode(given["input_ids"][0, start : end + 1])'
+        )
     if card.scale:
         code = (
             "from transformers import pipeline\n\n"
@@ -173,8 +189,11 @@ def _use(card: Card) -> str:
             'grade("a text")[0]["score"]  # the number itself'
         )
     more = " A label holds where its probability is at least one half." if card.multilabel else ""
+    cut = f"Texts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more}"
+    if card.quotes:
+        cut = f"A longer context than fits into {card.max_tokens} tokens is read in windows that overlap, below."
     said = (
-        f"```python\n{code}\n```\n\nTexts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more} "
+        f"```python\n{code}\n```\n\n{cut} "
         "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`; over HTTP: "
         "`labelwright serve THIS_FOLDER`."
     )
@@ -203,10 +222,12 @@ def _use_onnx(card: Card) -> str:
 
 
 def _labels(names: Sequence[str]) -> str:
+    if not names:
+        return ""
     shown = [f"- {quoted(name)}" for name in names[:MANY_CLASSES]]
     if len(names) > MANY_CLASSES:
         shown.append(f"- and {len(names) - MANY_CLASSES} more, in `config.json`")
-    return "\n".join(shown)
+    return "## Labels\n\n" + "\n".join(shown)
 
 
 def _made_from(facts: Mapping[str, Any]) -> str:
@@ -246,6 +267,8 @@ def _limits(card: Card) -> str:
     none = (
         "A piece begins and ends where the tokenizer parts words; what is cut off a long text has no pieces."
         if card.spans
+        else "An answer begins and ends where the tokenizer parts words, and has 30 of them at most."
+        if card.quotes
         else "Classes are decided one by one: a text may get none, or several that exclude each other."
         if card.multilabel
         else "What it says may lie a little beyond an end of the scale, and lies nearer its middle than labels do."
@@ -254,7 +277,7 @@ def _limits(card: Card) -> str:
         if (other := _other(card.facts))
         else "A text that belongs to no class gets one all the same."
     )
-    lines = [MEANT_FOR, none, *([] if card.scale else [CALIBRATED])]
+    lines = [MEANT_FOR, none, *([] if card.scale or card.quotes else [CALIBRATED])]
     if machine:
         lines.append(BY_MACHINE)
     lines.append("Not meant to decide about people without a person who looks at the case.")

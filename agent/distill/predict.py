@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from agent.distill.answering import Answers, is_answerer
 from agent.distill.grading import Grades, is_grader
 from agent.distill.network import ABSTAIN, Network, saved_config
 from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
@@ -60,8 +61,8 @@ class Labeller(Protocol):
 
 
 def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller:
-    """The model of a folder that `distil` made, or of any other classifier of texts or words; of
-    numbers only of one that `distil` made.
+    """The model of a folder that `distil` made, or of any other classifier of texts or words, or answerer of
+    questions; of numbers only of one that `distil` made.
 
     Raises ModelError where it is none, cannot be read, or does not run on that; ExtraMissing.
     """
@@ -70,6 +71,8 @@ def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller
         return Model.load(folder, runtime=runtime)
     if runtime is not Runtime.TORCH:
         raise ModelError(f"{folder}: it {what}, and such models run on torch alone; leave --{runtime} out")
+    if is_answerer(Path(folder)):
+        return Answers.load(Path(folder))
     return Tags.load(Path(folder)) if is_tagger(Path(folder)) else Grades.load(Path(folder))
 
 
@@ -83,6 +86,8 @@ def special(folder: Path) -> str | None:
     """What the model of a folder does that is no classifier of texts; None for a classifier, or no model."""
     if is_tagger(folder):
         return "finds spans"
+    if is_answerer(folder):
+        return "quotes answers"
     return "says numbers" if is_grader(folder) else None
 
 
@@ -221,9 +226,10 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`. A model that abstains
-    adds `abstained`, where the label is empty; one whose labels are paths `p_GROUP/*`, the sum of those in a group.
-    A name that is taken already gets `_predicted` at its end. A row without text gets none of them.
+    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`; or `answer`, its `start`
+    and `end` in the context, and `confidence`. A model that abstains adds `abstained`, where the label is empty; one
+    whose labels are paths `p_GROUP/*`, the sum of those in a group. A name that is taken already gets `_predicted` at
+    its end. A row without text gets none of them.
 
     Args:
         model: the model.

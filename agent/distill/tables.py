@@ -31,6 +31,7 @@ class Kind(StrEnum):
     NAMES = "names"
     NUMBER = "number"
     FLAG = "flag"
+    WHOLE = "whole"
 
 
 Added = Mapping[str, Sequence[Any]]
@@ -139,6 +140,8 @@ def _cell(value: Any) -> str:
         return f"{value:.6f}"
     if isinstance(value, bool):
         return json.dumps(value)
+    if isinstance(value, int):
+        return str(value)
     return value if isinstance(value, str) else json.dumps(list(value), ensure_ascii=False)
 
 
@@ -217,7 +220,7 @@ def _encodes(text: str) -> bool:
 
 
 class ParquetTable:
-    """Columns keep their types; new ones are strings, lists of strings and float32."""
+    """Columns keep their types; new ones are strings, lists of strings, float32 and int64."""
 
     def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
         import pyarrow as pa
@@ -254,6 +257,7 @@ class ParquetTable:
             Kind.NAMES: pa.list_(pa.string()),
             Kind.NUMBER: pa.float32(),
             Kind.FLAG: pa.bool_(),
+            Kind.WHOLE: pa.int64(),
         }
         schema = self._schema
         for name, kind in added.items():

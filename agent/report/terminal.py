@@ -147,6 +147,7 @@ def _model(table: Table, model: Model) -> None:
     e = model.accuracy
     ends = _ends(e)
     n = f", {count(e.n)} texts" if e.n is not None else ""
+    n += "".join(f"; {_metric(name)} {percent(value)}" for name, value in model.figures.items())
     n += f"; taught by {count(model.labels)} labels" if model.labels is not None else ""
     metric = "" if e.metric == "accuracy" else f"{_metric(e.metric)}, "
     _row(table, title, percent(e.value), f"{metric}{ends}{against(e.measured_on)}{n}")

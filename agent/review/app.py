@@ -36,7 +36,7 @@ from agent.review.parts import whole_parts
 from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
-from agent.tasks import Task, label_names
+from agent.tasks import ExtractiveQa, Task, label_names
 from agent.tasks.hierarchy import is_tree, ordered, parent
 from agent.web import LOOPBACK, answer
 
@@ -137,6 +137,7 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
     guidelines = desk.job.guidelines
     settings = {
         "widget": desk.task.widget,
+        "none": isinstance(desk.task, ExtractiveQa) and desk.task.may_be_none,
         "counted": MOST_COUNTED,
         "labels": [{"name": n, "about": described.get(n, ""), **_group(n, names)} for n in ordered(names)],
     }

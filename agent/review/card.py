@@ -105,6 +105,8 @@ def said(value: Value, task: Task) -> str:
     """A label's value in a sentence."""
     if task.widget == "spans":
         return ", ".join(f"{quote} ({name})" for _, _, name, quote in value) or "nothing marked"
+    if task.widget == "answer":
+        return " / ".join(quote for *_, quote in value) or "no answer"
     return (", ".join(str(v) for v in value) or "no label") if task.widget == "multiple" else task.show(value)
 
 

@@ -15,9 +15,10 @@ from agent.job import Job
 from agent.records import CountTokens, Student
 from agent.student.absent import Absent, counter
 from agent.student.classify import HeadStudent, Vectors
+from agent.student.reader import Reader
 from agent.student.ridge import RidgeStudent
 from agent.student.tagger import Tagger
-from agent.tasks import Regression, Spans, Task
+from agent.tasks import ExtractiveQa, Regression, Spans, Task
 from agent.tasks.loading import load_named
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Absent",
     "HeadStudent",
+    "Reader",
     "RidgeStudent",
     "Tagger",
     "Vectors",
@@ -35,7 +37,7 @@ __all__ = [
     "load_encoder",
 ]
 
-OF_ONE_TASK = {"tagger": "tasks with spans", "ridge": "tasks of regression"}
+OF_ONE_TASK = {"tagger": "tasks with spans", "ridge": "tasks of regression", "reader": "extractive questions"}
 
 
 def build_student(
@@ -47,9 +49,9 @@ def build_student(
 ) -> Student:
     """The student that the job names, or else the task's own.
 
-    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, and `tagger`, on
-    the `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built as
-    `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
+    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, and `tagger` and
+    `reader`, on the `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built
+    as `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
     """
     if not job.has_student:
         return Absent()
@@ -62,6 +64,8 @@ def build_student(
         return student
     if kind == "tagger" and isinstance(task, Spans):
         return Tagger(task.types, encoder or partial(load_encoder, job))
+    if kind == "reader" and isinstance(task, ExtractiveQa):
+        return Reader(encoder or partial(load_encoder, job), may_be_none=task.may_be_none)
     if kind == "ridge" and isinstance(task, Regression):
         return RidgeStudent(task.scale, vectors)
     if kind != "head":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.errors import ExtraMissing, ModelError
-from agent.records import Floats
+from agent.records import Floats, Rows
+from agent.student.windows import Window, windows
 
 if TYPE_CHECKING:
     import torch
@@ -101,17 +102,25 @@ class Encoder:
             firsts = [first_tokens(of_text) for of_text in words]
             states: list[Floats] = [np.empty((0, self.dim), np.float16)] * len(chunk)
             for batch in _batches([len(t) for t in tokens], self._budget):
-                hidden = self._states([tokens[i] for i in batch])
+                hidden = self.layer_states({"input_ids": [tokens[i] for i in batch]})
                 for row, i in enumerate(batch.tolist()):
                     states[i] = hidden[row, firsts[i]].astype(np.float16)
             for i, text in enumerate(chunk):
                 yield Words(word_places(text, found["offset_mapping"][i], words[i]), states[i])
 
-    def _states(self, tokens: list[list[int]]) -> Floats:
-        """(b, t, dim) of the layer that is read for words."""
+    def windows(self, texts: Sequence[str]) -> list[Window]:
+        """Questions with their contexts (`agent.pairing`), as `agent.student.windows` cuts them."""
+        return windows(self._tokenizer, texts, self.max_tokens)
+
+    def batches(self, lengths: Sequence[int]) -> Iterator[Rows]:
+        """Indices of inputs of so many tokens each, in batches that may go through the model at once."""
+        return _batches(lengths, self._budget)
+
+    def layer_states(self, tokens: Mapping[str, list[list[int]]]) -> Floats:
+        """(b, t, dim) of the layer that is read for words; `tokens` as a tokenizer's `pad` takes them."""
         import torch
 
-        padded = self._tokenizer.pad({"input_ids": tokens}, return_tensors="pt").to(self._model.device)
+        padded = self._tokenizer.pad(dict(tokens), return_tensors="pt").to(self._model.device)
         with torch.inference_mode():
             layers = self._model(**padded, output_hidden_states=True).hidden_states
         found: Floats = layers[max(1, round(WORDS_LAYER * (len(layers) - 1)))].float().cpu().numpy()
@@ -172,7 +181,7 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
 
 
-def _batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+def _batches(lengths: Sequence[int], budget: int) -> Iterator[Rows]:
     """Indices in batches of like length: longest first, so that a batch too large for memory fails at once."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0

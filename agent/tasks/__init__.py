@@ -7,6 +7,7 @@ import difflib
 from agent.errors import JobFileError
 from agent.job import TaskSettings
 from agent.tasks.classification import Classification
+from agent.tasks.extractive_qa import ExtractiveQa
 from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
 from agent.tasks.pairs import Pairs
@@ -16,6 +17,7 @@ from agent.tasks.spans import Spans
 
 __all__ = [
     "Classification",
+    "ExtractiveQa",
     "Multilabel",
     "Pairs",
     "Regression",
@@ -29,6 +31,7 @@ __all__ = [
 
 KINDS: dict[str, type[Task]] = {
     "classification": Classification,
+    "extractive_qa": ExtractiveQa,
     "multilabel": Multilabel,
     "pairs": Pairs,
     "regression": Regression,

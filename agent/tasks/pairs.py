@@ -9,6 +9,7 @@ from agent import pairing
 from agent.job import TaskSettings
 from agent.records import Text
 from agent.tasks.classification import Classification
+from agent.tasks.extractive_qa import ExtractiveQa
 from agent.tasks.seam import Task
 
 
@@ -32,6 +33,10 @@ class Pairs(Classification):
         return {"labels": self._labels, "columns": self.columns, "text": first, "second_text": second}
 
 
+Paired = Pairs | ExtractiveQa
+"""The tasks whose texts are pairs."""
+
+
 class Part(NamedTuple):
     """One of the texts that a label is about: `key` as files name it, and what people call it."""
 
@@ -42,7 +47,7 @@ class Part(NamedTuple):
 
 def parts(task: Task, text: str) -> tuple[Part, ...]:
     """A text as people and files are shown it: the two of a pair, or the one that it is."""
-    if not isinstance(task, Pairs):
+    if not isinstance(task, Paired):
         return (Part("text", "text", text),)
     keys = ("text", "second")
     return tuple(Part(*each) for each in zip(keys, task.columns, pairing.split(text), strict=True))

@@ -45,6 +45,28 @@ def located(text: str, quotes: Sequence[str]) -> list[Place | None]:
     return found
 
 
+def one_place(text: str, quote: str) -> Place | None:
+    """The place of the only quotation; None for what does not stand in the text.
+
+    The first of several, but one from a word's beginning to a word's end before all others: "19" is looked for in
+    "1954" only where it stands nowhere alone. A careless one is never looked for inside of words.
+    """
+    exactly = list(_exactly(text, quote))
+    whole = [place for place in exactly if _is_whole(text, *place)]
+    if exactly:
+        return Place(*(whole or exactly)[0])
+    loosely = [place for place in _loosely(text, quote) if _is_whole(text, *place)]
+    if loosely:
+        return Place(*loosely[0], repaired=True)
+    nearest = _alike(text, quote)
+    return Place(*nearest, repaired=True) if nearest else None
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Whether a piece begins and ends where words do."""
+    return not any(0 < at < len(text) and text[at - 1].isalnum() and text[at].isalnum() for at in (start, end))
+
+
 def _place(text: str, quote: str, after: int, taken: Sequence[Place]) -> Place | None:
     for repaired, places in ((False, _exactly(text, quote)), (True, _loosely(text, quote))):
         free = [Place(start, end, repaired) for start, end in places if _is_free(start, end, taken)]

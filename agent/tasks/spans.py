@@ -150,11 +150,13 @@ class Spans:
         quoted: list[tuple[str, object]] = []
         for item in listed:
             if isinstance(item, Mapping) and "start" in item and "end" in item:
-                found.append((_whole(item["start"]), _whole(item["end"]), item.get("label", item.get("slot"))))
+                found.append(
+                    (whole_number(item["start"]), whole_number(item["end"]), item.get("label", item.get("slot")))
+                )
             elif isinstance(item, Mapping) and isinstance(item.get("text"), str):
                 quoted.append((item["text"], item.get("label")))
             elif isinstance(item, list | tuple) and len(item) >= 3:
-                found.append((_whole(item[0]), _whole(item[1]), item[2]))
+                found.append((whole_number(item[0]), whole_number(item[1]), item[2]))
             else:
                 said = json.dumps(item, default=str)[:80]
                 raise ValueError(f'{said} is no span such as {{"start": 0, "end": 5, "label": ...}}')
@@ -262,7 +264,8 @@ def _bare(value: Value) -> set[tuple[int, int, str]]:
     return {(span[0], span[1], span[2]) for span in value}
 
 
-def _whole(found: object) -> int:
+def whole_number(found: object) -> int:
+    """A place in a text, as files have it. Raises ValueError."""
     if isinstance(found, bool) or not isinstance(found, int | float) or not float(found).is_integer():
         raise ValueError(f"{found!r} is no place in a text; a whole number of characters was expected")
     return int(found)

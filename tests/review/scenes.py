@@ -23,7 +23,10 @@ SECTIONS = {
 }
 
 
-PAIRED = {"text": "premise", "second": "hypothesis"}
+COLUMNS = {
+    "pairs": {"text": "premise", "second": "hypothesis"},
+    "extractive_qa": {"text": "question", "second": "context"},
+}
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,12 @@ class Scene:
 
 
 def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: Any) -> Job:
+    labels: dict[str, Any] = {} if task.get("kind") == "extractive_qa" else {"labels": SECTIONS}
     return Job.of(
         {
             "name": name,
-            "task": {"kind": "classification", "labels": SECTIONS, "guidelines": guidelines, **task},
-            "data": {"pool": "pool.csv"} | (PAIRED if task.get("kind") == "pairs" else {}),
+            "task": {"kind": "classification", "guidelines": guidelines, **labels, **task},
+            "data": {"pool": "pool.csv"} | COLUMNS.get(task.get("kind", ""), {}),
             "oracle": {"name": "local", "base_url": "http://127.0.0.1:1/v1", "model": "small"},
             "budget": {"dollars": 1},
         },

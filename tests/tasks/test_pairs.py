@@ -52,7 +52,7 @@ def refused(**changes: Any) -> str:
 def test_pairs_need_two_columns_and_only_pairs_have_two() -> None:
     assert "`data.second`: a task of pairs is about two texts" in refused(data={"pool": "p.csv", "text": "premise"})
     said = refused(task={"labels": LABELS})
-    assert "`data.second`: only `kind: pairs` is about two texts, and this is classification" in said
+    assert "`data.second`: only `kind: pairs` and `extractive_qa` are about two texts, and this is" in said
     assert "is the column of the first text" in refused(data={"pool": "p.csv", "text": "a", "second": "a"})
 
 

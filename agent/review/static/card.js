@@ -84,7 +84,7 @@ export function percent(p) {
 }
 
 /** What an item consists of: of a pair both texts, else the one. */
-const partsOf = (item) => item.parts ?? [item];
+export const partsOf = (item) => item.parts ?? [item];
 
 /** One text of a pair, below the name of its column. */
 function block(part, words) {

@@ -10,6 +10,7 @@ import { Clock, figures } from "./figures.js";
 import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
+import { Quoting } from "./quoting.js";
 import { Spans } from "./spans.js";
 import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
@@ -21,6 +22,7 @@ const ENOUGH_AHEAD = 8;
 const FETCH = 12;
 const LOOK_AGAIN_MS = 5000;
 const RENEW_MS = 120_000;
+const WORDING = { spans: ["Nothing to mark", "span"], answer: ["No answer", "answer"] };
 
 const wire = new Wire(settings);
 const outbox = new Outbox(wire, { saved, refused, trouble });
@@ -35,7 +37,7 @@ const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isB
 const finding = new Finding(settings, refind);
 const bulk = new Bulk(wire, finding, { ready: () => outbox.idle(), accepted: acceptedAtOnce });
 const done = new Done(wire, { again: showAgain, takeBack });
-const widgets = { json: () => new Entry(), spans: () => new Spans(settings, picking) };
+const widgets = { json: () => new Entry(), spans: () => new Spans(settings, picking), answer: () => new Quoting(settings, picking) };
 const answer = (widgets[settings.widget] ?? (() => new Labels(settings, picking)))();
 
 let ahead = []; // what is to come; ahead[0] is on the screen
@@ -243,6 +245,7 @@ function accept() {
     if (shown.suggestion) save(shown.suggestion.value);
     return;
   }
+  if (answer.refuses?.()) return;
   const value = answer.value();
   const suggestedNone = shown.suggestion !== null && ["", "[]"].includes(String(shown.suggestion.value));
   if (answer.size?.() === 0 && !suggestedNone && !noneMeant) {
@@ -272,9 +275,10 @@ function sayAccept() {
   }
   const size = answer.size();
   if (size > 0) noneMeant = false;
-  const none = noneMeant ? "Really none? Save" : settings.widget === "spans" ? "Nothing to mark" : "None applies";
-  const what = settings.widget === "spans" ? "span" : "label";
-  saying.textContent = size === 0 ? none : `Save ${size} ${what}${size === 1 ? "" : "s"}`;
+  const [nothing, what] = WORDING[settings.widget] ?? ["None applies", "label"];
+  const none = noneMeant ? "Really none? Save" : nothing;
+  const some = settings.widget === "answer" ? "Save the answer" : `Save ${size} ${what}${size === 1 ? "" : "s"}`;
+  saying.textContent = size === 0 ? none : some;
 }
 
 function saved(going, reply) {

@@ -1,7 +1,7 @@
 // Pieces of the text, each with a label: selected by dragging or with the arrow keys, painted in the text, and listed
 // beside it. The text stays as it is; the server counts characters as code points, the browser in UTF-16 units.
 
-import { made, putName, putText } from "./card.js";
+import { made, partsOf, putName, putText } from "./card.js";
 import { Labels } from "./labels.js";
 
 const $ = (id) => document.getElementById(id);
@@ -35,15 +35,21 @@ export class Spans {
   /** `was` is what a person had given before an undo. */
   show(item, was = null) {
     this.item = item;
-    this.spans = JSON.parse(was?.[0] ?? item.suggestion?.value ?? "[]");
+    this.spans = this.read(was?.[0] ?? item.suggestion?.value ?? "[]");
     this.cursor = null;
     this.labels.show({ suggestion: null });
     this.lay();
   }
 
-  /** Another text, or more of it, is on the screen. */
+  read(said) {
+    return JSON.parse(said);
+  }
+
+  /** Another text, or more of it, is on the screen; of two texts the last one is marked. */
   painted() {
-    const shown = (this.item.whole ?? this.item.text).slice(0, this.length());
+    this.text = [...$("text").querySelectorAll(".part-text")].at(-1) ?? $("text");
+    const texts = this.item.whole ?? partsOf(this.item).map((part) => part.text);
+    const shown = texts.at(-1).slice(0, this.length());
     this.shown = shown;
     this.units = [0];
     for (const point of shown) this.units.push(this.units.at(-1) + point.length);
