@@ -85,6 +85,8 @@ def _other(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError(f"true, false or the name of a label is needed, not {value!r}")
     return value
+
+
 FEWEST_LABELS = {"classification": 2, "multilabel": 2, "pairs": 2, "spans": 1}
 
 

@@ -22,8 +22,8 @@ Lesson = tuple[Text, Label]
 class Quality:
     """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on.
 
-    `levels` has the same of labels that are paths, at each level above them, the broadest first; `beside` figures that
-    a task wants shown beside it.
+    `levels` has the same of labels that are paths, at each level above them, the broadest first; `beside` has figures
+    that a task wants shown beside it.
     """
 
     value: float

@@ -108,8 +108,8 @@ def corpus(name: str) -> Corpus:
     used = (train[:POOL], test[:TEST], apart[:APART])
     kept = np.concatenate(used)
     pool, tested, aside = np.split(np.arange(len(kept)), np.cumsum([len(part) for part in used])[:2])
-    texts = tuple(texts[i] for i in kept)
-    return Corpus(name, names, described, texts, found[kept], pool, tested, aside, PAIRS.get(name))
+    chosen = tuple(texts[i] for i in kept)
+    return Corpus(name, names, described, chosen, found[kept], pool, tested, aside, PAIRS.get(name))
 
 
 def missing() -> str | None:

@@ -86,7 +86,7 @@ def train(encoder: Path, known: Part, course: Course, folder: Path) -> None:
         logging_strategy="no",
         disable_tqdm=True,
     )
-    trainer = Trainer(model, arguments, train_dataset=rows, processing_class=tokenizer)  # type: ignore[arg-type]
+    trainer = Trainer(model, arguments, train_dataset=rows, processing_class=tokenizer)
     trainer.train()
     trainer.save_model(str(folder))
 

@@ -92,7 +92,7 @@ def _judged(known: Examples, way: Attempt, parts: Split, watched: Watched) -> tu
     learnt, held = known.part(parts.learn), known.part(parts.held)
     mark = "abstaining" + fingerprint(learnt, way.settings, way.encoder)
     checkpoint = Checkpoint(watched.folder, mark, watched.pace, watched.note, "abstaining")
-    made = make(learnt, way.settings, way.encoder, checkpoint, progress=watched.progress, note=watched.note)
+    made = make(learnt, way.settings, way.encoder, checkpoint, progress=watched.progress)
     if made.held_out is not None:
         cool(made.network, made.held_out)
     logits = made.network.logits(made.network.tokens(held.texts))

@@ -190,7 +190,6 @@ class Model:
             said["groups"] = _named(self.groups, chances[len(self.names) :])
         return said
 
-
     def _chances(self, logits: Floats) -> Floats:
         return sigmoid(logits) if self.multilabel else softmax(logits)
 
@@ -226,8 +225,8 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`; or `answer`, its `start`
-    and `end` in the context, and `confidence`. A model that abstains adds `abstained`, where the label is empty; one
+    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`; or `answer`, where it
+    begins and ends in the context (`start`, `end`), and `confidence`. A model that abstains adds `abstained`, where the label is empty; one
     whose labels are paths `p_GROUP/*`, the sum of those in a group. A name that is taken already gets `_predicted` at
     its end. A row without text gets none of them.
 
