@@ -93,7 +93,7 @@ def read(name: str, *, quick: bool) -> Sets:
 
 
 def _tagged(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Things]:
-    task = Spans(TaskSettings(kind="spans", labels=list(names)))
+    task = Spans(TaskSettings(kind="spans", labels=dict.fromkeys(names, "")))
 
     def sets_of(row: dict[str, Any]) -> Things:
         value = task.read(list(row["tags"]), Text(TextId("x"), row["text"]))

@@ -68,7 +68,7 @@ def cleanlab(given: Given, folder: Path) -> list[int]:
     encoder = SentenceTransformer(given["encoder"], device="cpu")
     encoder.max_seq_length = given["tokens"]
     vectors = encoder.encode(given["texts"], batch_size=BATCH)
-    often = [
+    often: list[Any] = [
         label for label, n in Counter(given["labels"]).items() if n >= FOLDS
     ]  # it refuses classes rarer than that
     rows = [i for i, label in enumerate(given["labels"]) if label in often]

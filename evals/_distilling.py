@@ -18,7 +18,7 @@ from agent.student.teaching import Hints, Labelled, trust
 from evals._corpora import Corpus
 from evals._oracles import Answers
 
-LABELS = {"banking77": 3000, "clinc150": 3000, "dbpedia14": 1500, "bbc": 600, "med_nli": 2000}
+LABELS = {"banking77": 3000, "clinc150": 3000, "dbpedia14": 1000, "bbc": 600, "med_nli": 2000}
 TOKENS = {"banking77": 32, "clinc150": 32, "dbpedia14": 96, "bbc": 128, "med_nli": 64}
 QUICK_LABELS, QUICK_TOKENS = 100, 48
 EPOCHS = 3

@@ -226,9 +226,9 @@ def predict_file(
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
     each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`; or `answer`, where it
-    begins and ends in the context (`start`, `end`), and `confidence`. A model that abstains adds `abstained`, where the label is empty; one
-    whose labels are paths `p_GROUP/*`, the sum of those in a group. A name that is taken already gets `_predicted` at
-    its end. A row without text gets none of them.
+    begins and ends in the context (`start`, `end`), and `confidence`. A model that abstains adds `abstained`, where
+    the label is empty; one whose labels are paths `p_GROUP/*`, the sum of those in a group. A name that is taken
+    already gets `_predicted` at its end. A row without text gets none of them.
 
     Args:
         model: the model.
