@@ -68,9 +68,8 @@ def cleanlab(given: Given, folder: Path) -> list[int]:
     encoder = SentenceTransformer(given["encoder"], device="cpu")
     encoder.max_seq_length = given["tokens"]
     vectors = encoder.encode(given["texts"], batch_size=BATCH)
-    often: list[Any] = [
-        label for label, n in Counter(given["labels"]).items() if n >= FOLDS
-    ]  # it refuses classes rarer than that
+    times: Counter[int] = Counter(given["labels"])
+    often = [label for label, n in times.items() if n >= FOLDS]  # it refuses classes rarer than that
     rows = [i for i, label in enumerate(given["labels"]) if label in often]
     labels = [often.index(given["labels"][i]) for i in rows]
     cleaner = CleanLearning(LogisticRegression(max_iter=1000, C=10), seed=given["seed"], cv_n_folds=FOLDS)

@@ -13,6 +13,7 @@ from typing import Any
 from agent.errors import DataError
 from agent.pool.batch import Batch, Columns, check_columns
 from agent.pool.lines import ROWS_AT_ONCE, read_csv, read_jsonl
+from agent.pool.squad import read_squad
 
 
 def read_parquet(path: Path, columns: Columns) -> Iterator[Batch]:
@@ -46,6 +47,8 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Batch]]] = {
     ".ndjson": read_jsonl,
     ".parquet": read_parquet,
 }
+ALONE: dict[str, Callable[[Path, Columns], Iterator[Batch]]] = {".json": read_squad}
+"""Files that are read where they are named, and left alone in a folder."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Source:
 def find(path: Path, key: str, split: str = "train") -> Source:
     """The source at a path. `key` is the setting that named it. Raises DataError."""
     if path.is_file():
-        reader = READERS.get(path.suffix.lower())
+        reader = (READERS | ALONE).get(path.suffix.lower())
         if reader is None:
             raise DataError(f"{path}: unknown file type {path.suffix!r} (`{key}`); known: {_known()}")
         return Source(path.name, _stamp([path]), partial(reader, path))
@@ -158,4 +161,4 @@ def _stamp(files: list[Path]) -> str:
 
 
 def _known() -> str:
-    return f"{', '.join(READERS)}, a folder of such files, or a data set that `datasets` saved"
+    return f"{', '.join(READERS)}, .json as SQuAD's, a folder of such files, or a data set that `datasets` saved"

@@ -15,7 +15,7 @@ from agent.report.wording import count, dollars, plain
 from agent.report.writers import Row
 from agent.store import Store
 from agent.studentless import has_student
-from agent.tasks import Task
+from agent.tasks import ExtractiveQa, Task
 from agent.tasks.pairs import parts
 
 COLUMNS = {
@@ -46,6 +46,7 @@ COLUMNS = {
     "duplicate_of": "the id of the first row with the same text, for rows with a label",
 }
 FILES = {"parquet": "labels.parquet", "csv": "labels.csv", "jsonl": "labels.jsonl", "datasets": "datasets/"}
+FILES |= {"squad": "labels.squad.json"}
 UNCONFIRMED = """\
 Rows whose route is `waiting` or `unsure` carry a machine’s suggestion that no person has confirmed: leave them out
 when you train, or weigh them by confidence."""
@@ -126,6 +127,8 @@ def _front(job: str, task: Task, formats: Sequence[str]) -> list[str]:
     head: dict[str, Any] = {"pretty_name": plain(job), "tags": ["labelwright"]}
     if task.names:
         head["task_categories"] = ["text-classification"]
+    if isinstance(task, ExtractiveQa):
+        head["task_categories"] = ["question-answering"]
     if "parquet" in formats:
         head["configs"] = [{"config_name": "default", "data_files": FILES["parquet"]}]
     return ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]

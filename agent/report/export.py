@@ -15,13 +15,13 @@ from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
 from agent.report.sums import as_json, known
-from agent.report.writers import CONLL, WRITERS, Batch, Row, Writer, schema
+from agent.report.writers import CONLL, OF_ONE_KIND, SQUAD, WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
 from agent.store import IN_BULK, PickRow, RouteRow, Store
-from agent.tasks import Spans, Task
+from agent.tasks import ExtractiveQa, Spans, Task
 from agent.tasks.pairs import parts
 
-FORMATS = tuple(name for name in WRITERS if name != CONLL)
+FORMATS = tuple(name for name in WRITERS if name not in OF_ONE_KIND)
 BATCH_ROWS, BATCH_CHARACTERS = 10_000, 8_000_000
 
 
@@ -54,7 +54,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
     Args:
         pool_rows: every row of the pool, copies too.
-        formats: of `parquet`, `csv`, `jsonl`, `datasets`, and for spans `conll`.
+        formats: of `parquet`, `csv`, `jsonl`, `datasets`, and for spans `conll`, for questions `squad`.
         all_rows: also rows without a label.
 
     Raises:
@@ -90,14 +90,17 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
 def formats_of(task: Task) -> tuple[str, ...]:
     """The formats that labels of a task can be written in."""
-    return (*FORMATS, CONLL) if isinstance(task, Spans) else FORMATS
+    if isinstance(task, Spans):
+        return (*FORMATS, CONLL)
+    return (*FORMATS, SQUAD) if isinstance(task, ExtractiveQa) else FORMATS
 
 
 def _check(formats: Sequence[str], task: Task) -> None:
     known = formats_of(task)
     for name in formats:
-        if name == CONLL and name not in known:
-            raise DataError(f"format {name!r}: it holds tags of words, and labels of {task.kind} are none")
+        if name in OF_ONE_KIND and name not in known:
+            holds = "tags of words" if name == CONLL else "answers to questions"
+            raise DataError(f"format {name!r}: it holds {holds}, and labels of {task.kind} are none")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

@@ -25,7 +25,9 @@ from agent.tasks.bio import conll
 
 Row = Mapping[str, Any]
 TIME = pa.timestamp("us", tz="UTC")
-CONLL = "conll"
+CONLL, SQUAD = "conll", "squad"
+OF_ONE_KIND = (CONLL, SQUAD)
+"""Formats that hold labels of one kind of task alone."""
 DATASET_ROWS = "data-00000-of-00001.arrow"
 
 
@@ -231,12 +233,53 @@ class ConllFile(_File):
         self._file.close()
 
 
+class SquadFile(_File):
+    """SQuAD's own JSON, a paragraph for each run of rows with one context: version 2.0 where a question has no
+    answer, else 1.1. Of tasks with questions, whose `text` is the question and `second` the context."""
+
+    def __init__(self, folder: Path, columns: pa.Schema) -> None:
+        super().__init__(folder, "labels.squad.json")
+        self._file = self._part.open("w", encoding="utf-8", newline="\n")
+        self._file.write('{"data": [{"title": "labels", "paragraphs": [')
+        self._context: str | None = None
+        self._asked: list[dict[str, Any]] = []
+        self._has_none = self._has_any = False
+
+    def write(self, batch: Batch) -> None:
+        for row in batch.rows:
+            if row["label"] is None:
+                continue
+            if row["second"] != self._context:
+                self._paragraph()
+                self._context = row["second"]
+            answers = [{"text": a["text"], "answer_start": a["start"]} for a in json.loads(row["label"])]
+            self._has_none |= not answers
+            asked = {"id": row["id"], "question": row["text"], "answers": answers, "is_impossible": not answers}
+            self._asked.append(asked)
+
+    def _paragraph(self) -> None:
+        if self._asked:
+            self._file.write(
+                (",\n" if self._has_any else "\n") + _json({"context": self._context, "qas": self._asked})
+            )
+            self._has_any, self._asked = True, []
+
+    def finish(self) -> None:
+        self._paragraph()
+        self._file.write(f'\n]}}], "version": "{"v2.0" if self._has_none else "1.1"}"}}\n')
+        super().finish()
+
+    def _close(self) -> None:
+        self._file.close()
+
+
 WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
     "parquet": ParquetFile,
     "csv": CsvFile,
     "jsonl": JsonLinesFile,
     "datasets": DatasetFolder,
     CONLL: ConllFile,
+    SQUAD: SquadFile,
 }
 
 

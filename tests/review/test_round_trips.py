@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import DataError
+from agent.pairing import join
 from agent.records import Label, Pick, Route, Source, TextId, Value
 from agent.review.exchange import ImportReport, Kind, export_queue, import_queue, kind_of
 from agent.store import RouteRow
@@ -50,6 +51,20 @@ def test_marked_pieces_of_a_text_come_back(tmp_path: Path, kind: Kind) -> None:
         scene(tmp_path / name, waiting, kind="spans", labels={"person": "", "place": ""}) for name in ("a", "b")
     )
     said = ((8, 13, "person", "Grace"), (19, 25, "place", "London"))
+    give(one, [(0, "ann", said, 2.0), (1, "ann", (), 1.0)])
+    export_queue(one.store, one.job, one.task, tmp_path / OUT[kind], kind, everything=True)
+    import_queue(other.store, other.job, other.task, tmp_path / OUT[kind], "ann")
+    assert other.given() == {"s0": said, "s1": ()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_to_questions_come_back(tmp_path: Path, kind: Kind) -> None:
+    context = "Ada met Grace \U0001f600 in London ␞ Ada left"
+    waiting = [Waiting(join(f"Who {n}?", context), ((0, 3, "Ada"),), f"s{n}") for n in range(2)]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = (scene(tmp_path / name, waiting, kind="extractive_qa", no_answer=True) for name in ("a", "b"))
+    said = ((context.rindex("Ada"), context.rindex("Ada") + 3, "Ada"),)
     give(one, [(0, "ann", said, 2.0), (1, "ann", (), 1.0)])
     export_queue(one.store, one.job, one.task, tmp_path / OUT[kind], kind, everything=True)
     import_queue(other.store, other.job, other.task, tmp_path / OUT[kind], "ann")
