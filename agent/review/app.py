@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from agent.review.parts import whole_parts
 from agent.review.standing import standing
 from agent.store import Filter, QueueRow, Store
 from agent.store.reviewers import LEAD
-from agent.tasks import ExtractiveQa, Task, label_names
+from agent.tasks import ExtractiveQa, Regression, Task, label_names
 from agent.tasks.hierarchy import is_tree, ordered, parent
 from agent.web import LOOPBACK, answer
 
@@ -141,6 +141,8 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
         "counted": MOST_COUNTED,
         "labels": [{"name": n, "about": described.get(n, ""), **_group(n, names)} for n in ordered(names)],
     }
+    if isinstance(desk.task, Regression):
+        settings["scale"] = scale_of(desk.task, described)
     context = {
         "job": desk.job.name,
         "guidelines": prose(guidelines) if guidelines else "",
@@ -154,6 +156,21 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
         return templates.TemplateResponse(request, "page.html", context | own)
 
     return page
+
+
+def scale_of(task: Regression, described: Mapping[str, str]) -> dict[str, Any]:
+    """What the page knows of a scale: its ends, its step, its grades where they are few, and what some mean."""
+    scale = task.scale
+    grades = [task.show(grade) for grade in scale.grades]
+    return {
+        "low": scale.low,
+        "high": scale.high,
+        "step": scale.step,
+        "said": str(scale),
+        "grades": grades,
+        "digits": bool(grades) and all(len(grade) == 1 for grade in grades),
+        "meanings": {task.show(task.read(name)): words for name, words in described.items() if words},
+    }
 
 
 def _group(name: str, names: Sequence[str]) -> dict[str, str]:

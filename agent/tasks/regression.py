@@ -32,7 +32,7 @@ class Regression:
     kind: ClassVar[str] = "regression"
     prompt: ClassVar[str] = "regression/v1"
     student: ClassVar[str] = "ridge"
-    widget: ClassVar[str] = "json"
+    widget: ClassVar[str] = "number"
 
     def __init__(self, settings: TaskSettings) -> None:
         if settings.scale is None:

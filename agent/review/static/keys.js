@@ -76,6 +76,8 @@ export class Keys {
   inField(event, field) {
     if (field === this.answer.filter) {
       if (this.line.isBusy || this.answer.filterKey(event)) event.preventDefault();
+    } else if (this.answer.owns?.(field)) {
+      if (this.line.isBusy || this.answer.fieldKey(event, field)) event.preventDefault();
     } else if (event.key === "Escape") {
       document.getElementById("reading").focus({ preventScroll: true });
     }

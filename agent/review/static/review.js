@@ -11,6 +11,7 @@ import { Keys, Line } from "./keys.js";
 import { Labels } from "./labels.js";
 import { complain, given, notice, sayLast, sayUndone, showTrouble } from "./notes.js";
 import { Quoting } from "./quoting.js";
+import { Numbers } from "./number.js";
 import { Spans } from "./spans.js";
 import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
@@ -37,7 +38,12 @@ const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isB
 const finding = new Finding(settings, refind);
 const bulk = new Bulk(wire, finding, { ready: () => outbox.idle(), accepted: acceptedAtOnce });
 const done = new Done(wire, { again: showAgain, takeBack });
-const widgets = { json: () => new Entry(), spans: () => new Spans(settings, picking), answer: () => new Quoting(settings, picking) };
+const widgets = {
+  answer: () => new Quoting(settings, picking),
+  json: () => new Entry(),
+  number: () => new Numbers(settings, picking),
+  spans: () => new Spans(settings, picking),
+};
 const answer = (widgets[settings.widget] ?? (() => new Labels(settings, picking)))();
 
 let ahead = []; // what is to come; ahead[0] is on the screen
@@ -247,6 +253,10 @@ function accept() {
   }
   if (answer.refuses?.()) return;
   const value = answer.value();
+  if (value === null) {
+    hint(answer.missing());
+    return;
+  }
   const suggestedNone = shown.suggestion !== null && ["", "[]"].includes(String(shown.suggestion.value));
   if (answer.size?.() === 0 && !suggestedNone && !noneMeant) {
     noneMeant = true;
@@ -271,6 +281,12 @@ function sayAccept() {
   if (settings.widget === "json") {
     saying.textContent = "Save";
     $("accept-key").textContent = "Ctrl ↵";
+    return;
+  }
+  if (settings.widget === "number") {
+    const value = answer.value();
+    const isTheirs = value !== null && value === shown?.suggestion?.value;
+    saying.replaceChildren(...(value === null ? ["Save"] : [isTheirs ? "Accept " : "Save ", named(value)]));
     return;
   }
   const size = answer.size();
