@@ -27,7 +27,7 @@ from agent.tasks import Pairs, Regression, Spans
 from agent.workbench import FIT, Workbench
 
 MODEL = "model"
-LATER = {"loss": "cross_entropy", "layer_decay": 1.0}
+LATER = {"loss": "cross_entropy", "layer_decay": 1.0, "batch": 16, "accumulate": 1, "precision": "auto"}
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 
 

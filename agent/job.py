@@ -699,6 +699,13 @@ class DistilSettings(Section):
     three on people's labels, at three times the cost, and says which and why (docs/distilling.md)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer learns at so many times the rate of the one above it."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Most texts that go through the model at once while it learns."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """So many batches make one step: what a batch so many times as large does, in the memory of one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the arithmetic while it learns; `auto` is `bfloat16` for tasks with classes where the machine is fast at it,
+    else `float32`."""
     enabled: bool = True
 
 
