@@ -28,7 +28,15 @@ from agent.triage import threshold
 from agent.workbench import FIT, Workbench
 
 MODEL = "model"
-LATER = {"loss": "cross_entropy", "layer_decay": 1.0, "abstain_below": None, "abstain_at_accuracy": None}
+LATER = {
+    "loss": "cross_entropy",
+    "layer_decay": 1.0,
+    "abstain_below": None,
+    "abstain_at_accuracy": None,
+    "batch": 16,
+    "accumulate": 1,
+    "precision": "auto",
+}
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 MOST_TAUGHT, UNSEEN = 0.1, 200
 """Share of the pool that may have taught a model whose inputs are held against the rest, and how many of that."""

@@ -748,6 +748,13 @@ class DistilSettings(Section):
     abstain_at_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The same, from where on people's labels that were held out show that at least this share of what it answers is
     right (95 % sure). Takes a second training."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Most texts that go through the model at once while it learns."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """So many batches make one step: what a batch so many times as large does, in the memory of one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the arithmetic while it learns; `auto` is `bfloat16` for tasks with classes where the machine is fast at it,
+    else `float32`."""
     enabled: bool = True
 
     @model_validator(mode="after")

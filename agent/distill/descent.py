@@ -38,10 +38,26 @@ class Descent:
 
     def step(self, loss: torch.Tensor) -> None:
         """Go down along the gradient of `loss`."""
+        self.forget()
+        self.add(loss)
+        self.go()
+
+    def forget(self) -> None:
+        """Forget the gradient, before that of the next step is added up."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Add the gradient of `loss` to what is there."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def go(self, scale: float = 1.0) -> None:
+        """Go down along the gradient that was added up, times `scale`."""
         import torch
 
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if scale != 1:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(scale)
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * self._share_of_peak()

@@ -6,7 +6,7 @@ Knows how long each lesson is and what it costs; not what it says, and no model 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.descent import Descent
 from agent.distill.network import by_length, keep_word_vectors, seeded
-from agent.distill.training import Best, LossOf, Progress, Training
+from agent.distill.training import Best, LossOf, Progress, Step, Training
+from agent.job import DistilSettings
 
 BATCH_TEXTS, BATCH_TOKENS = 16, 4096
 GROUPED_BATCHES = 8
@@ -30,14 +31,25 @@ class Manner:
 
     Attributes:
         layer_decay: each layer learns at so many times the rate of the one above it.
-        weight: of all lessons. Each batch's loss is then divided by what an average batch weighs, so that a small
-            batch does not make its texts count for more; where None, by what the batch itself weighs.
+        weight: of all lessons. Each step's loss is then divided by what is learnt in an average step, so that a small
+            one does not make its texts count for more; where None, by what is learnt in this one.
         best: what picks the best epoch, and ends the training early.
+        batch: most texts that go through the model at once; fewer where they are long.
+        accumulate: so many batches make one step, as one batch of all their texts would in more memory.
+        bfloat16: what is multiplied has 16 bits; weights and their changes keep 32 (Micikevicius and others 2018).
     """
 
     layer_decay: float = 1.0
     weight: float | None = None
     best: Best | None = None
+    batch: int = BATCH_TEXTS
+    accumulate: int = 1
+    bfloat16: bool = False
+
+    @classmethod
+    def of(cls, settings: DistilSettings) -> Manner:
+        """What settings say, for all but classifiers, which have more to say: see `agent.distill.finetune`."""
+        return cls(batch=settings.batch, accumulate=settings.accumulate, bfloat16=settings.precision == "bfloat16")
 
 
 PLAIN = Manner()
@@ -66,13 +78,14 @@ def go_down(
     Returns the mean loss of each epoch, by weight.
     """
     rng = np.random.default_rng([seed, 1])
-    plan = [deal(lengths, rng) for _ in range(epochs)]
+    plan = [list(_steps(deal(lengths, rng, manner.batch), manner.accumulate)) for _ in range(epochs)]
     steps = sum(map(len, plan))
     keep_word_vectors(model)
     with seeded(seed):
         descent = Descent(by_depth(model, rate, manner.layer_decay), steps)
         share = None if manner.weight is None else manner.weight * epochs / steps
         best = manner.best or Best(model)
+        loss_of = _in_bfloat16(model, loss_of) if manner.bfloat16 else loss_of
         training = Training(model, plan, loss_of, descent, best, dropout=dropout, share=share)
         if checkpoint is not None and (saved := checkpoint.read()) is not None:
             training.restore(saved)
@@ -82,14 +95,31 @@ def go_down(
     return training.losses
 
 
-def deal(lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
-    """All indices once, in shuffled batches of like length, of at most BATCH_TEXTS texts and BATCH_TOKENS tokens."""
+def _steps(batches: list[list[int]], together: int) -> Iterator[Step]:
+    for start in range(0, len(batches), together):
+        yield batches[start : start + together]
+
+
+def _in_bfloat16(model: Any, loss_of: LossOf) -> LossOf:
+    import torch
+
+    device = next(model.parameters()).device.type
+
+    def loss_in_bfloat16(batch: list[int]) -> tuple[torch.Tensor, float]:
+        with torch.autocast(device, torch.bfloat16):
+            return loss_of(batch)
+
+    return loss_in_bfloat16
+
+
+def deal(lengths: Sequence[int], rng: np.random.Generator, texts: int = BATCH_TEXTS) -> list[list[int]]:
+    """All indices once, in shuffled batches of like length, of at most so many texts and BATCH_TOKENS tokens."""
     order = rng.permutation(len(lengths)).tolist()
-    group = BATCH_TEXTS * GROUPED_BATCHES
+    group = texts * GROUPED_BATCHES
     batches = []
     for start in range(0, len(order), group):
         rows = order[start : start + group]
-        for batch in by_length([lengths[i] for i in rows], BATCH_TOKENS, BATCH_TEXTS):
+        for batch in by_length([lengths[i] for i in rows], BATCH_TOKENS, texts):
             batches.append([rows[i] for i in batch])
     return [batches[i] for i in rng.permutation(len(batches)).tolist()]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
-from agent.distill.epochs import Manner, go_down
+from agent.distill.epochs import BATCH_TEXTS, Manner, go_down
 from agent.distill.losses import row_losses
 from agent.distill.network import Network, Tokens, has_fast_bfloat16
 from agent.distill.training import Best, LossOf, Progress
@@ -58,7 +58,8 @@ class Course:
         seed: of the order, of dropout and of the head's folds.
         patience: with lessons held out, stop after so many epochs without a lower loss on them.
         q: of the loss, see `agent.distill.losses.row_losses`; nought is cross-entropy.
-        layer_decay: each layer learns at so many times the rate of the one above it.
+        layer_decay, batch, accumulate: see `agent.distill.epochs.Manner`.
+        precision: `auto` is bfloat16 where that saves time on this machine.
     """
 
     epochs: int | Literal["auto"] = "auto"
@@ -67,6 +68,9 @@ class Course:
     patience: int = 2
     q: float = 0.0
     layer_decay: float = 1.0
+    batch: int = BATCH_TEXTS
+    accumulate: int = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,7 @@ def finetune(
 ) -> Trained:
     """Train the whole network, in place. The same arguments on the same machine give the same weights.
 
-    The loss is cross-entropy with soft targets, or for multilabel that of each decision, summed. Each step uses
-    bfloat16 arithmetic where the machine has it.
+    The loss is cross-entropy with soft targets, or for multilabel that of each decision, summed.
 
     With a `checkpoint`, a training that was killed goes on where it was kept last, and ends with the same weights.
     """
@@ -131,20 +134,29 @@ def finetune(
         seed=course.seed,
         dropout=True,
         progress=progress,
-        manner=Manner(course.layer_decay, float(lessons.weights.sum()), best),
+        manner=_manner(network, lessons, course, best),
         checkpoint=checkpoint,
     )
     return Trained(best.epochs(len(losses)), tuple(losses), tuple(best.losses))
 
 
-def _loss_of(network: Network, lessons: Lessons, q: float) -> LossOf:
-    fast = has_fast_bfloat16(network.device)
+def _manner(network: Network, lessons: Lessons, course: Course, best: Best) -> Manner:
+    fast = course.precision == "auto" and has_fast_bfloat16(network.device)
+    return Manner(
+        course.layer_decay,
+        float(lessons.weights.sum()),
+        best,
+        course.batch,
+        course.accumulate,
+        bfloat16=fast or course.precision == "bfloat16",
+    )
 
+
+def _loss_of(network: Network, lessons: Lessons, q: float) -> LossOf:
     def loss_of(batch: list[int]) -> tuple[torch.Tensor, float]:
         import torch
 
-        with torch.autocast(network.device, torch.bfloat16, enabled=fast):
-            logits = network.forward([lessons.tokens[i] for i in batch])
+        logits = network.forward([lessons.tokens[i] for i in batch])
         targets, weights = (torch.from_numpy(a[batch]).to(logits.device) for a in (lessons.targets, lessons.weights))
         losses = row_losses(logits, targets, multilabel=network.multilabel, q=q)
         return (weights * losses).sum(), float(lessons.weights[batch].sum())

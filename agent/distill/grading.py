@@ -18,7 +18,7 @@ import numpy as np
 from agent.distill.card import Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.distil import MEASURED_FROM, write_card
-from agent.distill.epochs import go_down
+from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.finetune import epochs_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import Network, Tokens, saved_config
@@ -152,6 +152,7 @@ def train(
     rate: float,
     seed: int,
     progress: Progress,
+    manner: Manner = PLAIN,
     checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """Teach a network numbers from 0 to 1, in place; the same arguments on one machine give the same weights, also
@@ -186,6 +187,7 @@ def train(
         seed=seed,
         dropout=False,
         progress=progress,
+        manner=manner,
         checkpoint=checkpoint,
     )
 
@@ -247,6 +249,7 @@ def distil_grades(
         rate=settings.learning_rate,
         seed=seed,
         progress=progress,
+        manner=Manner.of(settings),
         checkpoint=Checkpoint(folder, mark, pace, note),
     )
     fold_in(network, scale)

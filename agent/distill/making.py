@@ -64,7 +64,16 @@ def make(
         lessons = replace(lessons, weights=least)
         warm_start(network, lessons, known.seed)
     q = Q if settings.loss == "generalised" else 0.0
-    course = Course(settings.epochs, settings.learning_rate, known.seed, q=q, layer_decay=settings.layer_decay)
+    course = Course(
+        settings.epochs,
+        settings.learning_rate,
+        known.seed,
+        q=q,
+        layer_decay=settings.layer_decay,
+        batch=settings.batch,
+        accumulate=settings.accumulate,
+        precision=settings.precision,
+    )
     trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint)
     return Made(network, trained, head, lessons, held_out, doubted)
 

@@ -18,7 +18,7 @@ import numpy as np
 from agent.distill.card import Card
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.distil import write_card
-from agent.distill.epochs import go_down
+from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import (
     by_length,
@@ -197,6 +197,7 @@ def train(
     rate: float,
     seed: int,
     progress: Progress,
+    manner: Manner = PLAIN,
     checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """Teach a network all spans, in place; the same arguments on one machine give the same weights, also where it was
@@ -234,6 +235,7 @@ def train(
         seed=seed,
         dropout=True,
         progress=progress,
+        manner=manner,
         checkpoint=checkpoint,
     )
 
@@ -298,6 +300,7 @@ def distil_spans(
         rate=rate,
         seed=seed,
         progress=progress,
+        manner=Manner.of(settings),
         checkpoint=checkpoint,
     )
     training = {

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """(texts seen, texts to see): called after each step."""
+Step = list[list[int]]
+"""Batches that go through the model one by one, and whose gradients are added up: then one step is made."""
 LossOf = Callable[[list[int]], "tuple[torch.Tensor, float]"]
 """A batch, as indices, to the sum of its weighted losses and the sum of the weights."""
 
@@ -29,12 +31,12 @@ class Training:
 
     Args:
         model: the `transformers` model that learns.
-        plan: of each epoch the batches, each of indices as `loss_of` takes them.
+        plan: of each epoch the steps, of batches as `loss_of` takes them.
         loss_of: of one batch.
         descent: on the model's parameters that learn.
         best: what picks the best epoch, and ends the training early.
         dropout: whether it is on while the model learns.
-        share: what each batch's loss is divided by; its own weight where None.
+        share: what the loss of each step is divided by; its own weight where None.
 
     Attributes:
         losses: mean of each epoch that is over, by weight.
@@ -43,7 +45,7 @@ class Training:
     def __init__(
         self,
         model: Any,
-        plan: Sequence[Sequence[list[int]]],
+        plan: Sequence[Sequence[Step]],
         loss_of: LossOf,
         descent: Descent,
         best: Best,
@@ -53,37 +55,44 @@ class Training:
     ) -> None:
         self._model, self._plan, self._loss_of, self._descent = model, plan, loss_of, descent
         self._best, self._dropout, self._share = best, dropout, share
-        self._batches, self._total, self._weight = 0, 0.0, 0.0  # of the epoch that is not over
+        self._steps, self._total, self._weight = 0, 0.0, 0.0  # of the epoch that is not over
         self.losses: list[float] = []
 
     def run(self, progress: Progress, checkpoint: Checkpoint | None) -> None:
         """Learn until the plan is over, or the best epoch is long ago."""
-        texts = sum(len(batch) for batches in self._plan for batch in batches)
-        seen = sum(len(batch) for batches in self._plan[: len(self.losses)] for batch in batches)
+        texts = sum(map(_texts, self._plan))
+        seen = sum(map(_texts, self._plan[: len(self.losses)]))
         self._best.begin()
         while len(self.losses) < len(self._plan) and not self._best.stale():
-            batches = self._plan[len(self.losses)]
-            seen += sum(map(len, batches[: self._batches]))
+            steps = self._plan[len(self.losses)]
+            seen += _texts(steps[: self._steps])
             self._model.train(self._dropout)
-            for batch in batches[self._batches :]:
-                self._step(batch)
-                seen += len(batch)
-                if checkpoint is not None and self._batches < len(batches) and checkpoint.due():
+            for step in steps[self._steps :]:
+                self._make(step)
+                seen += _texts([step])
+                if checkpoint is not None and self._steps < len(steps) and checkpoint.due():
                     checkpoint.write(self.state())
                 progress(seen, texts)
             self.losses.append(self._total / (self._weight or 1.0))
-            self._batches, self._total, self._weight = 0, 0.0, 0.0
+            self._steps, self._total, self._weight = 0, 0.0, 0.0
             self._best.look()
             if checkpoint is not None and len(self.losses) < len(self._plan) and checkpoint.due(epoch_ends=True):
                 checkpoint.write(self.state())
 
-    def _step(self, batch: list[int]) -> None:
-        loss, weight = self._loss_of(batch)
-        if weight:
-            self._descent.step(loss / (self._share or weight))
-        self._total += float(loss.detach())
-        self._weight += weight
-        self._batches += 1
+    def _make(self, step: Step) -> None:
+        """Make a step. Its whole weight is known after its last batch, so the first one's stands for it till then."""
+        self._descent.forget()
+        first = whole = 0.0
+        for batch in step:
+            loss, weight = self._loss_of(batch)
+            first, whole = first or weight, whole + weight
+            if weight:
+                self._descent.add(loss / (self._share or first))
+            self._total += float(loss.detach())
+        if whole:
+            self._descent.go(1.0 if self._share or len(step) == 1 else first / whole)
+        self._weight += whole
+        self._steps += 1
 
     def state(self) -> Saved:
         import torch
@@ -97,10 +106,10 @@ class Training:
         place = {
             "losses": self.losses,
             "held_out": self._best.losses,
-            "batches": self._batches,
+            "steps": self._steps,
             "total": self._total,
             "weight": self._weight,
-            "steps": self._descent.done,
+            "done": self._descent.done,
         }
         return Saved(tensors, place)
 
@@ -112,13 +121,17 @@ class Training:
 
         place = saved.place
         self._model.load_state_dict(part("weights/"), strict=False)
-        self._descent.restore(part("descent/"), place["steps"])
+        self._descent.restore(part("descent/"), place["done"])
         self._best.weights, self._best.losses = part("best/"), list(place["held_out"])
-        self.losses, self._batches = list(place["losses"]), place["batches"]
+        self.losses, self._steps = list(place["losses"]), place["steps"]
         self._total, self._weight = place["total"], place["weight"]
         torch.set_rng_state(saved.tensors["random"])
         if "random_cuda" in saved.tensors:
             torch.cuda.set_rng_state(saved.tensors["random_cuda"])
+
+
+def _texts(steps: Sequence[Step]) -> int:
+    return sum(len(batch) for step in steps for batch in step)
 
 
 def learnt(model: Any) -> dict[str, torch.Tensor]:

@@ -206,14 +206,8 @@ def test_what_is_kept_is_no_pickle(encoder: Encoder, tmp_path: Path) -> None:
         (path,) = (tmp_path / ".m.training").iterdir()
         head = path.read_bytes()
         said = json.loads(head[8 : 8 + int.from_bytes(head[:8], "little")])
-    assert set(json.loads(said["__metadata__"]["place"])) == {
-        "losses",
-        "held_out",
-        "batches",
-        "total",
-        "weight",
-        "steps",
-    }
+    place = json.loads(said["__metadata__"]["place"])
+    assert set(place) == {"losses", "held_out", "steps", "total", "weight", "done"}
 
 
 def test_a_disk_that_is_full_ends_no_training(
