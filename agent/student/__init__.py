@@ -15,9 +15,10 @@ from agent.job import Job
 from agent.records import CountTokens, Student
 from agent.student.absent import Absent, counter
 from agent.student.classify import HeadStudent, Vectors
+from agent.student.nearest import NearestStudent
 from agent.student.ridge import RidgeStudent
 from agent.student.tagger import Tagger
-from agent.tasks import Regression, Spans, Task
+from agent.tasks import Generation, Regression, Spans, Task
 from agent.tasks.loading import load_named
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Absent",
     "HeadStudent",
+    "NearestStudent",
     "RidgeStudent",
     "Tagger",
     "Vectors",
@@ -35,7 +37,7 @@ __all__ = [
     "load_encoder",
 ]
 
-OF_ONE_TASK = {"tagger": "tasks with spans", "ridge": "tasks of regression"}
+OF_ONE_TASK = {"tagger": "tasks with spans", "ridge": "tasks of regression", "nearest": "tasks of generation"}
 
 
 def build_student(
@@ -47,9 +49,9 @@ def build_student(
 ) -> Student:
     """The student that the job names, or else the task's own.
 
-    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, and `tagger`, on
-    the `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built as
-    `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
+    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, `nearest`, and
+    `tagger`, on the `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built
+    as `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
     """
     if not job.has_student:
         return Absent()
@@ -64,6 +66,8 @@ def build_student(
         return Tagger(task.types, encoder or partial(load_encoder, job))
     if kind == "ridge" and isinstance(task, Regression):
         return RidgeStudent(task.scale, vectors)
+    if kind == "nearest" and isinstance(task, Generation):
+        return NearestStudent(vectors)
     if kind != "head":
         said = f"`student.kind`: unknown kind {kind!r}; known: head, none, or package.module:Name"
         if kind in OF_ONE_TASK:

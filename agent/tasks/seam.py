@@ -20,7 +20,7 @@ class Task(Protocol):
     kind: ClassVar[str]
     prompt: ClassVar[str]  # template name under prompts/, e.g. "classification/v1"
     student: ClassVar[str]  # the default student: "head" or "package.module:Name"
-    widget: ClassVar[str]  # how the review page asks: "choice", "multiple" or "json"
+    widget: ClassVar[str]  # how the review page asks: "choice", "multiple", "json" or "text"
     names: tuple[str, ...]  # the class names in the job's order; empty where the task has none
 
     def __init__(self, settings: TaskSettings) -> None: ...
