@@ -115,9 +115,9 @@ def oracle_quality(bench: Workbench) -> Quality | None:
 def model_quality(bench: Workbench) -> Quality | None:
     """The distilled model on gold."""
     folder = bench.output(MODEL)
-    from agent.distill import is_grader, is_tagger
+    from agent.distill import is_grader, is_tagger, is_writer
 
-    is_ours = bench.task.names or is_tagger(folder) or is_grader(folder)
+    is_ours = bench.task.names or is_tagger(folder) or is_grader(folder) or is_writer(folder)
     if not bench.gold or not (folder / "config.json").is_file() or not is_ours:
         return None
     said = predicted(bench, folder)

@@ -23,11 +23,13 @@ from agent.records import Source
 from agent.refreshing import go_on
 from agent.report.certificate import certificate
 from agent.student import RidgeStudent, Tagger
-from agent.tasks import Pairs, Regression, Spans
+from agent.tasks import Generation, Pairs, Regression, Spans
 from agent.workbench import FIT, Workbench
 
 MODEL = "model"
-LATER = {"loss": "cross_entropy", "layer_decay": 1.0}
+MOST_TOLD = 400
+"""Characters of the guideline that a model that writes is told."""
+LATER = {"loss": "cross_entropy", "layer_decay": 1.0, "model": None, "lora_rank": 16}
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 
 
@@ -67,6 +69,9 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     if isinstance(bench.task, Regression) and isinstance(bench.student, RidgeStudent):
         _distil_grades(bench, bench.task, lessons, lesson_hash)
         return folder
+    if isinstance(bench.task, Generation) and bench.job.distil.model is not None:
+        _distil_texts(bench, bench.task, lessons, lesson_hash)
+        return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
@@ -97,6 +102,30 @@ def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson]
     )
     how = _how_at_once(bench, lessons, lesson_hash)
     distill.distil_grades(known, task.scale, bench.job.distil, **how)
+
+
+def _distil_texts(bench: Workbench, task: Generation, lessons: Sequence[Lesson], lesson_hash: str) -> None:
+    from agent import distill
+
+    job = bench.job
+    named = job.path(job.distil.model or "")
+    model = str(named) if named.exists() else job.distil.model
+    known = distill.TextLessons(
+        [t.text for t, _ in lessons],
+        task.targets([label for _, label in lessons]),
+        np.ones(len(lessons), np.float32),
+    )
+    bench.watch.note(f"teaching a model to write from {len(lessons):,} texts; this takes a while")
+    how = _how(bench, lessons, lesson_hash) | {"seed": job.seed}
+    del how["note"]
+    asked = distill.Asked(instruction(bench.job.guidelines), job.data.max_tokens, task.most_tokens)
+    distill.distil_texts(known, asked, job.distil.model_copy(update={"model": model}), **how)
+
+
+def instruction(guidelines: str) -> str:
+    """The guideline's first paragraph, which a model is told before each text: the rest it has to learn from the
+    texts, since all of it would stand before each."""
+    return " ".join(guidelines.split("\n\n", maxsplit=1)[0].split())[:MOST_TOLD]
 
 
 def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:

@@ -103,16 +103,14 @@ def _on_rounds(bench: Workbench, judges: Sequence[Judgement], time: Time) -> Fro
     chances = _chances(truth, last, routes) if measured_on == "people" else dict.fromkeys(truth, 1.0)
     first = [answers[0][i] for i in truth if i in answers[0]]
     sure = dict(zip([x.text_id for x in first], judges[0].sure(first).tolist(), strict=True))
+
+    def right(value: object, label: Label) -> bool:
+        seen = measured_on == "people" and was_seen(routes[label.text_id], label)
+        return is_right(bench.task, value, label.value, seen=seen)
+
     cases = [
         Case(
-            right=tuple(
-                is_right(
-                    bench.task, value, own[i].value, seen=measured_on == "people" and was_seen(routes[i], own[i])
-                )
-                if i in own
-                else None
-                for own in answers
-            ),
+            right=tuple(right(value, own[i]) if i in own else None for own in answers),
             cost=tuple(own[i].cost if i in own else 0 for own in answers),
             sure=sure[i],
             last=last[i],

@@ -14,8 +14,11 @@ from agent.distill.predict import Labeller, Model, load_model, predict_file
 from agent.distill.runtime import Runtime
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
+from agent.distill.writer import Asked, Writer, is_writer
+from agent.distill.writing import TextLessons, distil_texts
 
 __all__ = [
+    "Asked",
     "Checks",
     "Compared",
     "Distilled",
@@ -28,13 +31,17 @@ __all__ = [
     "Runtime",
     "SpanLessons",
     "Tags",
+    "TextLessons",
+    "Writer",
     "add_figures",
     "compare",
     "distil",
     "distil_grades",
     "distil_spans",
+    "distil_texts",
     "is_grader",
     "is_tagger",
+    "is_writer",
     "load_model",
     "made_from",
     "predict_file",

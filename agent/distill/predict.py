@@ -17,6 +17,7 @@ from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
 from agent.distill.tables import Chunk, Kind, check_output, open_table
 from agent.distill.tagging import Tags, is_tagger
+from agent.distill.writer import Writer, is_writer
 from agent.errors import DataError, ModelError
 from agent.records import Floats, Prediction, Value
 from agent.student.logistic import sigmoid, softmax
@@ -57,17 +58,28 @@ class Labeller(Protocol):
         ...
 
 
-def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller:
-    """The model of a folder that `distil` made, or of any other classifier of texts or words; of
-    numbers only of one that `distil` made.
+def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH, *, samples: int = 0) -> Labeller:
+    """The model of a folder that `distil` made, or of any other classifier of texts or words, or any other that
+    writes; of numbers only of one that `distil` made.
+
+    Args:
+        samples: see `Writer`; 0 for a model that writes nothing.
 
     Raises ModelError where it is none, cannot be read, or does not run on that; ExtraMissing.
     """
     what = special(Path(folder))
+    if samples and not is_writer(Path(folder)):
+        raise ModelError(
+            f"{folder}: it {what or 'labels texts'}, and --samples is for a model that writes; leave it out"
+        )
     if what is None:
         return Model.load(folder, runtime=runtime)
     if runtime is not Runtime.TORCH:
         raise ModelError(f"{folder}: it {what}, and such models run on torch alone; leave --{runtime} out")
+    if is_writer(Path(folder)):
+        writer = Writer.load(Path(folder))
+        writer.samples = samples
+        return writer
     return Tags.load(Path(folder)) if is_tagger(Path(folder)) else Grades.load(Path(folder))
 
 
@@ -75,6 +87,8 @@ def special(folder: Path) -> str | None:
     """What the model of a folder does that is no classifier of texts; None for a classifier, or no model."""
     if is_tagger(folder):
         return "finds spans"
+    if is_writer(folder):
+        return "writes texts"
     return "says numbers" if is_grader(folder) else None
 
 
@@ -161,7 +175,8 @@ def predict_file(
     """Label a file of any size in flat memory; the output appears whole or not at all.
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
-    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`. A name that is taken
+    each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`; or `answer`, a text,
+    `confidence` and `entropy`. A name that is taken
     already gets `_predicted` at its end. A row without text gets none of them.
 
     Args:

@@ -204,7 +204,7 @@ def test_a_gold_file_may_give_several_references_as_a_list_or_in_several_rows(tm
     found = TASK.together(read_labelled(path, DataSettings(pool="p"), TASK))
     assert [(t.text, v) for t, v in found] == [("a", ("x", "y")), ("b", ("z", "w")), ("c", "one")]
     path.write_text(json.dumps({"text": "a", "label": " "}) + "\n")
-    with pytest.raises(DataError, match="gold.jsonl:1: no text was given"):
+    with pytest.raises(DataError, match=r"gold\.jsonl:1: no text was given"):
         read_labelled(path, DataSettings(pool="p"), TASK)
 
 
