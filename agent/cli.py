@@ -579,7 +579,8 @@ def _table(rows: Sequence[Sequence[str]]) -> None:
 def export(
     path: JobFile,
     formats: Annotated[
-        str, typer.Option(help="Any of parquet, csv, jsonl, datasets, conll (of spans), with commas.")
+        str,
+        typer.Option(help="Any of parquet, csv, jsonl, datasets, conll (of spans), chat (of texts), with commas."),
     ] = ("parquet,csv,jsonl,datasets"),
     all_rows: Annotated[bool, typer.Option("--all", help="Also rows without a label.")] = False,
     student: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
 from agent.records import Source, Text, Value
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
-from agent.rest import Rest, rest_of, told
-from agent.tasks import Spans
+from agent.rest import Rest, rest_of
+from agent.tasks import Generation, Spans, Task
 from agent.workbench import MEASURE, Workbench
 
 REPORT, LABELS = "report", "labels"
@@ -97,19 +97,19 @@ def oracle_quality(bench: Workbench) -> Quality | None:
     said = gold.answers(bench)
     if said:
         both = [(v, said[t.id]) for t, v in bench.gold if t.id in said]
-        return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+        return _quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
     if not bench.pool_gold and not bench.store.count_labels(bench.job.name).get(Source.PERSON):
         return None
     given = {x.text_id: x.value for x in bench.store.labels(bench.job.name, source=Source.ORACLE)}
     if both := [(v, given[i]) for i, v in bench.pool_gold.items() if i in given]:
-        return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+        return _quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
     routes = bench.store.routes(bench.job.name)
     blind = [
         (x.value, given[i])
         for i, x in bench.store.current(bench.job.name).items()
         if x.source is Source.PERSON and i in given and routes[i].blind
     ]
-    return quality(bench.task, [g for g, _ in blind], [s for _, s in blind], "people", rng)
+    return _quality(bench.task, [g for g, _ in blind], [s for _, s in blind], "people", rng)
 
 
 def model_quality(bench: Workbench) -> Quality | None:
@@ -121,7 +121,17 @@ def model_quality(bench: Workbench) -> Quality | None:
     if not bench.gold or not (folder / "config.json").is_file() or not is_ours:
         return None
     said = predicted(bench, folder)
-    return quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, 1_000_001))
+    return _quality(bench.task, [v for _, v in bench.gold], said, "gold", bench.rng(MEASURE, 1_000_001))
+
+
+def _quality(
+    task: Task, gold: Sequence[Value], said: Sequence[Value], measured_on: str, rng: np.random.Generator
+) -> Quality | None:
+    """`quality`; of texts, whose worth no single figure tells, with all others that the field reports."""
+    found = quality(task, gold, said, measured_on, rng)
+    if found is None or not isinstance(task, Generation):
+        return found
+    return replace(found, more={k: v for k, v in task.metrics(gold, said).items() if k != found.metric})
 
 
 def _tell_card(folder: Path, found: Quality) -> None:
@@ -129,7 +139,8 @@ def _tell_card(folder: Path, found: Quality) -> None:
     from agent import distill
 
     figure = distill.Figure(found.metric, found.value, found.low, found.high, found.n, found.measured_on)
-    distill.add_figures(folder, [figure])
+    more = [distill.Figure(k, v, n=found.n, measured_on=found.measured_on) for k, v in found.more.items()]
+    distill.add_figures(folder, [figure, *more])
 
 
 def predicted(bench: Workbench, folder: Path) -> list[Value]:
@@ -234,7 +245,8 @@ def export_labels(
     folder = bench.output(LABELS)
     rest, counts = rest_of(bench) if with_student else None, Counter[bool]()
     rows = _source_rows(bench, rest, counts)
-    export(bench.store, bench.job.name, bench.task, rows, folder, formats, all_rows=all_rows)
+    told = {"all_rows": all_rows, "guidelines": bench.job.guidelines}
+    export(bench.store, bench.job.name, bench.task, rows, folder, formats, **told)
     if rest is not None:
         bench.watch.note(told(rest, counts))
     return {"labels": folder}

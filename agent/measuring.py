@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ Lesson = tuple[Text, Label]
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on."""
+    """A figure of quality: the task's headline metric, its 95 % interval, and what it was measured on; `more` are
+    further figures of the same texts."""
 
     value: float
     low: float
@@ -27,6 +28,7 @@ class Quality:
     n: int
     measured_on: str
     metric: str = "accuracy"
+    more: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """As the report takes it."""
@@ -37,6 +39,7 @@ class Quality:
             "n": self.n,
             "measured_on": self.measured_on,
             "metric": self.metric,
+            **self.more,
         }
 
 

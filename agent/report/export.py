@@ -15,13 +15,13 @@ from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
 from agent.report.sums import as_json, known
-from agent.report.writers import CONLL, WRITERS, Batch, Row, Writer, schema
+from agent.report.writers import CHAT, CONLL, TOLD, WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
 from agent.store import IN_BULK, PickRow, RouteRow, Store
-from agent.tasks import Spans, Task
+from agent.tasks import Generation, Spans, Task
 from agent.tasks.pairs import parts
 
-FORMATS = tuple(name for name in WRITERS if name != CONLL)
+FORMATS = tuple(name for name in WRITERS if name not in (CONLL, CHAT))
 BATCH_ROWS, BATCH_CHARACTERS = 10_000, 8_000_000
 
 
@@ -45,6 +45,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
     formats: Sequence[str] = FORMATS,
     *,
     all_rows: bool = False,
+    guidelines: str = "",
 ) -> list[Path]:
     """Write a job's labels and a data card; returns the paths. What is not labelled is left out, or has no label.
 
@@ -54,8 +55,9 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
     Args:
         pool_rows: every row of the pool, copies too.
-        formats: of `parquet`, `csv`, `jsonl`, `datasets`, and for spans `conll`.
+        formats: of `parquet`, `csv`, `jsonl`, `datasets`, for spans `conll`, and for texts `chat`.
         all_rows: also rows without a label.
+        guidelines: what the first turn of each conversation of `chat` says.
 
     Raises:
         DataError: an unknown format, or a folder that cannot be written.
@@ -68,7 +70,8 @@ def export(  # noqa: PLR0917 - where from, what, where to
         folder.mkdir(parents=True, exist_ok=True)
         columns = schema(task.names, task.widget == "multiple", [part.key for part in parts(task, "")])
         for name in dict.fromkeys(formats):
-            writers.append(WRITERS[name](folder, columns))
+            told = columns.with_metadata({TOLD: guidelines.encode("utf-8")}) if name == CHAT else columns
+            writers.append(WRITERS[name](folder, told))
         for rows in _batches(kept.rows(pool_rows, all_rows)):
             tally.add(rows)
             batch = Batch(rows, columns)
@@ -90,6 +93,8 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
 def formats_of(task: Task) -> tuple[str, ...]:
     """The formats that labels of a task can be written in."""
+    if isinstance(task, Generation):
+        return (*FORMATS, CHAT)
     return (*FORMATS, CONLL) if isinstance(task, Spans) else FORMATS
 
 
@@ -98,6 +103,8 @@ def _check(formats: Sequence[str], task: Task) -> None:
     for name in formats:
         if name == CONLL and name not in known:
             raise DataError(f"format {name!r}: it holds tags of words, and labels of {task.kind} are none")
+        if name == CHAT and name not in known:
+            raise DataError(f"format {name!r}: it holds texts that were written, and labels of {task.kind} are none")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

@@ -22,10 +22,15 @@ import pyarrow.parquet as pq
 
 from agent.errors import DataError
 from agent.tasks.bio import conll
+from agent.tasks.generation import texts_in
 
 Row = Mapping[str, Any]
 TIME = pa.timestamp("us", tz="UTC")
-CONLL = "conll"
+CONLL, CHAT = "conll", "chat"
+TOLD = b"told"
+"""Of the columns' metadata: what the job's guideline says, for conversations."""
+UNSURE = ("waiting", "unsure")
+"""Standings of a label that does not count yet."""
 DATASET_ROWS = "data-00000-of-00001.arrow"
 
 
@@ -231,12 +236,35 @@ class ConllFile(_File):
         self._file.close()
 
 
+class ChatFile(_File):
+    """What models are fine-tuned on: one conversation a line, of texts whose label counts. Those that wait for a
+    person are left out, and copies."""
+
+    def __init__(self, folder: Path, columns: pa.Schema) -> None:
+        super().__init__(folder, "labels.chat.jsonl")
+        self._told = (columns.metadata or {}).get(TOLD, b"").decode("utf-8")
+        self._file = self._part.open("w", encoding="utf-8", newline="\n")
+
+    def write(self, batch: Batch) -> None:
+        for row in batch.rows:
+            if row["label"] is None or row["duplicate_of"] is not None or row["route"] in UNSURE:
+                continue
+            turns = [("system", self._told)] if self._told else []
+            turns += [("user", row["text"]), ("assistant", texts_in(row["label"])[0])]
+            told = [{"role": role, "content": words} for role, words in turns]
+            self._file.write(_json({"messages": told}) + "\n")
+
+    def _close(self) -> None:
+        self._file.close()
+
+
 WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
     "parquet": ParquetFile,
     "csv": CsvFile,
     "jsonl": JsonLinesFile,
     "datasets": DatasetFolder,
     CONLL: ConllFile,
+    CHAT: ChatFile,
 }
 
 

@@ -84,7 +84,7 @@ class Generation:
         if isinstance(listed, list | tuple):
             found = [_text(each) for each in listed if each is not None and str(each).strip()]
         else:
-            found = [_text(part.replace(SIGN * 2, SIGN)) for part in _text(listed).split(MARK)]
+            found = [part.strip() for part in texts_in(_text(listed))]
         once = tuple(dict.fromkeys(found))
         if not once or not all(once):
             raise ValueError("no text was given; write one")
@@ -153,6 +153,11 @@ class Generation:
         """`chrf` of each of several draws of the texts, by their places; nothing is counted twice for it."""
         found = overlap.counts([first(p) for p in predicted], [references(g) for g in gold])
         return [overlap.corpus_chrf(found[draw]) for draw in draws]
+
+
+def texts_in(cell: str) -> list[str]:
+    """The texts that `Generation.show` wrote into one cell."""
+    return [part.replace(SIGN * 2, SIGN) for part in cell.split(MARK)]
 
 
 def references(value: Value) -> tuple[str, ...]:

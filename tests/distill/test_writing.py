@@ -18,6 +18,7 @@ from agent.distill.writer import place_of
 from agent.distill.writing import train
 from agent.errors import ModelError
 from agent.job import DistilSettings
+from agent.tasks.overlap import chrf
 from tests.distill.making import make_encoder
 from tests.distill.writers import lessons, make_writer
 
@@ -34,6 +35,10 @@ def taught(count: int = 24) -> TextLessons:
 def distilled(folder: Path, source: Path, *, epochs: int = 1, asked: Asked = ASKED, seed: int = 0) -> Writer:
     settings = DistilSettings(model=str(source), epochs=epochs, learning_rate=1e-3)
     return distil_texts(taught(), asked, settings, folder=folder, seed=seed, facts={"job": "translate"})
+
+
+def nearness(said: list[str], texts: list[str]) -> float:
+    return float(np.mean([chrf(s, (KNOWN[t],)) for s, t in zip(said, texts, strict=True)]))
 
 
 def hand_written(writer: Writer, text: str) -> list[int]:
@@ -78,7 +83,9 @@ def test_it_learns_what_is_written_and_the_folder_needs_transformers_alone(tmp_p
     said = [w.text for w in again.write(texts)]
     assert said == [w.text for w in ours.write(texts)]
     if kind == "gpt2":
-        assert sum(s == KNOWN[t] for s, t in zip(said, texts, strict=True)) >= 5
+        before = [w.text for w in Writer.open(str(source), ASKED).write(texts)]
+        assert nearness(before, texts) < 0.2
+        assert nearness(said, texts) > 0.5
     assert not list((tmp_path / "out").glob("*adapter*"))
     assert list((tmp_path / "out").glob("*.safetensors"))
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")

@@ -76,7 +76,8 @@ def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: An
             "data": {"pool": "pool.csv"} | (PAIRED if task.get("kind") == "pairs" else {}),
             "oracle": {"name": "local", "base_url": "http://127.0.0.1:1/v1", "model": "small"},
             "budget": {"dollars": 1},
-        },
+        }
+        | ({"distil": {"enabled": False}} if task.get("kind") == "generation" else {}),
         folder,
     )
 

@@ -14,6 +14,7 @@ import { Spans } from "./spans.js";
 import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
 import { Words } from "./words.js";
+import { Writing } from "./writing.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("settings").textContent);
@@ -35,7 +36,11 @@ const picking = { pick: save, accept, changed: sayAccept, isBusy: () => line.isB
 const finding = new Finding(settings, refind);
 const bulk = new Bulk(wire, finding, { ready: () => outbox.idle(), accepted: acceptedAtOnce });
 const done = new Done(wire, { again: showAgain, takeBack });
-const widgets = { json: () => new Entry(), spans: () => new Spans(settings, picking) };
+const widgets = {
+  json: () => new Entry(),
+  spans: () => new Spans(settings, picking),
+  text: () => new Writing(picking),
+};
 const answer = (widgets[settings.widget] ?? (() => new Labels(settings, picking)))();
 
 let ahead = []; // what is to come; ahead[0] is on the screen
@@ -243,6 +248,10 @@ function accept() {
     if (shown.suggestion) save(shown.suggestion.value);
     return;
   }
+  if (answer.problem) {
+    hint(answer.problem);
+    return;
+  }
   const value = answer.value();
   const suggestedNone = shown.suggestion !== null && ["", "[]"].includes(String(shown.suggestion.value));
   if (answer.size?.() === 0 && !suggestedNone && !noneMeant) {
@@ -268,6 +277,11 @@ function sayAccept() {
   if (settings.widget === "json") {
     saying.textContent = "Save";
     $("accept-key").textContent = "Ctrl ↵";
+    return;
+  }
+  if (settings.widget === "text") {
+    saying.textContent = answer.isKept ? "Keep as it is" : "Save";
+    $("accept-key").textContent = answer.isKept ? "k" : "Ctrl ↵";
     return;
   }
   const size = answer.size();
