@@ -19,7 +19,7 @@ from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
 from agent.records import Source, Text, Value
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
-from agent.rest import Rest, rest_of
+from agent.rest import Rest, rest_of, told
 from agent.tasks import Generation, Spans, Task
 from agent.workbench import MEASURE, Workbench
 
@@ -245,8 +245,8 @@ def export_labels(
     folder = bench.output(LABELS)
     rest, counts = rest_of(bench) if with_student else None, Counter[bool]()
     rows = _source_rows(bench, rest, counts)
-    told = {"all_rows": all_rows, "guidelines": bench.job.guidelines}
-    export(bench.store, bench.job.name, bench.task, rows, folder, formats, **told)
+    guidelines = bench.job.guidelines
+    export(bench.store, bench.job.name, bench.task, rows, folder, formats, all_rows=all_rows, guidelines=guidelines)
     if rest is not None:
         bench.watch.note(told(rest, counts))
     return {"labels": folder}
