@@ -17,10 +17,11 @@ import numpy as np
 from agent.agreement import Coefficient, Difference, Figure, agreed, anchored, cohen, fleiss_and_krippendorff
 from agent.records import Label, Source, TextId, Value
 from agent.store import ReviewRow, Store
-from agent.tasks import Task
+from agent.tasks import Generation, Task, is_right
 from agent.tasks.intervals import wilson
 
 MOST_PAIRS = 60  # those with the most texts: of fifty people there are 1,225
+RESAMPLES = 1000
 BANDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # of a machine's confidence
 STREAM = 1960  # of the job's seed: no other random choice draws from it
 RATERS = (Source.PERSON, Source.ORACLE, Source.STUDENT)  # a seed's label is given, and nobody's opinion
@@ -47,6 +48,19 @@ class Pair:
     lo: float
     hi: float
     kappa: Coefficient
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Two raters who wrote about the same `texts`: the mean chrF of what they wrote, from `lo` to `hi` (a bootstrap
+    of texts)."""
+
+    a: str
+    b: str
+    texts: int
+    mean: float
+    lo: float
+    hi: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,8 @@ class Agreement:
 
     `names` are the labels that the coefficients speak of one by one. `pairs` are those with the most texts first.
     `anchoring` holds what people gave with the machine's suggestion before their eyes against what they gave blind;
-    None where they did only one of the two.
+    None where they did only one of the two. Where texts are written, `alike` is in the place of
+    `pairs` and `together`.
     """
 
     texts: int
@@ -99,6 +114,7 @@ class Agreement:
     together: tuple[Together, ...]
     people: tuple[Person, ...]
     anchoring: Difference | None = None
+    alike: tuple[Alike, ...] = ()
 
 
 def agreeing(store: Store, job: str, task: Task, seed: int) -> Agreement | None:
@@ -118,10 +134,11 @@ def agreeing(store: Store, job: str, task: Task, seed: int) -> Agreement | None:
             Rater(name, source.value, int((column >= 0).sum()))
             for (source, name), column in zip(table.raters, table.said.T, strict=True)
         ),
-        pairs=table.pairs(rng),
-        together=table.together(rng),
+        pairs=() if isinstance(task, Generation) else table.pairs(rng),
+        together=() if isinstance(task, Generation) else table.together(rng),
         people=table.people(reviews),
         anchoring=_anchoring(given, [r for r in reviews if r.text_id not in chosen], task),
+        alike=table.alike(task, rng) if isinstance(task, Generation) else (),
     )
 
 
@@ -162,6 +179,18 @@ class _Table:
                 for mark, name in zip(marks, task.names, strict=False):
                     mark[row, column[rater]] = name in value
         return cls(task, tuple(several), tuple(raters), tuple(place), said, marks)
+
+    def alike(self, task: Generation, rng: np.random.Generator) -> tuple[Alike, ...]:
+        """Of texts, which two people never write alike, how near each other they are."""
+        values, found = [task.read(value) for value in self.values], []
+        for i, j in combinations(range(len(self.raters)), 2):
+            both = self.said[(self.said[:, i] >= 0) & (self.said[:, j] >= 0)]
+            if len(both):
+                near = np.array([task.agreement(values[row[i]], values[row[j]]) for row in both.tolist()])
+                draws = near[rng.integers(0, len(near), (RESAMPLES, len(near)))].mean(axis=1)
+                lo, hi = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
+                found.append(Alike(self.raters[i][1], self.raters[j][1], len(near), float(near.mean()), lo, hi))
+        return tuple(sorted(found, key=lambda pair: -pair.texts)[:MOST_PAIRS])
 
     def pairs(self, rng: np.random.Generator) -> tuple[Pair, ...]:
         both = [(i, j, agreed(self.said[:, i], self.said[:, j])) for i, j in combinations(range(len(self.raters)), 2)]
@@ -215,6 +244,8 @@ class _Table:
     def _beside_others(self, columns: Mapping[str, int]) -> dict[str, Counter[tuple[int, int]]]:
         """Of each person (what most others said, what they said) and how often: where one value is ahead."""
         found: dict[str, Counter[tuple[int, int]]] = {name: Counter() for name in columns}
+        if isinstance(self.task, Generation):  # among texts no two of which are the same none is ahead
+            return found
         said = self.said[:, list(columns.values())]
         for row in said[(said >= 0).sum(axis=1) > 1].tolist():
             votes = Counter(value for value in row if value >= 0)
@@ -259,7 +290,7 @@ def _anchoring(given: Sequence[Label], reviews: Sequence[ReviewRow], task: Task)
         seen = [m for m in machines.get(own.text_id, ()) if m.id is not None and m.id < own.id]
         if seen:
             what = max(seen, key=lambda m: (m.source is Source.ORACLE, m.id))
-            right = task.show(what.value) == task.show(own.value)
+            right = task.show(what.value) == task.show(own.value) or is_right(task, own.value, what.value)
             rows.append((right, review.blind, np.nan if what.confidence is None else what.confidence))
     agrees, hidden, sure = (np.array([row[k] for row in rows], float) for k in range(3))
     if not rows or hidden.all() or not hidden.any():
@@ -271,5 +302,5 @@ def right_of_pots(store: Store, job: str, task: Task) -> dict[str, list[bool]]:
     """Whether each answer of a person to a text whose answer is known was right, in order; for all who gave any."""
     found: dict[str, list[bool]] = {}
     for answer in store.honey_pot_answers(job):
-        found.setdefault(answer.person, []).append(task.agreement(answer.gave, answer.known) == 1.0)
+        found.setdefault(answer.person, []).append(is_right(task, answer.known, answer.gave))
     return found

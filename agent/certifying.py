@@ -14,7 +14,7 @@ import numpy as np
 from agent.audit import Estimated, Sampled, Verdict, acceptance, estimate, more_for
 from agent.records import TextId
 from agent.store import AuditAnswer, AuditRow, Store
-from agent.tasks import Task
+from agent.tasks import Task, is_right
 from agent.tasks.intervals import horvitz_thompson_mean
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -236,7 +236,7 @@ def _share(design: Design, judged: Sequence[AuditAnswer], task: Task) -> tuple[E
 
 
 def _right(judged: Sequence[AuditAnswer], task: Task) -> Doubles:
-    return np.array([task.agreement(a.given, a.drawn) == 1.0 for a in judged], np.float64)
+    return np.array([is_right(task, a.given, a.drawn) for a in judged], np.float64)
 
 
 def _more(design: Design, found: Estimated) -> tuple[More, ...]:
@@ -274,7 +274,7 @@ def _test(design: Design, answers: Sequence[AuditAnswer], task: Task) -> Tested:
     assert design.alpha is not None
     waits = next((k for k, a in enumerate(answers) if not (a.judged or a.skipped)), len(answers))
     seen = answers[:waits]
-    wrong = np.array([a.judged and task.agreement(a.given, a.drawn) != 1.0 for a in seen], np.bool_)
+    wrong = np.array([a.judged and not is_right(task, a.given, a.drawn) for a in seen], np.bool_)
     unknown = np.array([a.skipped for a in seen], np.bool_)
     fewer = acceptance(wrong | unknown, design.population, design.limit, design.alpha)
     more = acceptance(wrong, design.population, design.limit, design.alpha)

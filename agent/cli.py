@@ -581,7 +581,8 @@ def export(
     formats: Annotated[
         str,
         typer.Option(
-            help="Any of parquet, csv, jsonl, datasets, conll (of spans), squad (of questions), with commas."
+            help="Any of parquet, csv, jsonl, datasets, conll (of spans), squad (of questions), chat (of texts), "
+            "with commas."
         ),
     ] = ("parquet,csv,jsonl,datasets"),
     all_rows: Annotated[bool, typer.Option("--all", help="Also rows without a label.")] = False,
@@ -623,6 +624,10 @@ def predict(  # noqa: PLR0917 - what the command takes
     second: Annotated[str | None, typer.Option(help="Of pairs, the second text's column.")] = None,
     onnx: OnOnnx = False,
     int8: OnInt8 = False,
+    samples: Annotated[
+        int,
+        typer.Option(min=0, max=64, help="Of a model that writes: draw so many more, and say how they differ."),
+    ] = 0,
 ) -> None:
     """Label a file of any size with a distilled model: writes label, confidence and the probability of each class."""
     from agent.console import Lines
@@ -630,7 +635,7 @@ def predict(  # noqa: PLR0917 - what the command takes
 
     target = output or file.with_name(f"{file.stem}.labelled{file.suffix}")
     watch = Lines()
-    loaded = load_model(model, Runtime.chosen(onnx=onnx, int8=int8))
+    loaded = load_model(model, Runtime.chosen(onnx=onnx, int8=int8), samples=samples)
     count = predict_file(loaded, file, target, text, second_column=second,
                          progress=lambda done, total: watch.progress("labelling", done, total))  # fmt: skip
     say(f"{escape(str(target))}: {count:,} texts")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from agent.doubt import Calibration
 from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
-from agent.records import Prediction, Source, Text
+from agent.records import Prediction, Source, Text, Value
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
-from agent.tasks import ExtractiveQa, Spans
+from agent.tasks import ExtractiveQa, Generation, Spans, Task, is_right
 from agent.unfitting import unfitting
 from agent.workbench import MEASURE, Workbench
 
@@ -95,19 +95,19 @@ def oracle_quality(bench: Workbench) -> Quality | None:
     said = gold.answers(bench)
     if said:
         both = [(v, said[t.id]) for t, v in bench.gold if t.id in said]
-        return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+        return _quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
     if not bench.pool_gold and not bench.store.count_labels(bench.job.name).get(Source.PERSON):
         return None
     given = {x.text_id: x.value for x in bench.store.labels(bench.job.name, source=Source.ORACLE)}
     if both := [(v, given[i]) for i, v in bench.pool_gold.items() if i in given]:
-        return quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
+        return _quality(bench.task, [g for g, _ in both], [s for _, s in both], "gold", rng)
     routes = bench.store.routes(bench.job.name)
     blind = [
         (x.value, given[i])
         for i, x in bench.store.current(bench.job.name).items()
         if x.source is Source.PERSON and i in given and routes[i].blind
     ]
-    return quality(bench.task, [g for g, _ in blind], [s for _, s in blind], "people", rng)
+    return _quality(bench.task, [g for g, _ in blind], [s for _, s in blind], "people", rng)
 
 
 def model_quality(bench: Workbench) -> Quality | None:
@@ -128,15 +128,25 @@ def _told_quality(bench: Workbench) -> Quality | None:
 def _measured(bench: Workbench) -> tuple[Quality, Prediction] | None:
     """The distilled model on gold, and what it says of each text."""
     folder = bench.output(MODEL)
-    from agent.distill import is_answerer, is_grader, is_tagger
+    from agent.distill import is_answerer, is_grader, is_tagger, is_writer
 
-    is_ours = bench.task.names or is_tagger(folder) or is_grader(folder) or is_answerer(folder)
+    is_ours = bench.task.names or any(known(folder) for known in (is_tagger, is_grader, is_answerer, is_writer))
     if not bench.gold or not (folder / "config.json").is_file() or not is_ours:
         return None
     said = predicted(bench, folder)
     rng, right = bench.rng(MEASURE, 1_000_001), [v for _, v in bench.gold]
-    found = quality(bench.task, right, list(said.values), "gold", rng)
+    found = _quality(bench.task, right, list(said.values), "gold", rng)
     return None if found is None else (found, said)
+
+
+def _quality(
+    task: Task, gold: Sequence[Value], said: Sequence[Value], measured_on: str, rng: np.random.Generator
+) -> Quality | None:
+    """`quality`; of texts, whose worth no single figure tells, with all others that the field reports."""
+    found = quality(task, gold, said, measured_on, rng)
+    if found is None or not isinstance(task, Generation):
+        return found
+    return replace(found, beside={k: v for k, v in task.metrics(gold, said).items() if k != found.metric})
 
 
 def _tell_card(bench: Workbench, found: Quality, said: Prediction) -> None:
@@ -145,8 +155,9 @@ def _tell_card(bench: Workbench, found: Quality, said: Prediction) -> None:
 
     folder = bench.output(MODEL)
     told = [distill.Figure(q.metric, q.value, q.low, q.high, q.n, q.measured_on) for q in (found, *found.levels)]
+    told += [distill.Figure(k, v, n=found.n, measured_on=found.measured_on) for k, v in found.beside.items()]
     below = distill.abstains_below(folder)
-    right = [bench.task.agreement(v, p) == 1.0 for (_, v), p in zip(bench.gold, said.values, strict=True)]
+    right = [is_right(bench.task, v, p) for (_, v), p in zip(bench.gold, said.values, strict=True)]
     distill.add_figures(folder, [*told, *distill.answered(1 - said.doubt, right, below, found.measured_on)])
 
 
@@ -253,7 +264,8 @@ def export_labels(
     folder = bench.output(LABELS)
     rest, counts = rest_of(bench) if with_student else None, Counter[bool]()
     rows = _source_rows(bench, rest, counts)
-    export(bench.store, bench.job.name, bench.task, rows, folder, formats, all_rows=all_rows)
+    guidelines = bench.job.guidelines
+    export(bench.store, bench.job.name, bench.task, rows, folder, formats, all_rows=all_rows, guidelines=guidelines)
     if rest is not None:
         bench.watch.note(told(rest, counts))
     return {"labels": folder}

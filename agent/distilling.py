@@ -23,11 +23,13 @@ from agent.records import Source
 from agent.refreshing import go_on
 from agent.report.certificate import certificate
 from agent.student import Reader, RidgeStudent, Tagger
-from agent.tasks import ExtractiveQa, Pairs, Regression, Spans
+from agent.tasks import ExtractiveQa, Generation, Pairs, Regression, Spans
 from agent.triage import threshold
 from agent.workbench import FIT, Workbench
 
 MODEL = "model"
+MOST_TOLD = 400
+"""Characters of the guideline that a model that writes is told."""
 LATER = {
     "loss": "cross_entropy",
     "layer_decay": 1.0,
@@ -36,6 +38,8 @@ LATER = {
     "batch": 16,
     "accumulate": 1,
     "precision": "auto",
+    "model": None,
+    "lora_rank": 16,
 }
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 MOST_TAUGHT, UNSEEN = 0.1, 200
@@ -72,14 +76,7 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     if not again and distill.made_from(folder) == lesson_hash:
         bench.watch.note(f"the model in {folder} was made from these labels already")
         return folder
-    if isinstance(bench.task, Spans) and isinstance(bench.student, Tagger):
-        _distil_spans(bench, bench.task, lessons, lesson_hash)
-        return folder
-    if isinstance(bench.task, Regression) and isinstance(bench.student, RidgeStudent):
-        _distil_grades(bench, bench.task, lessons, lesson_hash)
-        return folder
-    if isinstance(bench.task, ExtractiveQa) and isinstance(bench.student, Reader):
-        _distil_answers(bench, bench.task, lessons, lesson_hash)
+    if _distil_without_classes(bench, lessons, lesson_hash):
         return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
@@ -88,6 +85,22 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     unseen = _unseen(bench, lessons)
     distill.distil(_examples(bench, lessons), settings, encoder=bench.encoder, unseen=unseen, **how)
     return folder
+
+
+def _distil_without_classes(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> bool:
+    """Whether the task is one of ours whose labels are no classes, and has been distilled."""
+    task, student = bench.task, bench.student
+    if isinstance(task, Spans) and isinstance(student, Tagger):
+        _distil_spans(bench, task, lessons, lesson_hash)
+    elif isinstance(task, Regression) and isinstance(student, RidgeStudent):
+        _distil_grades(bench, task, lessons, lesson_hash)
+    elif isinstance(task, ExtractiveQa) and isinstance(student, Reader):
+        _distil_answers(bench, task, lessons, lesson_hash)
+    elif isinstance(task, Generation) and bench.job.distil.model is not None:
+        _distil_texts(bench, task, lessons, lesson_hash)
+    else:
+        return False
+    return True
 
 
 def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], lesson_hash: str) -> None:
@@ -121,6 +134,30 @@ def _distil_answers(bench: Workbench, task: ExtractiveQa, lessons: Sequence[Less
     known = distill.AnswerLessons([t.text for t, _ in lessons], values, np.ones(len(lessons), np.float32))
     how = _how_at_once(bench, lessons, lesson_hash)
     distill.distil_answers(known, task.columns, bench.job.distil, may_be_none=task.may_be_none, **how)
+
+
+def _distil_texts(bench: Workbench, task: Generation, lessons: Sequence[Lesson], lesson_hash: str) -> None:
+    from agent import distill
+
+    job = bench.job
+    named = job.path(job.distil.model or "")
+    model = str(named) if named.exists() else job.distil.model
+    known = distill.TextLessons(
+        [t.text for t, _ in lessons],
+        task.targets([label for _, label in lessons]),
+        np.ones(len(lessons), np.float32),
+    )
+    bench.watch.note(f"teaching a model to write from {len(lessons):,} texts; this takes a while")
+    how = _how(bench, lessons, lesson_hash) | {"seed": job.seed}
+    del how["note"]
+    asked = distill.Asked(instruction(bench.job.guidelines), job.data.max_tokens, task.most_tokens)
+    distill.distil_texts(known, asked, job.distil.model_copy(update={"model": model}), **how)
+
+
+def instruction(guidelines: str) -> str:
+    """The guideline's first paragraph, which a model is told before each text: the rest it has to learn from the
+    texts, since all of it would stand before each."""
+    return " ".join(guidelines.split("\n\n", maxsplit=1)[0].split())[:MOST_TOLD]
 
 
 def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:

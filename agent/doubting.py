@@ -16,6 +16,7 @@ from agent.doubt.suspicion import NEIGHBOURS, SURELY
 from agent.records import Floats, Label, Text, TextId
 from agent.selection.neighbours import nearest
 from agent.student import HeadStudent
+from agent.tasks import Generation
 from agent.workbench import Workbench
 
 MOST_COMPARED = 50_000
@@ -70,6 +71,8 @@ def _of_student(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]
 
 
 def _foretold(bench: Workbench, labels: Sequence[Label], texts: Sequence[Text]) -> Doubles:
+    if isinstance(bench.task, Generation):  # its student writes nothing of its own
+        return np.zeros(len(labels))
     said = bench.student.predict(texts)
     if said.probabilities is not None and bench.task.widget == "choice":
         return of_student(said.probabilities, places((x.value for x in labels), bench.task.names))

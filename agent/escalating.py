@@ -17,10 +17,11 @@ from agent.doubt.calibration import Bools, Doubles
 from agent.endpoints import questions_of
 from agent.job import OracleSettings
 from agent.judging import Judgement, judgement
-from agent.opinions import beside_triage
+from agent.opinions import beside_triage, was_seen
 from agent.records import Label, MicroDollars, Route, Source, Text
 from agent.report.outlook import Outlook, Standing, look_ahead
 from agent.store import RoundRow
+from agent.tasks import is_right
 from agent.workbench import NOWHERE, Workbench
 
 ENOUGH_ANSWERS = 5
@@ -204,7 +205,9 @@ class Known:
         for own in kinds.values():  # an audit draws doubtful ones more often: they are not like others of their kind
             said = [(x, current.get(x.text_id)) for x in own if x.text_id not in drawn]
             judged = [(x, y) for x, y in said if y is not None and y.source is Source.PERSON]
-            right = sum(bench.task.agreement(y.value, x.value) == 1.0 for x, y in judged)
+            right = sum(
+                is_right(bench.task, y.value, x.value, seen=was_seen(routes.get(x.text_id), x)) for x, y in judged
+            )
             found.append(worth.Verdicts(len(own), len(judged), right))
         return found
 

@@ -190,12 +190,13 @@ class _Basis:
     failed: Spread | None = None
     rate: float | None = None
     paid: Tariff | None = None  # at which `costs` were charged
+    asks: int = 1  # questions about each text, where prompts were counted
     certain: bool = False  # nothing is ever unclear: a tape, or a price for time where nothing was
 
     def cost(self, tariff: Tariff, worst: MicroDollars, pool: int) -> Spread | None:
         """The mean cost of a text at a tariff; None where it cannot be known."""
         if self.counted is not None:
-            return None if tariff.price.gpu_hour is not None else self.counted.cost(tariff.price)
+            return None if tariff.price.gpu_hour is not None else self.counted.cost(tariff.price).times(self.asks)
         factor = _dearer(tariff.price, self.paid.price) if self.paid else 1.0
         plain, unclear = [c.plain * factor for c in self.costs], [c.unclear * factor for c in self.costs]
         return mean_cost(plain, unclear, 0.0 if self.certain else float(worst), pool)
@@ -292,7 +293,8 @@ def _by_tokens(
     if other is not None:
         shorter = asyncio.run(count_tokens(bench, settings, _sample(bench, settings, other)[0]))
         counted = counted.or_as_little_as(shorter)
-    return _Basis(f"{len(asked):,} prompts, counted {counted.by}", len(asked), counted=counted)
+    said, asks = f"{len(asked):,} prompts, counted {counted.by}", settings.format.samples
+    return _Basis(said, len(asked), counted=counted, asks=asks)
 
 
 def _other_mode(bench: Workbench, settings: OracleSettings, found: _Basis, worst: MicroDollars) -> Spread | None:

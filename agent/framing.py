@@ -19,9 +19,11 @@ from agent.selection.coldstart import zero_shot
 from agent.selection.neighbours import nearest
 from agent.selection.seam import Indices
 from agent.store import FrameRow
-from agent.tasks import ExtractiveQa, Spans
+from agent.tasks import ExtractiveQa, Generation, Spans
 from agent.workbench import Workbench
 
+MOST_WRITTEN_OF = 2000
+"""The same of an example of a text that is written; a longer one is not shown."""
 NEIGHBOURS = 10
 """Labelled texts whose labels speak for a text, beside the student."""
 MOST_CHARS = 300
@@ -147,7 +149,12 @@ def _shown(bench: Workbench, frames: Mapping[TextId, FrameRow]) -> dict[tuple[Te
     found: dict[tuple[TextId, str], tuple[Text, Value]] = {}
     for i, shown in wanted:
         if (text := seen.get(i)) is not None:
-            text, value = Text(i, shortened(text.text, MOST_CHARS)), bench.task.read(shown, Text(i, words[i]))
+            value = bench.task.read(shown, Text(i, words[i]))
+            if isinstance(bench.task, Generation):  # what was written of a whole text does not fit a part of it
+                if len(text.text) <= MOST_WRITTEN_OF and (both := bench.shown_example(Text(i, words[i]), value)):
+                    found[i, shown] = both
+                continue
+            text = Text(i, shortened(text.text, MOST_CHARS))
             if not isinstance(bench.task, Spans | ExtractiveQa) or bench.task.stands(value, text):
                 found[i, shown] = text, value
     return found

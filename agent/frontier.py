@@ -15,10 +15,11 @@ import numpy as np
 
 from agent import gold
 from agent.judging import Judgement, judgement
-from agent.opinions import as_given, beside_triage
+from agent.opinions import as_given, beside_triage, was_seen
 from agent.records import Label, Said, Source, TextId
 from agent.report.frontier import CASCADE, THOUSAND, Case, Frontier, Time, Way, frontier
 from agent.store import RouteRow
+from agent.tasks import is_right
 from agent.workbench import Workbench
 
 Answers = list[dict[TextId, Label]]  # by oracle
@@ -63,7 +64,7 @@ def _on_gold(bench: Workbench, judges: Sequence[Judgement], time: Time) -> Front
     bars = [judge.bar.value or 0.0 for judge in judges]
     cases = []
     for row, (i, value) in enumerate(texts):
-        right = tuple(bench.task.agreement(value, own[i].value) == 1.0 for own in said)
+        right = tuple(is_right(bench.task, value, own[i].value) for own in said)
         stops = [k for k, bar in enumerate(bars) if sure[k, row] >= bar or k == len(bars) - 1]
         beyond = next(k for k in stops if k > 0)
         accepted = bool(sure[stops[0], row] >= bars[stops[0]])
@@ -102,9 +103,14 @@ def _on_rounds(bench: Workbench, judges: Sequence[Judgement], time: Time) -> Fro
     chances = _chances(truth, last, routes) if measured_on == "people" else dict.fromkeys(truth, 1.0)
     first = [answers[0][i] for i in truth if i in answers[0]]
     sure = dict(zip([x.text_id for x in first], judges[0].sure(first).tolist(), strict=True))
+
+    def right(value: object, label: Label) -> bool:
+        seen = measured_on == "people" and was_seen(routes[label.text_id], label)
+        return is_right(bench.task, value, label.value, seen=seen)
+
     cases = [
         Case(
-            right=tuple(bench.task.agreement(value, own[i].value) == 1.0 if i in own else None for own in answers),
+            right=tuple(right(value, own[i]) if i in own else None for own in answers),
             cost=tuple(own[i].cost if i in own else 0 for own in answers),
             sure=sure[i],
             last=last[i],

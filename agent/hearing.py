@@ -17,8 +17,9 @@ from agent.doubt import CONTENT_FREE, Prior
 from agent.doubt.calibration import Doubles, table
 from agent.endpoints import Seat, questions_of, reset
 from agent.errors import RedactionFailed
-from agent.oracle import Put, Reading, looks_hostile, merged
+from agent.oracle import Put, Reading, looks_hostile, merged, most_alike
 from agent.records import Answer, Belief, MicroDollars, Question, Text, TextId, Value
+from agent.tasks import Generation, is_right
 from agent.workbench import Workbench
 
 MOST_AT_ONCE = 20_000  # questions that are held in memory
@@ -70,6 +71,7 @@ async def hear(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> dict[Text
         talk = _Talk(bench, seat, texts[start : start + most])
         await talk.first()
         await talk.again(bench.job.people.threshold)
+        await talk.sampled()
         await talk.marked()
         found |= talk.heard()
     if seat.settings.prior == "batch":
@@ -150,9 +152,11 @@ def costs_of(bench: Workbench, heard: Mapping[TextId, Heard]) -> dict[TextId, Mi
 
 
 def worst_cases(bench: Workbench, seat: Seat, texts: Sequence[Text]) -> list[MicroDollars]:
-    """What the first question about each text may cost, of those whose answer is not in the store."""
+    """What the first questions about each text may cost (one, or `format.samples`), of those whose answer is not in
+    the store."""
     put = seat.puts(bench, texts)
-    questions = [q for t in texts if (q := seat.questions.maybe(t, put[t.id])) is not None]
+    every = [(t, replace(put[t.id], sample=k)) for t in texts for k in range(seat.settings.format.samples)]
+    questions = [q for t, one in every if (q := seat.questions.maybe(t, one)) is not None]
     known = bench.store.answers_for([q.key for q in questions], *bench.ledger.known_at(seat.settings.name))
     return [bench.ledger.worst(seat.settings.name, q) for q in questions if q.key not in known]
 
@@ -192,6 +196,14 @@ class _Talk:
             if self._bench.halted:  # the next run asks them; where the money has gone, one order has to do
                 self._unfinished |= set(doubted) - asked
 
+    async def sampled(self) -> None:
+        """What was answered, once more for each further answer that the format wants."""
+        answered = [i for i, r in self._readings.items() if r]
+        for sample in range(1, self._seat.questions.phrasing.form.samples):
+            asked = await self._ask({i: replace(self._puts[i], sample=sample) for i in answered})
+            if self._bench.halted:  # the next run asks them
+                self._unfinished |= set(answered) - asked
+
     async def marked(self) -> None:
         """What looks as if it gave orders, once more with its words marked (or plain, where they are marked)."""
         if not self._seat.settings.format.hostile_check:
@@ -203,10 +215,13 @@ class _Talk:
         asked = await self._ask(puts)
         for text_id, before in plain.items():
             again = self._readings[text_id][len(before) :]
-            if text_id in asked and (not again or again[0].value != said[text_id]):
+            if text_id in asked and (not again or not self._is_same(said[text_id], again[0].value)):
                 self._suspect[text_id] = FLIPS if again else UNREAD
             self._readings[text_id] = before  # how sure it is, is what it was without the check
         self._unfinished |= set(puts) - asked  # nothing is accepted unchecked: the next run asks them
+
+    def _is_same(self, one: Value, other: Value) -> bool:
+        return bool(one == other) or is_right(self._bench.task, one, other)
 
     async def _ask(self, puts: Mapping[TextId, Put]) -> set[TextId]:
         """Put texts, and read what came. Returns those that were asked."""
@@ -257,7 +272,12 @@ class _Talk:
         if not labels:
             why = _why([reason for _, a in self._asked[text_id] for reason in a.reasons])
             return Heard(text_id, None, Belief(math.nan), answers, keys, why)
-        reading = merged(labels, self._bench.task.names)
+        task = self._bench.task
+        if isinstance(task, Generation):
+            place, reading = most_alike(labels, task)  # whose answer stands first
+            answers, keys = answers[place:] + answers[:place], keys[place:] + keys[:place]
+            return Heard(text_id, reading.value, reading.belief, answers, keys)
+        reading = merged(labels, task.names)
         turned = any(r.value != labels[0].value for r in labels)
         return Heard(text_id, reading.value, reading.belief, answers, keys, turned=turned)
 

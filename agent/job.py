@@ -130,6 +130,12 @@ class TaskSettings(Section):
     in `labels`, where it may have a sentence of its own."""
     no_answer: bool = False
     """Of extractive questions: whether one may have no answer."""
+    max_answer_tokens: Annotated[int, Field(ge=1, le=16_384)] | None = None
+    """Of a task of generation: most tokens of an answer, 256 by default. Money is set aside for so many; an answer
+    that is cut off there is a failure, and no label."""
+    right_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of a task of generation: chrF from which an answer counts as right beside gold, or beside what a person wrote
+    who did not see it; 0.6 by default."""
 
     _columns: tuple[str, str] = PrivateAttr(default=("text", "second"))
 
@@ -183,6 +189,21 @@ class TaskSettings(Section):
                 raise ValueError("`labels`: an answer of extractive_qa is a piece of the text; leave them out")
         elif self.no_answer:
             raise ValueError(f"`no_answer` is for `kind: extractive_qa`, and this is {self.kind}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _only_texts_are_written(self) -> TaskSettings:
+        if self.kind == "generation" and self.labels:
+            raise ValueError(
+                "`labels`: an answer of generation is any text; leave them out, and say in `guidelines` what to write"
+            )
+        if self.kind == "generation" and not self.guidelines.strip():
+            raise ValueError(
+                "`guidelines`: generation needs them; say what is to be written, such as: Translate into German."
+            )
+        for name in ("max_answer_tokens", "right_at") if self.kind != "generation" and ":" not in self.kind else ():
+            if getattr(self, name) is not None:
+                raise ValueError(f"`{name}` is for `kind: generation`, and this is {self.kind}; leave it out")
         return self
 
     @property
@@ -472,6 +493,9 @@ class FormatSettings(Section):
     """How many the nearest are."""
     reason: bool = False
     """A short reason before the label. It costs some sixty tokens an answer."""
+    samples: Annotated[int, Field(ge=1, le=32)] = 1
+    """Of a task of generation: how many answers are asked for, each paid. The one that is most like the others
+    counts, and how alike they are is how sure it is. They differ with an `oracle.temperature` above 0 alone."""
     shortlist: Annotated[int, Field(ge=2, le=64)] | None = None
     """Only the so many likeliest classes are listed, and "none of these", after which all are asked for."""
     spotlight: Annotated[Literal["off", "mark"], BeforeValidator(_off)] = "off"
@@ -755,6 +779,11 @@ class DistilSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the arithmetic while it learns; `auto` is `bfloat16` for tasks with classes where the machine is fast at it,
     else `float32`."""
+    model: str | None = None
+    """Of a task of generation: what is taught to write, a folder with a causal or an encoder-decoder model
+    (safetensors), a .gguf file, or a hub id."""
+    lora_rank: Annotated[int, Field(ge=1, le=256)] = 16
+    """Of a task of generation: how much such a model can learn (LoRA); what it learnt is merged into its weights."""
     enabled: bool = True
 
     @model_validator(mode="after")
@@ -871,6 +900,33 @@ class Job(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _who_writes(self) -> Job:
+        """Generation alone is asked for several answers, and distilled into a model that writes."""
+        is_written = self.task.kind == "generation"
+        for oracle in self.oracle:
+            samples = oracle.format.samples
+            if samples > 1 and not is_written:
+                raise ValueError(
+                    f"`oracle.format.samples`: it is for `kind: generation`, not for {self.task.kind}; leave it out"
+                )
+            if samples > 1 and oracle.temperature == 0:
+                raise ValueError(
+                    f"`oracle.format.samples`: {samples} answers at `temperature: 0` are the same one; set "
+                    "`oracle.temperature` (0.7, say), or leave `samples` out"
+                )
+        if is_written and self.distil.enabled and self.distil.model is None:
+            raise ValueError(
+                "`distil.model`: name what is to be taught to write (a folder, a .gguf file or a hub id), or set "
+                "`distil.enabled: false` where the labels are all that is wanted"
+            )
+        if not is_written and self.distil.model is not None and ":" not in self.task.kind:
+            raise ValueError(
+                f"`distil.model`: it is for `kind: generation`, and {self.task.kind} is distilled into "
+                "`student.encoder`; leave it out"
+            )
+        return self
+
     @property
     def has_student(self) -> bool:
         """Whether anybody learns from the labels."""
@@ -949,10 +1005,9 @@ class Job(Section):
     def settings(self) -> dict[str, Any]:
         """Every setting as plain JSON, secrets masked: safe for a store, a log or a report."""
         data: dict[str, Any] = json.loads(self.model_dump_json())
-        if self.task.scale is None:
-            del data["task"]["scale"]  # jobs that are older than this setting have fingerprints without it
-        if self.task.other is None:
-            del data["task"]["other"]
+        for name in ("scale", "other", "max_answer_tokens", "right_at"):
+            if data["task"][name] is None:
+                del data["task"][name]  # jobs that are older than this setting have fingerprints without it
         if not self.task.no_answer:
             del data["task"]["no_answer"]  # likewise
         for oracle in data["oracle"]:

@@ -14,9 +14,9 @@ from agent import triage as triaging
 from agent.doubt import Calibration, ErrorModel, Given, lead
 from agent.doubt.calibration import Bools, Doubles, Indices, places
 from agent.doubting import as_array
-from agent.opinions import as_given
+from agent.opinions import as_given, was_seen
 from agent.records import Label, Route, Source, TextId
-from agent.tasks import Task
+from agent.tasks import Task, is_right
 from agent.valuing import Worth
 from agent.workbench import Workbench
 
@@ -118,7 +118,11 @@ def _judged(bench: Workbench, given: Mapping[TextId, Label], people: Mapping[Tex
     task = bench.task
     both = [i for i in people if i in given]
     labels = [given[i] for i in both]
-    right = np.array([task.agreement(people[i].value, given[i].value) == 1.0 for i in both], np.bool_)
+    seen = _seen(bench, labels)
+    right = np.array(
+        [is_right(task, people[i].value, x.value, seen=i in seen) for i, x in zip(both, labels, strict=True)],
+        np.bool_,
+    )
     truth = places((people[i].value for i in both), task.names if task.widget == "choice" else ())
     found = learnt(
         task,
@@ -130,6 +134,12 @@ def _judged(bench: Workbench, given: Mapping[TextId, Label], people: Mapping[Tex
         by_signs=all(x.signs for x in labels),
     )
     return replace(found, bar=found.bar.or_else(bench.job.people.threshold))
+
+
+def _seen(bench: Workbench, labels: Sequence[Label]) -> set[TextId]:
+    """Texts of which people had these labels before their eyes when they gave theirs."""
+    routes, blind = bench.store.routes(bench.job.name), bench.store.judged_blind(bench.job.name)
+    return {x.text_id for x in labels if was_seen(routes.get(x.text_id), x) and x.text_id not in blind}
 
 
 def learnt(

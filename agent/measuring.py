@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent.records import Floats, Label, Prediction, Student, Text, Value
-from agent.tasks import Task
+from agent.tasks import Generation, Task
 from agent.tasks.hierarchy import accuracy_at, depth
 from agent.tasks.intervals import wilson
 
@@ -59,6 +59,11 @@ def quality(
     n = len(gold)
     if n == 0:
         return None
+    if isinstance(task, Generation):  # whose other figures take long, and are not asked for here
+        draws = [np.arange(n), *(rng.integers(0, n, n) for _ in range(RESAMPLES))]
+        value, *values = task.resampled(gold, predicted, draws)
+        low, high = (float(q) for q in np.quantile(values, [0.025, 0.975]))
+        return Quality(value, low, high, n, measured_on, "chrf")
     found = task.metrics(gold, predicted)
     metric, value = next(iter(found.items()))
     levels: tuple[Quality, ...] = ()

@@ -195,6 +195,11 @@ def _once(labels: Iterable[Label]) -> list[Label]:
     return sorted(newest.values(), key=lambda x: x.id or 0)
 
 
+def was_seen(route: RouteRow | None, label: Label) -> bool:
+    """Whether a person who decided on a text had this label before their eyes."""
+    return route is not None and not route.blind and route.label_id == label.id
+
+
 def chance_of_review(route: RouteRow | None) -> float:
     """With which a text was shown to a person; 1 where that is not known."""
     given = None if route is None else route.probability

@@ -90,8 +90,8 @@ class AnswerSchema:
     """What an answer must look like.
 
     `choices` is set where the answer is exactly one of a few strings (then a server's `choice` mode can force it);
-    `json_schema` is always set. `max_tokens` is the most an answer takes, sent as `max_completion_tokens` or as what
-    the endpoint calls it (`agent.oracle.dialect`).
+    `json_schema` is empty where the answer is free text. `max_tokens` is the most an answer takes, sent as
+    `max_completion_tokens` or as what the endpoint calls it (`agent.oracle.dialect`).
     """
 
     json_schema: Mapping[str, Any]

@@ -21,6 +21,7 @@ from agent.hints import learn, taught
 from agent.measuring import foretold
 from agent.records import Label, Source, Text, TextId
 from agent.refreshing import go_on
+from agent.tasks import Generation
 from agent.workbench import MEASURE, Workbench
 
 BY = "student"
@@ -66,6 +67,11 @@ def rest_of(bench: Workbench) -> Rest:
 
     Raises DataError where nothing has taught it yet.
     """
+    if isinstance(bench.task, Generation):
+        raise DataError(
+            f"job {bench.job.name} has `kind: generation`, and its student writes nothing of its own; leave "
+            "--with-student out, and let the distilled model write: `labelwright predict`"
+        )
     lessons = bench.lessons()
     if not lessons:
         raise DataError(f"job {bench.job.name}: no label has taught the student yet; run the job first")

@@ -12,7 +12,7 @@ JOB_FILE = """\
 name: first-job
 
 task:
-  kind: classification          # or multilabel, pairs, extractive_qa, spans, regression, or package.module:Name
+  kind: classification          # or multilabel, pairs, extractive_qa, spans, regression, generation, or module:Name
   labels:                       # names, each with a sentence that says when it applies
     card_arrival: asks when or whether a card comes
     lost_or_stolen_card: reports a lost or stolen card

@@ -49,7 +49,7 @@ from agent.selection import (
     drawn,
 )
 from agent.store import LABEL_ERROR, PickRow, RouteRow
-from agent.tasks import Task
+from agent.tasks import Task, is_right
 from agent.valuing import worth_of
 from agent.workbench import MEASURE, STOP_SET, TRIAGE, Workbench
 
@@ -376,7 +376,7 @@ def looked(
     """
     if not truth:
         return None
-    right = np.array([task.agreement(a, b) == 1.0 for a, b in zip(truth, said, strict=True)], np.float64)
+    right = np.array([is_right(task, a, b) for a, b in zip(truth, said, strict=True)], np.float64)
     weights = np.ones(len(right)) if chances is None else 1 / np.array(chances, np.float64)
     size = weights.sum() ** 2 / (weights**2).sum()
     return Look(float(np.average(right, weights=weights)), float(size), "gold" if chances is None else "people")

@@ -19,6 +19,7 @@ from agent.errors import DataError, JobFileError, RedactionFailed, StoreError
 from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.opinions import Opinions, opinions
+from agent.pairing import join, split
 from agent.pool import Pool, read_labelled
 from agent.records import (
     CountTokens,
@@ -35,7 +36,7 @@ from agent.records import (
     Value,
 )
 from agent.store import PickRow, RouteRow, Store
-from agent.tasks import Task, build
+from agent.tasks import Generation, Task, build
 from agent.tasks.loading import look_in
 from agent.tasks.pairs import Paired
 from agent.watch import Silent, Watch
@@ -377,6 +378,8 @@ class Workbench:
     def _gold(self) -> list[tuple[Text, Value]]:
         """Each gold text once, and none that teaches."""
         found = self._labelled(self.job.data.gold, "data.gold")
+        if isinstance(self.task, Generation):
+            found = self.task.together(found)
         once: dict[TextId, tuple[Text, Value]] = {}
         torn = [t.text for t, value in found if once.setdefault(t.id, (t, value))[1] != value]
         if torn:
@@ -413,13 +416,25 @@ class Workbench:
         except RedactionFailed:
             return None
 
+    def shown_example(self, text: Text, value: Value) -> tuple[Text, Value] | None:
+        """A text and its label as an oracle may see them. What was written of a text may name what it names: both are
+        looked through together, so that the same has the same placeholder in both."""
+        if self.redactor is None or not isinstance(self.task, Generation):
+            seen = self.shown(text)
+            return None if seen is None else (seen, value)
+        both = self.shown(replace(text, text=join(text.text, self.task.write(value))))
+        if both is None:
+            return None
+        words, written = split(both.text)
+        return replace(text, text=words), written
+
     @cached_property
     def shown_seed(self) -> list[tuple[Text, Value]]:
         """The seed as oracles may see it, whole: an example is cut after it was redacted."""
         if self.redactor is None:
             return self.seed
-        seen = [(self.shown(t), value) for t, value in self.seed]
-        kept = [(t, value) for t, value in seen if t is not None]
+        seen = [self.shown_example(t, value) for t, value in self.seed]
+        kept = [both for both in seen if both is not None]
         if len(kept) < len(seen):
             lost = len(seen) - len(kept)
             self.watch.note(f"{lost} texts of the seed could not be redacted: no oracle is shown them as examples")

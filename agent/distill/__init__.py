@@ -17,10 +17,13 @@ from agent.distill.reference import Reference, model_key, read_reference
 from agent.distill.runtime import Runtime
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
+from agent.distill.writer import Asked, Writer, is_writer
+from agent.distill.writing import TextLessons, distil_texts
 
 __all__ = [
     "AnswerLessons",
     "Answers",
+    "Asked",
     "Bar",
     "Checks",
     "Compared",
@@ -36,6 +39,8 @@ __all__ = [
     "Runtime",
     "SpanLessons",
     "Tags",
+    "TextLessons",
+    "Writer",
     "abstains_below",
     "add_figures",
     "answered",
@@ -44,9 +49,11 @@ __all__ = [
     "distil_answers",
     "distil_grades",
     "distil_spans",
+    "distil_texts",
     "is_answerer",
     "is_grader",
     "is_tagger",
+    "is_writer",
     "load_model",
     "made_from",
     "model_key",

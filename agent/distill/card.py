@@ -24,6 +24,7 @@ CALIBRATED = (
     "Its probabilities are calibrated, where there were labels to hold out, to the labels it was given; where those "
     "are wrong in a systematic way, so is it."
 )
+MAY_BE_UNTRUE = "It may write what is not so, and end in the middle of a sentence: read it before you use it."
 BY_MACHINE = "Some labels were given by a machine: the model repeats what that machine gets wrong, and its bias."
 
 
@@ -59,6 +60,7 @@ class Card:
         scale: of a model that says numbers, in words; it has no names then.
         abstain_below: the confidence below which `labelwright predict` and `serve` give no label.
         quotes: it answers questions by quoting, has no names, and `columns` are question and context.
+        writes: of a model that writes, Python that asks it; it has no names then.
     """
 
     names: Sequence[str]
@@ -74,22 +76,25 @@ class Card:
     scale: str = ""
     abstain_below: float | None = None
     quotes: bool = False
+    writes: str = ""
 
     @property
     def pipeline(self) -> str:
         """The task of `transformers` that it is for."""
         if self.quotes:
             return "question-answering"
+        if self.writes:
+            return "text-generation"
         return "token-classification" if self.spans else "text-classification"
 
     def text(self) -> str:
         """The whole README.md: YAML front matter and Markdown."""
         parts = [
             _front_matter(self),
-            f"# {quoted(self.facts.get('job') or 'Text classifier')}",
+            f"# {quoted(self.facts.get('job') or ('A model that writes' if self.writes else 'Text classifier'))}",
             _what(self),
             "## Use\n\n" + _use(self),
-            f"## Scale\n\n{quoted(self.scale)}" if self.scale else _labels(self.names),
+            f"## Scale\n\n{quoted(self.scale)}" if self.scale else "" if self.writes else _labels(self.names),
             "## Made from\n\n" + _made_from(self.facts),
             "## How good\n\n" + _figures(self.figures),
             "## Meant for, and not for\n\n" + _limits(self),
@@ -104,7 +109,7 @@ def _front_matter(card: Card) -> str:
     head: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": card.pipeline,
-        "tags": ["labelwright", card.pipeline, *([] if card.spans or card.quotes else [_labels_a_text(card)])],
+        "tags": ["labelwright", card.pipeline, *_labels_a_text(card)],
     }
     if base := _base_model(card.encoder):
         head["base_model"] = base
@@ -113,10 +118,10 @@ def _front_matter(card: Card) -> str:
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
 
 
-def _labels_a_text(card: Card) -> str:
-    if card.scale:
-        return "regression"
-    return "multi-label" if card.multilabel else "single-label"
+def _labels_a_text(card: Card) -> list[str]:
+    if card.spans or card.quotes or card.writes:
+        return []
+    return ["regression" if card.scale else "multi-label" if card.multilabel else "single-label"]
 
 
 def _index_entry(card: Card) -> dict[str, Any]:
@@ -143,7 +148,7 @@ def _what(card: Card) -> str:
     reads = "text"
     if card.columns:
         kind, reads = f"exactly one label for a {' and a '.join(map(quoted, card.columns))}", "pair"
-    base = _base_model(card.encoder) or "a local encoder"
+    base = _base_model(card.encoder) or ("a local model" if card.writes else "a local encoder")
     what = f"A {reads} classifier: {len(card.names)} classes, {kind}."
     if card.spans:
         what = f"It finds pieces of a text: {len(card.names)} labels, any number of pieces, none inside another."
@@ -151,6 +156,8 @@ def _what(card: Card) -> str:
         what = "It answers a {} by quoting a piece of its {}.".format(*map(quoted, card.columns or ()))
     if card.scale:
         what = f"It says a number for a text, from {quoted(card.scale)}."
+    if card.writes:
+        what = "It writes a text in answer to a text."
     return (
         f"{what} Fine-tuned from {quoted(base)} by "
         "[Labelwright](https://pypi.org/project/labelwright/) on the labels described below; "
@@ -188,10 +195,14 @@ def _use(card: Card) -> str:
             'grade = pipeline("text-classification", model="THIS_FOLDER", **options)\n'
             'grade("a text")[0]["score"]  # the number itself'
         )
+    if card.writes:
+        code = card.writes
     more = " A label holds where its probability is at least one half." if card.multilabel else ""
     cut = f"Texts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more}"
     if card.quotes:
         cut = f"A longer context than fits into {card.max_tokens} tokens is read in windows that overlap, below."
+    if card.writes:
+        cut = f"Longer texts than {card.max_tokens} tokens were cut.{more}"
     said = (
         f"```python\n{code}\n```\n\n{cut} "
         "Or for a whole file, in flat memory: `labelwright predict THIS_FOLDER texts.csv`; over HTTP: "
@@ -273,11 +284,13 @@ def _limits(card: Card) -> str:
         if card.multilabel
         else "What it says may lie a little beyond an end of the scale, and lies nearer its middle than labels do."
         if card.scale
+        else MAY_BE_UNTRUE
+        if card.writes
         else f"A text that no other class fits is meant to get {quoted(other)}, which was learnt from examples alone."
         if (other := _other(card.facts))
         else "A text that belongs to no class gets one all the same."
     )
-    lines = [MEANT_FOR, none, *([] if card.scale or card.quotes else [CALIBRATED])]
+    lines = [MEANT_FOR, none, *([] if card.scale or card.quotes or card.writes else [CALIBRATED])]
     if machine:
         lines.append(BY_MACHINE)
     lines.append("Not meant to decide about people without a person who looks at the case.")

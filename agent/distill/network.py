@@ -332,12 +332,12 @@ def read_model(folder: Path, kind: Any = None, what: str = "a sequence classifie
             raise ModelError(f"{folder}: cannot be loaded as {what}: {said}") from None
 
 
-def read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path, **options: Any) -> Any:
     """The tokenizer of a model folder. Raises ModelError."""
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except (OSError, ValueError, KeyError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{folder}: its tokenizer cannot be loaded: {said}") from None

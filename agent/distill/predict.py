@@ -19,6 +19,7 @@ from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
 from agent.distill.tables import Chunk, Kind, check_output, open_table
 from agent.distill.tagging import Tags, is_tagger
+from agent.distill.writer import Writer, is_writer
 from agent.errors import DataError, ModelError
 from agent.records import Floats, Prediction, Value
 from agent.student.logistic import sigmoid, softmax
@@ -60,19 +61,30 @@ class Labeller(Protocol):
         ...
 
 
-def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH) -> Labeller:
-    """The model of a folder that `distil` made, or of any other classifier of texts or words, or answerer of
-    questions; of numbers only of one that `distil` made.
+def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH, *, samples: int = 0) -> Labeller:
+    """The model of a folder that `distil` made, or of any other classifier of texts or words, answerer of questions,
+    or any other that writes; of numbers only of one that `distil` made.
+
+    Args:
+        samples: see `Writer`; 0 for a model that writes nothing.
 
     Raises ModelError where it is none, cannot be read, or does not run on that; ExtraMissing.
     """
     what = special(Path(folder))
+    if samples and not is_writer(Path(folder)):
+        raise ModelError(
+            f"{folder}: it {what or 'labels texts'}, and --samples is for a model that writes; leave it out"
+        )
     if what is None:
         return Model.load(folder, runtime=runtime)
     if runtime is not Runtime.TORCH:
         raise ModelError(f"{folder}: it {what}, and such models run on torch alone; leave --{runtime} out")
     if is_answerer(Path(folder)):
         return Answers.load(Path(folder))
+    if is_writer(Path(folder)):
+        writer = Writer.load(Path(folder))
+        writer.samples = samples
+        return writer
     return Tags.load(Path(folder)) if is_tagger(Path(folder)) else Grades.load(Path(folder))
 
 
@@ -88,6 +100,8 @@ def special(folder: Path) -> str | None:
         return "finds spans"
     if is_answerer(folder):
         return "quotes answers"
+    if is_writer(folder):
+        return "writes texts"
     return "says numbers" if is_grader(folder) else None
 
 
@@ -226,9 +240,10 @@ def predict_file(
 
     All columns are kept, and these added: `label` (`labels`, a list, for multilabel), `confidence`, and `p_NAME` for
     each class; or `spans`, as JSON, and `confidence`; or `score`, a number, and `confidence`; or `answer`, where it
-    begins and ends in the context (`start`, `end`), and `confidence`. A model that abstains adds `abstained`, where
-    the label is empty; one whose labels are paths `p_GROUP/*`, the sum of those in a group. A name that is taken
-    already gets `_predicted` at its end. A row without text gets none of them.
+    begins and ends in the context (`start`, `end`), and `confidence`; or `answer`, a text, `confidence` and
+    `entropy`. A model that abstains adds `abstained`, where the label is empty; one whose labels are paths
+    `p_GROUP/*`, the sum of those in a group. A name that is taken already gets `_predicted` at its end. A row without
+    text gets none of them.
 
     Args:
         model: the model.

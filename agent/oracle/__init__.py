@@ -5,7 +5,7 @@ from agent.oracle.chat import ChatOracle
 from agent.oracle.completion import THINKS, thought_only
 from agent.oracle.dialect import STRUCTURED, Dialect
 from agent.oracle.hostile import looks_hostile
-from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading, merged
+from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading, merged, most_alike
 from agent.oracle.probe import Capabilities, obeyed, probe_question, serves
 from agent.oracle.prompt import Questions, Sampling, Template, one_a_class
 from agent.oracle.served import served_counts
@@ -34,6 +34,7 @@ __all__ = [
     "Template",
     "looks_hostile",
     "merged",
+    "most_alike",
     "obeyed",
     "one_a_class",
     "probe_question",

@@ -126,7 +126,7 @@ def request_body(
         body |= dialect.logprobs()
     if mode == "choice" and question.schema.choices is not None:
         body["structured_outputs"] = {"choice": list(question.schema.choices)}
-    elif mode != "plain":
+    elif mode != "plain" and question.schema.json_schema:
         schema = {"name": "answer", "strict": True, "schema": dict(question.schema.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body | settings.extra

@@ -19,7 +19,7 @@ from agent.errors import AnswerInvalid, JobFileError
 from agent.job import FormatSettings, TaskSettings
 from agent.oracle.completion import THINKS, thought_only
 from agent.records import Answer, AnswerSchema, Belief, Text, Value
-from agent.tasks import Classification, Multilabel, Pairs, Task
+from agent.tasks import Classification, Generation, Multilabel, Pairs, Task
 from agent.tasks.peeling import is_whole
 
 NONE = "none of these"
@@ -37,12 +37,14 @@ class Put:
         names: the classes that are listed, likeliest first; None lists all.
         examples: worked examples for this text alone, before those that all questions share.
         other_way: its words are marked where the format leaves them plain, and the other way round.
+        sample: which of several answers to the same question, where an oracle draws them (`format.samples`).
     """
 
     order: int = 0
     names: tuple[str, ...] | None = None
     examples: tuple[tuple[Text, Value], ...] = ()
     other_way: bool = False
+    sample: int = 0
 
 
 PLAIN = Put()
@@ -193,9 +195,12 @@ class Phrasing:
         """
         if thought_only(answer):
             raise AnswerInvalid(f"no answer: {THINKS}")
-        if answer.finish_reason == "length" and not is_whole(answer.content):
-            raise AnswerInvalid(f"cut off before its end: {answer.content[:80]!r}")
         asked = self.asked(put)
+        is_free = not asked.schema(text).json_schema
+        if answer.finish_reason == "length" and (is_free or not is_whole(answer.content)):
+            raise AnswerInvalid(f"cut off before its end: {answer.content[:80]!r}")
+        if answer.finish_reason == "content_filter" and is_free:
+            raise AnswerInvalid("the endpoint's filter cut the answer off (content_filter)")
         try:
             said = asked.parse(answer.content, text)
         except AnswerInvalid:
@@ -225,6 +230,14 @@ class Phrasing:
         whole = {n: told.get(n, rest) for n in self._task.names}
         confidence = whole[value] if isinstance(value, str) else belief.confidence
         return Reading(value, Belief(confidence, whole, belief.lost_mass))
+
+
+def most_alike(readings: Sequence[Reading], task: Generation) -> tuple[int, Reading]:
+    """Of several answers of texts the place of the one that is most like the others, and as sure as all are alike."""
+    if len(readings) == 1:
+        return 0, readings[0]
+    place, alike = task.chosen([r.value for r in readings])
+    return place, Reading(readings[place].value, Belief(alike))
 
 
 def merged(readings: Sequence[Reading], names: Sequence[str]) -> Reading:

@@ -28,11 +28,12 @@ from agent.oracle.marking import marked, unused_mark
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading
 from agent.pairing import shortened
 from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
-from agent.tasks import Task
+from agent.tasks import Generation, Task
 
 AnswerMode = Literal["choice", "json_schema", "plain"]
 TEXTS = ("text", "second_text")
 """Variables that hold what is labelled: made harmless, and never part of the fixed first message."""
+EXAMPLES, MOST_CHARS = 3, 2000  # of texts that are written
 SYSTEMS = 8  # first messages that are kept: one for each order of the labels, and the like
 
 
@@ -242,7 +243,7 @@ class Questions:
         shown += [self._shown(t, value, mark) for t, value in put.examples if listed is None or value in listed]
         messages = (system, *chain.from_iterable(shown), turn)
         return Question(
-            key=question_key(messages, schema, self.sampling),
+            key=question_key(messages, schema, self.sampling, put.sample),
             text_id=text.id,
             messages=messages,
             schema=schema,
@@ -258,7 +259,7 @@ class Questions:
         return self.phrasing.read(text, answer, put)
 
 
-def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sampling) -> str:
+def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sampling, sample: int = 0) -> str:
     """Hash of everything that shapes an answer but the endpoint: the same question has the same key anywhere.
 
     It is the question as the job puts it. What an endpoint turns out not to take (a temperature, a system role) is
@@ -274,15 +275,19 @@ def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sa
         "choices": schema.choices,
         "max_tokens": schema.max_tokens,
     } | ({"extra": sampling.extra} if sampling.extra else {})
+    shape |= {"sample": sample} if sample else {}  # of the same question another answer
     return hashlib.sha256(json.dumps(shape, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def one_a_class(task: Task, seed: Sequence[tuple[Text, Value]], most_chars: int = 600) -> list[tuple[Text, Value]]:
     """One worked example a class from the labelled seed: the first of each, in the job's order of classes.
 
-    For several labels a text, the first texts that each show a class not yet shown. A long example is cut. A task
-    without classes shows none.
+    For several labels a text, the first texts that each show a class not yet shown. A long example is cut. Of texts
+    that are written the first three are shown, of those that are not too long: what was written of a whole text does
+    not fit a part of it. Another task without classes shows none.
     """
+    if isinstance(task, Generation):
+        return [(t, v) for t, v in seed if len(t.text) <= MOST_CHARS][:EXAMPLES]
     if not task.names:
         return []
     shown: dict[str, tuple[Text, Value]] = {}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from agent.agreeing import Agreement, Confused, Pair, Person, Together
+from agent.agreeing import Agreement, Alike, Confused, Pair, Person, Together
 from agent.agreement import Difference, Figure
 from agent.report.wording import MINUS, count, percent, plain, points, seconds
 
@@ -33,6 +33,7 @@ def shown(found: Agreement | None) -> dict[str, Any]:
         return {}
     return {
         "agreement_pairs": [(i, defined(p.kappa.overall)) for i, p in enumerate(found.pairs[:PAIRS])],
+        "agreement_alike": range(len(found.alike[:PAIRS])),
         "agreement_people": [(i, mistakes(p)[:CONFUSED]) for i, p in enumerate(found.people)],
         "agreement_labels": worst_labels(found)[:LABELS],
         "agreement_words": {"doubtful": DOUBTFUL, "banded": BANDED, "not_banded": NOT_BANDED},
@@ -61,6 +62,8 @@ def told(found: Agreement) -> Iterator[tuple[str, str]]:
     """The same for a terminal: (what, said)."""
     for together in found.together:
         yield WHO[together.who], _together(together)
+    for near in found.alike[:PAIRS]:
+        yield "pair", _alike(near)
     for pair in found.pairs[:PAIRS]:
         yield "pair", _pair(pair)
     for k in worst_labels(found)[:LABELS]:
@@ -75,6 +78,8 @@ def told(found: Agreement) -> Iterator[tuple[str, str]]:
 
 def in_a_line(found: Agreement) -> str:
     """The headline: of people where several labelled the same, else of all."""
+    if found.alike:
+        return _alike(found.alike[0])
     if not found.together:
         return f"{count(found.texts)} texts were labelled by several"
     first = found.together[0]
@@ -95,6 +100,11 @@ def figure(found: Figure) -> str:
         return "not defined: all gave the same label"
     value, lo, hi = (f"{number:.3f}".replace("-", MINUS) for number in (found.value, found.lo, found.hi))
     return value if math.isnan(found.lo) else f"{value} ({lo} to {hi})"
+
+
+def _alike(pair: Alike) -> str:
+    said = f"mean chrF {pair.mean:.3f} ({pair.lo:.3f} to {pair.hi:.3f}) of {count(pair.texts)} texts"
+    return f"{plain(pair.a, 40)} and {plain(pair.b, 40)}: {said}"
 
 
 def _together(found: Together) -> str:

@@ -45,8 +45,14 @@ COLUMNS = {
     "text_id": "the id of the text: equal for copies of one text",
     "duplicate_of": "the id of the first row with the same text, for rows with a label",
 }
-FILES = {"parquet": "labels.parquet", "csv": "labels.csv", "jsonl": "labels.jsonl", "datasets": "datasets/"}
-FILES |= {"squad": "labels.squad.json"}
+FILES = {
+    "parquet": "labels.parquet",
+    "csv": "labels.csv",
+    "jsonl": "labels.jsonl",
+    "datasets": "datasets/",
+    "squad": "labels.squad.json",
+    "chat": "labels.chat.jsonl",
+}
 UNCONFIRMED = """\
 Rows whose route is `waiting` or `unsure` carry a machine’s suggestion that no person has confirmed: leave them out
 when you train, or weigh them by confidence."""
@@ -109,7 +115,7 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         "",
         "## Labels",
         "",
-        *_counts("label", tally.by_label, 200),
+        *([] if task.widget == "text" else _counts("label", tally.by_label, 200)),
         *_counts("source", tally.by_source),
         *_counts("route", tally.by_route),
         "## Columns",
@@ -129,6 +135,8 @@ def _front(job: str, task: Task, formats: Sequence[str]) -> list[str]:
         head["task_categories"] = ["text-classification"]
     if isinstance(task, ExtractiveQa):
         head["task_categories"] = ["question-answering"]
+    if task.widget == "text":
+        head["task_categories"] = ["text-generation"]
     if "parquet" in formats:
         head["configs"] = [{"config_name": "default", "data_files": FILES["parquet"]}]
     return ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]

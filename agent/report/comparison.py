@@ -13,7 +13,7 @@ from scipy.special import bdtr
 from agent.records import MicroDollars, Value
 from agent.report.findings import Cell, Confusion, Estimate, Gain, Round
 from agent.report.sums import known
-from agent.tasks import Task
+from agent.tasks import Generation, Task
 
 RESAMPLES = 200
 
@@ -156,6 +156,8 @@ def paired(
     is `bonett_price`'s and `p` that of McNemar's exact test. Any other metric is resampled over the texts (2.5 % and
     97.5 % of 200 bootstrap differences).
     """
+    if isinstance(task, Generation):
+        return _texts(task, truth, selected, random, rng)
     metric, first = next(iter(task.metrics(truth, selected).items()))
     second = task.metrics(truth, random)[metric]
     found: dict[str, Any] = {"metric": metric, "n": len(truth), "selected": first, "random": second}
@@ -186,6 +188,23 @@ def mcnemar(one: int, other: int) -> float:
     """The two-sided p-value of McNemar's exact test (1947): how often a fair coin parts so many texts so unevenly."""
     total = one + other
     return 1.0 if not total else min(1.0, 2 * float(bdtr(min(one, other), total, 0.5)))
+
+
+def _texts(
+    task: Generation,
+    truth: Sequence[Value],
+    selected: Sequence[Value],
+    random: Sequence[Value],
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """The same by chrF alone: the other figures of texts take long."""
+    n = len(truth)
+    draws = [np.arange(n), *(rng.integers(0, n, n) for _ in range(RESAMPLES))]
+    first, *ones = task.resampled(truth, selected, draws)
+    second, *others = task.resampled(truth, random, draws)
+    lo, hi = np.quantile(np.subtract(ones, others), [0.025, 0.975])
+    found: dict[str, Any] = {"metric": "chrf", "n": n, "selected": first, "random": second}
+    return found | {"difference": first - second, "lo": float(lo), "hi": float(hi)}
 
 
 def _resampled(

@@ -15,10 +15,10 @@ from agent.records import Label, Route, Source, TextId
 from agent.report.card import Count, card
 from agent.report.gather import standing
 from agent.report.sums import as_json, known
-from agent.report.writers import CONLL, OF_ONE_KIND, SQUAD, WRITERS, Batch, Row, Writer, schema
+from agent.report.writers import CHAT, CONLL, OF_ONE_KIND, SQUAD, TOLD, WRITERS, Batch, Row, Writer, schema
 from agent.selection.reasons import in_words
 from agent.store import IN_BULK, PickRow, RouteRow, Store
-from agent.tasks import ExtractiveQa, Spans, Task
+from agent.tasks import ExtractiveQa, Generation, Spans, Task
 from agent.tasks.pairs import parts
 
 FORMATS = tuple(name for name in WRITERS if name not in OF_ONE_KIND)
@@ -45,6 +45,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
     formats: Sequence[str] = FORMATS,
     *,
     all_rows: bool = False,
+    guidelines: str = "",
 ) -> list[Path]:
     """Write a job's labels and a data card; returns the paths. What is not labelled is left out, or has no label.
 
@@ -54,8 +55,10 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
     Args:
         pool_rows: every row of the pool, copies too.
-        formats: of `parquet`, `csv`, `jsonl`, `datasets`, and for spans `conll`, for questions `squad`.
+        formats: of `parquet`, `csv`, `jsonl`, `datasets`, and for spans `conll`, for questions `squad`, for texts
+            `chat`.
         all_rows: also rows without a label.
+        guidelines: what the first turn of each conversation of `chat` says.
 
     Raises:
         DataError: an unknown format, or a folder that cannot be written.
@@ -68,7 +71,8 @@ def export(  # noqa: PLR0917 - where from, what, where to
         folder.mkdir(parents=True, exist_ok=True)
         columns = schema(task.names, task.widget == "multiple", [part.key for part in parts(task, "")])
         for name in dict.fromkeys(formats):
-            writers.append(WRITERS[name](folder, columns))
+            told = columns.with_metadata({TOLD: guidelines.encode("utf-8")}) if name == CHAT else columns
+            writers.append(WRITERS[name](folder, told))
         for rows in _batches(kept.rows(pool_rows, all_rows)):
             tally.add(rows)
             batch = Batch(rows, columns)
@@ -90,17 +94,17 @@ def export(  # noqa: PLR0917 - where from, what, where to
 
 def formats_of(task: Task) -> tuple[str, ...]:
     """The formats that labels of a task can be written in."""
-    if isinstance(task, Spans):
-        return (*FORMATS, CONLL)
-    return (*FORMATS, SQUAD) if isinstance(task, ExtractiveQa) else FORMATS
+    own = [
+        name for kind, name in ((Spans, CONLL), (ExtractiveQa, SQUAD), (Generation, CHAT)) if isinstance(task, kind)
+    ]
+    return (*FORMATS, *own)
 
 
 def _check(formats: Sequence[str], task: Task) -> None:
     known = formats_of(task)
     for name in formats:
         if name in OF_ONE_KIND and name not in known:
-            holds = "tags of words" if name == CONLL else "answers to questions"
-            raise DataError(f"format {name!r}: it holds {holds}, and labels of {task.kind} are none")
+            raise DataError(f"format {name!r}: it holds {OF_ONE_KIND[name]}, and labels of {task.kind} are none")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

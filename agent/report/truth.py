@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.doubt import Consensus
-from agent.opinions import Opinions, beside_triage, chance_of_review
+from agent.opinions import Opinions, beside_triage, chance_of_review, was_seen
 from agent.records import Label, MicroDollars, Source, TextId, Value
 from agent.report.comparison import confusion
 from agent.report.findings import AskedAgain, Calibration, Confusion, Estimate, Noise, Several, Suspects, Taken
 from agent.report.reliability import reliability
 from agent.store import RouteRow
-from agent.tasks import Task, hierarchy
+from agent.tasks import Task, hierarchy, is_right
 from agent.tasks.intervals import horvitz_thompson_mean, wilson
 
 # Given confidences and whether each answer was right, a function that calibrates confidences.
@@ -41,7 +41,7 @@ class Judged:
 
 def judged_by_gold(task: Task, labels: Mapping[TextId, Label], gold: Mapping[TextId, Value]) -> list[Judged]:
     """Oracle labels of texts that have a gold value."""
-    return [Judged(x, gold[i], task.agreement(gold[i], x.value) == 1.0) for i, x in labels.items() if i in gold]
+    return [Judged(x, gold[i], is_right(task, gold[i], x.value)) for i, x in labels.items() if i in gold]
 
 
 def judged_by_people(
@@ -60,8 +60,9 @@ def judged_by_people(
     for i, label in labels.items():
         person = current.get(i)
         if person is not None and person.source is Source.PERSON and i not in left_out:
-            right = task.agreement(person.value, label.value) == 1.0
-            found.append(Judged(label, person.value, right, chance_of_review(routes.get(i))))
+            route = routes.get(i)
+            right = is_right(task, person.value, label.value, seen=was_seen(route, label))
+            found.append(Judged(label, person.value, right, chance_of_review(route)))
     return found
 
 

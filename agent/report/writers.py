@@ -22,12 +22,17 @@ import pyarrow.parquet as pq
 
 from agent.errors import DataError
 from agent.tasks.bio import conll
+from agent.tasks.generation import texts_in
 
 Row = Mapping[str, Any]
 TIME = pa.timestamp("us", tz="UTC")
-CONLL, SQUAD = "conll", "squad"
-OF_ONE_KIND = (CONLL, SQUAD)
-"""Formats that hold labels of one kind of task alone."""
+CONLL, SQUAD, CHAT = "conll", "squad", "chat"
+OF_ONE_KIND = {CONLL: "tags of words", SQUAD: "answers to questions", CHAT: "texts that were written"}
+"""Formats that hold labels of one kind of task alone, and what those are."""
+TOLD = b"told"
+"""Of the columns' metadata: what the job's guideline says, for conversations."""
+UNSURE = ("waiting", "unsure")
+"""Standings of a label that does not count yet."""
 DATASET_ROWS = "data-00000-of-00001.arrow"
 
 
@@ -269,6 +274,25 @@ class SquadFile(_File):
         self._file.write(f'\n]}}], "version": "{"v2.0" if self._has_none else "1.1"}"}}\n')
         super().finish()
 
+
+class ChatFile(_File):
+    """What models are fine-tuned on: one conversation a line, of texts whose label counts. Those that wait for a
+    person are left out, and copies."""
+
+    def __init__(self, folder: Path, columns: pa.Schema) -> None:
+        super().__init__(folder, "labels.chat.jsonl")
+        self._told = (columns.metadata or {}).get(TOLD, b"").decode("utf-8")
+        self._file = self._part.open("w", encoding="utf-8", newline="\n")
+
+    def write(self, batch: Batch) -> None:
+        for row in batch.rows:
+            if row["label"] is None or row["duplicate_of"] is not None or row["route"] in UNSURE:
+                continue
+            turns = [("system", self._told)] if self._told else []
+            turns += [("user", row["text"]), ("assistant", texts_in(row["label"])[0])]
+            told = [{"role": role, "content": words} for role, words in turns]
+            self._file.write(_json({"messages": told}) + "\n")
+
     def _close(self) -> None:
         self._file.close()
 
@@ -280,6 +304,7 @@ WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
     "datasets": DatasetFolder,
     CONLL: ConllFile,
     SQUAD: SquadFile,
+    CHAT: ChatFile,
 }
 
 

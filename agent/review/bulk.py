@@ -15,6 +15,7 @@ import numpy as np
 from agent.audit import Verdict, acceptance, at_most, needed
 from agent.review.desk import Desk, Stale
 from agent.store import BulkRow, Filter
+from agent.tasks import is_right
 
 ALPHA = 0.05
 STREAM = 8128  # of the job's seed: no other random choice draws from it
@@ -103,7 +104,7 @@ def check(desk: Desk, bulk_id: int) -> Check:
     store, job = desk.store, desk.job.name
     items = store.bulk_items(job, bulk)
     population = bulk.population - store.decided_since(job, bulk.id)
-    bad = [i.judged and desk.task.agreement(i.given, i.value) != 1.0 for i in items]
+    bad = [i.judged and not is_right(desk.task, i.given, i.value, seen=True) for i in items]
     put_off = [i.skipped and not i.judged for i in items]
     left = sum(not (i.judged or i.skipped) for i in items)
     # in the order of drawing, up to the first that is left: the order of answers must not choose what is looked at

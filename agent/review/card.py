@@ -21,6 +21,9 @@ from agent.tasks import Task
 OPENING = 6000
 """Characters of a text that are sent at once; the page fetches the rest when it is unfolded."""
 
+MOST_SAID = 60
+"""Characters of a text that was written, where it stands in a sentence."""
+
 BLIND = "A check of the machine: what it said is hidden, so that your answer is your own."
 
 TORN = "People disagree about it, and your label decides."
@@ -103,6 +106,9 @@ def plain(value: Value, task: Task) -> Any:
 
 def said(value: Value, task: Task) -> str:
     """A label's value in a sentence."""
+    if task.widget == "text":
+        shown = " ".join(task.show(value).split())
+        return shown if len(shown) <= MOST_SAID else f"{shown[:MOST_SAID]}…"
     if task.widget == "spans":
         return ", ".join(f"{quote} ({name})" for _, _, name, quote in value) or "nothing marked"
     if task.widget == "answer":
@@ -113,7 +119,7 @@ def said(value: Value, task: Task) -> str:
 def _suggestion(label: Label, task: Task) -> dict[str, Any]:
     return {
         "value": plain(label.value, task),
-        "shown": said(label.value, task),
+        "shown": None if task.widget == "text" else said(label.value, task),  # it stands in the box
         "by": label.by,
         "source": label.source.value,
         "confidence": finite(label.confidence),

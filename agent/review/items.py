@@ -104,7 +104,7 @@ class Format(Protocol):
 
 def is_written(task: Task) -> bool:
     """Whether a label is no choice among names, and other programs have it written as JSON."""
-    return task.widget in ("json", "number", "spans", "answer")
+    return task.widget in ("json", "number", "spans", "answer", "text")
 
 
 def seconds_of(said: object) -> float:

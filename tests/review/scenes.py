@@ -80,7 +80,8 @@ def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: An
             "data": {"pool": "pool.csv"} | COLUMNS.get(task.get("kind", ""), {}),
             "oracle": {"name": "local", "base_url": "http://127.0.0.1:1/v1", "model": "small"},
             "budget": {"dollars": 1},
-        },
+        }
+        | ({"distil": {"enabled": False}} if task.get("kind") == "generation" else {}),
         folder,
     )
 

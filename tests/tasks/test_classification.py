@@ -211,7 +211,7 @@ def test_a_task_is_found_by_its_kind_and_fits_the_seam() -> None:
     ("kind", "said"),
     [
         ("clasification", "did you mean 'classification'"),
-        ("quux", "known: classification, extractive_qa, multilabel, pairs, regression, spans"),
+        ("quux", "known: classification, extractive_qa, generation, multilabel, pairs, regression, spans"),
         ("nowhere_at_all:Task", "no module 'nowhere_at_all'"),
         ("json:Nothing", "module 'json' has no 'Nothing'"),
     ],

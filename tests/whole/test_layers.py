@@ -102,7 +102,7 @@ def test_a_heavy_library_stays_in_its_room(library: str) -> None:
 
 def test_every_library_that_is_imported_is_declared() -> None:
     declared = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {"demo", "onnx", "redaction"}
+    extras = {"demo", "generation", "onnx", "redaction"}
     needs = declared["dependencies"] + [need for name in extras for need in declared["optional-dependencies"][name]]
     named = {re.split(r"[\[<>=!~; ]", need)[0].lower().replace("_", "-") for need in needs}
     brings = packages_distributions()

@@ -152,7 +152,7 @@ export class Card {
     } else {
       const who = made("bdi", "by");
       putText(who, machine.by || machine.source);
-      said.replaceChildren(who, " says ", named(machine.shown));
+      said.replaceChildren(who, ...(machine.shown === null ? [" wrote this"] : [" says ", named(machine.shown)]));
       if (machine.confidence !== null) said.append(", ", made("span", "sure", `${percent(machine.confidence)} sure`));
     }
   }

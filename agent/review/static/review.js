@@ -16,6 +16,7 @@ import { Spans } from "./spans.js";
 import { Standing } from "./standing.js";
 import { Outbox, Refusal, Wire } from "./wire.js";
 import { Words } from "./words.js";
+import { Writing } from "./writing.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("settings").textContent);
@@ -43,6 +44,7 @@ const widgets = {
   json: () => new Entry(),
   number: () => new Numbers(settings, picking),
   spans: () => new Spans(settings, picking),
+  text: () => new Writing(picking),
 };
 const answer = (widgets[settings.widget] ?? (() => new Labels(settings, picking)))();
 
@@ -252,6 +254,10 @@ function accept() {
     return;
   }
   if (answer.refuses?.()) return;
+  if (answer.problem) {
+    hint(answer.problem);
+    return;
+  }
   const value = answer.value();
   if (value === null) {
     hint(answer.missing());
@@ -287,6 +293,11 @@ function sayAccept() {
     const value = answer.value();
     const isTheirs = value !== null && value === shown?.suggestion?.value;
     saying.replaceChildren(...(value === null ? ["Save"] : [isTheirs ? "Accept " : "Save ", named(value)]));
+    return;
+  }
+  if (settings.widget === "text") {
+    saying.textContent = answer.isKept ? "Keep as it is" : "Save";
+    $("accept-key").textContent = answer.isKept ? "k" : "Ctrl ↵";
     return;
   }
   const size = answer.size();
