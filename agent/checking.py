@@ -27,7 +27,7 @@ class Finding:
 
 def check(bench: Workbench) -> Iterator[Finding]:
     """Look at the task, the data, the student, the store and each oracle; later ones also where earlier ones fail."""
-    yield _look("task", lambda: f"{bench.task.kind}, {len(bench.job.task.labels)} labels")
+    yield _look("task", lambda: _task(bench))
     yield _look("selection", lambda: _strategy(bench))
     yield _look("student", lambda: _student(bench))
     yield _look("pool", lambda: _pool(bench))
@@ -49,6 +49,11 @@ def _look(what: str, found: Callable[[], str]) -> Finding:
         return Finding(what, True, found())
     except UserError as error:
         return Finding(what, False, str(error))
+
+
+def _task(bench: Workbench) -> str:
+    count = len(bench.job.task.labels)
+    return f"{bench.task.kind}, {count} labels" if count else bench.task.kind
 
 
 def _strategy(bench: Workbench) -> str:
