@@ -52,7 +52,8 @@ def _look(what: str, found: Callable[[], str]) -> Finding:
 
 
 def _task(bench: Workbench) -> str:
-    said = f"{bench.task.kind}, {len(bench.job.task.labels)} labels"
+    count = len(bench.job.task.labels)
+    said = f"{bench.task.kind}, {count} labels" if count else bench.task.kind
     other = bench.job.task.other
     return said if other is None else f"{said}; {other} is for texts that none of the others fits"
 

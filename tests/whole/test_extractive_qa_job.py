@@ -115,7 +115,7 @@ def test_questions_go_through_a_whole_job(
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     # selected, asked and triaged
-    assert "extractive_qa" in command("check", path)
+    assert "task: extractive_qa" in command("check", path)
     assert "exact match" in command("run", path)
     job = Job.load(path)
     with Workbench(job) as bench:
