@@ -16,6 +16,7 @@ task:
   labels:                       # names, each with a sentence that says when it applies
     card_arrival: asks when or whether a card comes
     lost_or_stolen_card: reports a lost or stolen card
+  # other: true                 # a label more, for texts that none of these fits
   guidelines: ""                # a few lines for the oracle and the reviewers, or the path of a .md or .txt file
 
 data:

@@ -63,7 +63,7 @@ export class Numbers {
     const { low, high } = this.scale;
     this.slider.value = String(number ?? (low + high) / 2);
     this.slider.classList.toggle("unset", number === null);
-    this.slider.setAttribute("aria-valuetext", number === null ? "no number yet" : this.said(number));
+    this.slider.setAttribute("aria-valuetext", number === null ? "no number yet" : this.spoken(number));
     for (const tick of document.querySelectorAll("#grades .grade")) {
       tick.classList.toggle("on", number !== null && Number(tick.dataset.grade) === number);
       tick.classList.toggle("suggested", this.suggested !== null && tick.dataset.grade === this.suggested);
@@ -75,7 +75,7 @@ export class Numbers {
   }
 
   /** A number, and what it means. */
-  said(number) {
+  spoken(number) {
     const words = plain(number);
     return Object.hasOwn(this.scale.meanings, words) ? `${words}: ${this.scale.meanings[words]}` : words;
   }
