@@ -63,7 +63,13 @@ class Rows:
 def train(encoder: Path, known: Part, course: Course, folder: Path) -> None:
     """Train a classifier of these texts into `folder`."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        PrinterCallback,
+        Trainer,
+        TrainingArguments,
+    )
     from transformers.utils import logging
 
     torch.manual_seed(course.seed)
@@ -87,6 +93,7 @@ def train(encoder: Path, known: Part, course: Course, folder: Path) -> None:
         disable_tqdm=True,
     )
     trainer = Trainer(model, arguments, train_dataset=rows, processing_class=tokenizer)
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.save_model(str(folder))
 

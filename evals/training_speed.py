@@ -7,7 +7,8 @@ same, which pads each batch of random texts to its longest; then the model that 
 `pipeline("text-classification", batch_size=32)`. All take turns, so that other work on this machine slows all alike,
 and what counts is the median of the ratios of the turns. News articles are cut after a number of paragraphs that is
 drawn for each, from the headline alone to the whole; a text is cut at 256 tokens, as a job has it. Banking77 and
-dbpedia14 need `../shared/data`, or LABELWRIGHT_SHARED.
+dbpedia14 need `../shared/data`, or LABELWRIGHT_SHARED; `Trainer` needs the package accelerate, which nothing of ours
+does.
 """
 
 from __future__ import annotations
@@ -199,6 +200,8 @@ def _device() -> str:
 
 def main() -> int:
     outcome, size = Outcome("training_speed", quick=is_quick()), QUICK if is_quick() else WHOLE
+    if importlib.util.find_spec("accelerate") is None:
+        raise SystemExit("transformers.Trainer needs accelerate, which is not installed: pip install accelerate")
     if why := missing():
         print(why)
     for name, (learn, texts) in size.texts.items():
