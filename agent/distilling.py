@@ -69,7 +69,7 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     if isinstance(bench.task, Regression) and isinstance(bench.student, RidgeStudent):
         _distil_grades(bench, bench.task, lessons, lesson_hash)
         return folder
-    if isinstance(bench.task, Generation) and bench.job.distil.model is not None:
+    if isinstance(bench.task, Generation) and bench.to_write is not None:
         _distil_texts(bench, bench.task, lessons, lesson_hash)
         return folder
     if not bench.task.names:
@@ -107,9 +107,7 @@ def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson]
 def _distil_texts(bench: Workbench, task: Generation, lessons: Sequence[Lesson], lesson_hash: str) -> None:
     from agent import distill
 
-    job = bench.job
-    named = job.path(job.distil.model or "")
-    model = str(named) if named.exists() else job.distil.model
+    job, model = bench.job, bench.to_write
     known = distill.TextLessons(
         [t.text for t, _ in lessons],
         task.targets([label for _, label in lessons]),
