@@ -30,6 +30,8 @@ def check(bench: Workbench) -> Iterator[Finding]:
     yield _look("task", lambda: _task(bench))
     yield _look("selection", lambda: _strategy(bench))
     yield _look("student", lambda: _student(bench))
+    if bench.job.distil.model and bench.job.distil.enabled:
+        yield _look("distil", lambda: f"{bench.to_write} is taught to write")
     yield _look("pool", lambda: _pool(bench))
     if bench.job.data.redact:
         yield _look("redaction", lambda: _redaction(bench))

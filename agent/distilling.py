@@ -96,7 +96,7 @@ def _distil_without_classes(bench: Workbench, lessons: Sequence[Lesson], lesson_
         _distil_grades(bench, task, lessons, lesson_hash)
     elif isinstance(task, ExtractiveQa) and isinstance(student, Reader):
         _distil_answers(bench, task, lessons, lesson_hash)
-    elif isinstance(task, Generation) and bench.job.distil.model is not None:
+    elif isinstance(task, Generation) and bench.to_write is not None:
         _distil_texts(bench, task, lessons, lesson_hash)
     else:
         return False
@@ -139,9 +139,7 @@ def _distil_answers(bench: Workbench, task: ExtractiveQa, lessons: Sequence[Less
 def _distil_texts(bench: Workbench, task: Generation, lessons: Sequence[Lesson], lesson_hash: str) -> None:
     from agent import distill
 
-    job = bench.job
-    named = job.path(job.distil.model or "")
-    model = str(named) if named.exists() else job.distil.model
+    job, model = bench.job, bench.to_write
     known = distill.TextLessons(
         [t.text for t, _ in lessons],
         task.targets([label for _, label in lessons]),

@@ -73,7 +73,12 @@ async def _rounds(bench: Workbench) -> tuple[str, str]:
     """The loop itself. Returns the reason that ended it, and a sentence."""
     table = Table(bench)
     number = len(bench.store.rounds(bench.job.name))
-    _ = bench.strategy, bench.student, bench.redactor  # a name that is not known is told before anything is spent
+    _ = (
+        bench.strategy,
+        bench.student,
+        bench.redactor,
+        bench.to_write,
+    )  # a name that is not known is told before anything is spent
     if bench.without_slice:
         bench.watch.note(bench.without_slice)
     steps.triage_again(bench, number)

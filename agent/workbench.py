@@ -456,6 +456,18 @@ class Workbench:
                 return build_student(self.job, self.task, self.first_vectors, encoder=lambda: self.first_encoder)
             return build_student(self.job, self.task, self.vectors, (1.0, self._temperature))
 
+    @cached_property
+    def to_write(self) -> str | None:
+        """What a job of generation teaches to write, as `agent.distill.Writer.open` takes it; None where it names
+        nothing. Fetched from a hub where it has to be. Raises ModelError, ExtraMissing."""
+        named = self.job.distil.model
+        if named is None or not self.job.distil.enabled:
+            return None
+        from agent.distill.writer import ready
+
+        own = self.job.path(named)
+        return ready(str(own) if own.exists() else named)
+
     def vectors(self, texts: Sequence[Text]) -> Any:
         """(n, d) float32 embeddings, made or read when a student first asks: one that wants none costs none. Those of
         a refreshed encoder lie beside the first one's: (n, 2d), of length one."""

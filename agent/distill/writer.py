@@ -311,6 +311,16 @@ def place_of(name: str) -> tuple[Path, str | None]:
     raise ModelError(f"distil.model: {name} holds {there}")
 
 
+def ready(name: str) -> str:
+    """The same name, once all is there that teaching such a model needs: better missed before a job pays for labels
+    than after. Raises ModelError, ExtraMissing."""
+    _, gguf = place_of(name)
+    for package in ("peft", *(["gguf"] if gguf else [])):
+        if find_spec(package) is None:
+            raise missing(package)
+    return name
+
+
 def _read(folder: Path, gguf: str | None) -> tuple[Any, Any]:
     """Model in float32, and tokenizer. Raises ModelError, ExtraMissing."""
     import torch

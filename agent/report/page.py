@@ -37,7 +37,17 @@ MISSING = {
     "student_selected": "It needs one finished round, and a gold set (data.gold) or labels on the random slice.",
     "distilled": "No model was distilled yet: labelwright distil job.yaml, with distil.enabled on.",
 }
-MEASURES = {"accuracy": "Accuracy", "exact_match": "Exact match", "macro_f1": "Macro F1", "micro_f1": "Micro F1"}
+MEASURES = {
+    "accuracy": "Accuracy",
+    "exact_match": "Exact match",
+    "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+}
 CHARGED = {"ambiguous": "may be: counted as spent", "invalid": "yes: paid, and no label", "released": "no"}
 PRICES = {"input": "input", "cached_input": "cached", "output": "output", "gpu_hour": "a GPU-hour"}
 WRITERS: dict[str, Callable[[float], str]] = {

@@ -52,6 +52,7 @@ class Generation:
     widget: ClassVar[str] = "text"
 
     def __init__(self, settings: TaskSettings) -> None:
+        overlap.check_installed()  # before anything is paid for
         self.names: tuple[str, ...] = ()  # a text is no class
         self.most_tokens = settings.max_answer_tokens or MOST_ANSWER_TOKENS
         self.right_at = RIGHT_AT if settings.right_at is None else settings.right_at

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -31,29 +32,30 @@ REMEMBERED = 50_000
 
 @cache
 def _chrf() -> CHRF:
-    try:
-        from sacrebleu.metrics.chrf import CHRF
-    except ImportError:
-        raise missing("sacrebleu") from None
+    from sacrebleu.metrics.chrf import CHRF
+
     return CHRF()
 
 
 @cache
 def _bleu() -> BLEU:
-    try:
-        from sacrebleu.metrics.bleu import BLEU
-    except ImportError:
-        raise missing("sacrebleu") from None
+    from sacrebleu.metrics.bleu import BLEU
+
     return BLEU(force=True)
 
 
 @cache
 def _rouge() -> Any:
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError:
-        raise missing("rouge-score") from None
+    from rouge_score.rouge_scorer import RougeScorer
+
     return RougeScorer(list(ROUGES), tokenizer=_Words())
+
+
+def check_installed() -> None:
+    """Raises ExtraMissing where a library is missing that texts are compared with; imports none."""
+    for module, package in (("sacrebleu", "sacrebleu"), ("rouge_score", "rouge-score")):
+        if find_spec(module) is None:
+            raise missing(package)
 
 
 def missing(package: str) -> ExtraMissing:

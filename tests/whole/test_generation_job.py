@@ -230,3 +230,16 @@ def test_of_several_answers_the_one_most_like_the_others_is_the_label(tmp_path: 
     sure = [x.confidence for x in labels if x.confidence is not None]
     assert max(sure) == pytest.approx(1.0)
     assert min(sure) < 0.6
+
+
+def test_what_is_missing_at_the_end_is_told_before_anything_is_paid(
+    tmp_path: Path, translator: Callable[..., ScriptedServer], command: Callable[..., tuple[int, str]]
+) -> None:
+    pool: Truth = {f"Text {k}": (f"Wort {k}",) for k in range(4)}
+    server = translator(pool)
+    job_of(tmp_path, pool, {"Text": ("Wort",)}, server, distil={"model": "models/none.gguf"})
+    code, said = command("check", "job.yaml")
+    assert (code, "no file models/none.gguf" in said) == (2, True)
+    code, said = command("run", "job.yaml")
+    assert (code, "no file models/none.gguf" in said) == (2, True)
+    assert not server.asked
