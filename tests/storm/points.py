@@ -105,7 +105,7 @@ def _in_embedding(fuse: Fuse) -> None:
 
 def _in_distilling(fuse: Fuse) -> None:
     """The n-th batch of lessons."""
-    around("agent.distill.descent:Descent.step", after=fuse)
+    around("agent.distill.descent:Descent.go", after=fuse)
 
 
 def _in_export(fuse: Fuse) -> None:
