@@ -50,7 +50,7 @@ class Size:
     texts: dict[str, tuple[int, int]]
 
 
-WHOLE = Size(3, 2, {"bbc": (100, 300), "dbpedia14": (160, 400), "banking77": (616, 1000)})
+WHOLE = Size(3, 3, {"bbc": (100, 300), "dbpedia14": (200, 400), "banking77": (616, 1000)})
 QUICK = Size(1, 1, {"bbc": (32, 60), "dbpedia14": (48, 100), "banking77": (154, 300)})
 
 
