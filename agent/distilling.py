@@ -112,7 +112,7 @@ def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], less
         np.ones(len(lessons), np.float32),
     )
     how = _how_at_once(bench, lessons, lesson_hash)
-    distill.distil_spans(known, task.types, bench.job.distil, note=bench.watch.note, **how)
+    distill.distil_spans(known, task.types, bench.job.distil, **how)
 
 
 def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson], lesson_hash: str) -> None:
@@ -124,7 +124,7 @@ def _distil_grades(bench: Workbench, task: Regression, lessons: Sequence[Lesson]
         np.ones(len(lessons), np.float32),
     )
     how = _how_at_once(bench, lessons, lesson_hash)
-    distill.distil_grades(known, task.scale, bench.job.distil, note=bench.watch.note, **how)
+    distill.distil_grades(known, task.scale, bench.job.distil, **how)
 
 
 def _distil_answers(bench: Workbench, task: ExtractiveQa, lessons: Sequence[Lesson], lesson_hash: str) -> None:
@@ -147,7 +147,7 @@ def _distil_texts(bench: Workbench, task: Generation, lessons: Sequence[Lesson],
     )
     bench.watch.note(f"teaching a model to write from {len(lessons):,} texts; this takes a while")
     how = _how(bench, lessons, lesson_hash) | {"seed": job.seed}
-    del how["note"]
+    del how["choose"]
     asked = distill.Asked(instruction(bench.job.guidelines), job.data.max_tokens, task.most_tokens)
     distill.distil_texts(known, asked, job.distil.model_copy(update={"model": model}), **how)
 
@@ -222,10 +222,11 @@ def _bar(bench: Workbench) -> Callable[..., Any] | None:
 
 
 def _how_at_once(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
-    """The same without `note`, and what starts a model that is not made of `Examples`; says that it takes long."""
+    """The same and what starts a model that is not made of `Examples`, which never abstains; says that it takes
+    long."""
     bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
     how = _how(bench, lessons, lesson_hash) | {"encoder": bench.encoder, "seed": bench.job.seed}
-    del how["note"], how["choose"]
+    del how["choose"]
     return how
 
 

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 
 from evals._corpora import DATA
 
+MOST_CHARS, MOST_OF_A_SENTENCE = 1200, 160
+"""Of a text, so that a small server on a processor has answered within minutes."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -70,6 +73,27 @@ def _pair(raw: dict[str, Any]) -> Row | None:
     return Row({"premise": raw["text_a"], "hypothesis": raw["text_b"]}, raw["label"])
 
 
+def _question(raw: dict[str, Any]) -> Row | None:
+    if len(raw["context"]) > MOST_CHARS:
+        return None
+    answer = {"text": raw["answers"][0], "answer_start": raw["answer_starts"][0]}
+    return Row({"question": raw["question"], "context": raw["context"]}, answer)
+
+
+def _translated(raw: dict[str, Any]) -> Row | None:
+    if raw["target_lang"] != "deu" or len(raw["source"]) > MOST_OF_A_SENTENCE:
+        return None
+    return Row({"text": raw["source"]}, raw["target"])
+
+
+def _summarised(raw: dict[str, Any]) -> Row | None:
+    return None if len(raw["text"]) > MOST_CHARS else Row({"text": raw["text"]}, list(raw["all_summaries"]))
+
+
+def _writes(guidelines: str, most: int, right_at: float) -> dict[str, Any]:
+    return {"kind": "generation", "guidelines": guidelines, "max_answer_tokens": most, "right_at": right_at}
+
+
 def _classes(kind: str, folder: str) -> dict[str, Any]:
     return {"kind": kind, "labels": names(folder)}
 
@@ -90,5 +114,8 @@ def sets() -> dict[str, TaskSet]:
         TaskSet("wnut17", _classes("spans", "wnut17"), ("text",), _tagged),
         TaskSet("bc5cdr", _classes("spans", "bc5cdr"), ("text",), _tagged),
         TaskSet("med_nli", pairs, ("premise", "hypothesis"), _pair),
+        TaskSet("xquad_en", {"kind": "extractive_qa"}, ("question", "context"), _question),
+        TaskSet("ntrex", _writes("Translate the sentence into German.", 96, 0.5), ("text",), _translated),
+        TaskSet("scitldr", _writes("Say in one sentence what is new in it.", 64, 0.4), ("text",), _summarised),
     )
     return {s.name: s for s in found}

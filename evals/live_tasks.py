@@ -73,6 +73,8 @@ def job_in(folder: Path, found: TaskSet, rows: Sequence[Row], args: argparse.Nam
         "people": {"threshold": 0.0, "audit": 0.1},
         "distil": {"epochs": 2},
     }
+    if found.task["kind"] == "generation":
+        said["distil"] = {"epochs": 1, "model": str(args.writer)} if args.writer else {"enabled": False}
     path = folder / "job.yaml"  # JSON is YAML
     path.write_text(json.dumps(said | found.more, indent=1), encoding="utf-8")
     return path
@@ -135,11 +137,14 @@ def measure(outcome: Outcome, found: TaskSet, folder: Path, args: argparse.Names
     for name, value in figures.items():
         outcome.add(f"{where}: {name} of its labels", round(float(value), 3), "against gold")
     outcome.add(f"{where}: labels of a person read back", reviewed(folder, truth), "texts")
+    command(folder, "report", "job.yaml")
+    command(folder, "export", "job.yaml")
+    if not job.distil.enabled:
+        outcome.add(f"{where}: a model", "none", "--writer names none")
+        return
     command(folder, "distil", "job.yaml")
     command(folder, "predict", "out/model", "unseen.jsonl", "--output", "said.jsonl")
     said = len((folder / "said.jsonl").read_text(encoding="utf-8").splitlines())
-    command(folder, "report", "job.yaml")
-    command(folder, "export", "job.yaml")
     outcome.add(
         f"{where}: unseen texts labelled by the model", said, "texts", target=f"all {UNSEEN}", holds=said == UNSEEN
     )
@@ -151,6 +156,7 @@ def arguments() -> argparse.Namespace:
     said.add_argument("--model", default="qwen2.5-coder-1.5b")
     said.add_argument("--sets", type=lambda text: tuple(text.split(",")))
     said.add_argument("--labels", type=int, default=LABELS)
+    said.add_argument("--writer", type=Path, help="a folder or .gguf file of a small model that is taught to write")
     said.add_argument("--keep", type=Path, help="a folder for the jobs, else a temporary one")
     said.add_argument("--quick", action="store_true", help="uci_sentiment alone, 12 labels")
     args = said.parse_args()

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.distil import write_card
-from agent.distill.epochs import go_down
+from agent.distill.epochs import PLAIN, Manner, go_down
+from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import (
     COLUMNS,
     by_length,
@@ -178,7 +180,15 @@ class AnswerLessons:
 
 
 def train(
-    network: Answers, lessons: AnswerLessons, *, epochs: int, rate: float, seed: int, progress: Progress
+    network: Answers,
+    lessons: AnswerLessons,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    progress: Progress,
+    manner: Manner = PLAIN,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """Teach a network all answers, in place; the same arguments on one machine give the same weights.
 
@@ -202,7 +212,16 @@ def train(
 
     lengths = [len(w.tokens) for w in every]
     return go_down(
-        network.model, lengths, loss_of, epochs=epochs, rate=rate, seed=seed, dropout=True, progress=progress
+        network.model,
+        lengths,
+        loss_of,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        dropout=True,
+        progress=progress,
+        manner=manner,
+        checkpoint=checkpoint,
     )
 
 
@@ -223,8 +242,12 @@ def distil_answers(
     seed: int,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda said: None,
+    pace: Pace = PACE,
 ) -> Answers:
     """Fine-tune `encoder` on answers and save a standard `transformers` folder with its card.
+
+    Where a process is killed and another one is started it goes on, and ends with the same weights.
 
     Args:
         lessons: what is learnt.
@@ -234,6 +257,8 @@ def distil_answers(
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`.
         progress: told (windows seen, windows to see).
+        note: told that it goes on.
+        pace: how often it is kept where it stands.
 
     Raises ModelError where the encoder cannot be used, nothing can be learnt, or the folder not be written.
     """
@@ -241,7 +266,18 @@ def distil_answers(
     network = Answers.open(encoder, columns, seed, may_be_none=may_be_none)
     epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
     rate = RATE_TIMES * settings.learning_rate
-    losses = train(network, lessons, epochs=epochs, rate=rate, seed=seed, progress=progress)
+    what = [list(lessons.texts), list(lessons.values), list(columns), may_be_none, seed]
+    checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, encoder.key), pace, note)
+    losses = train(
+        network,
+        lessons,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        progress=progress,
+        manner=Manner.of(settings),
+        checkpoint=checkpoint,
+    )
     training = {
         "encoder": public_name(encoder.name),
         "seed": seed,
@@ -255,6 +291,7 @@ def distil_answers(
     with replacing(folder) as partial:
         network.save(partial)
         write_card(card, partial)
+    forget(folder)
     return network
 
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from agent.distill.network import has_fast_bfloat16
 from agent.job import DistilSettings
-from agent.student.encoder import Encoder
 
 FORMAT = 2
 """Of what is kept on the way."""
@@ -27,14 +26,15 @@ def fingerprint_of(
     what: Sequence[Any],
     numbers: Iterable[npt.NDArray[Any] | None],
     settings: DistilSettings,
-    encoder: Encoder,
+    key: str,
 ) -> str:
-    """Of what is learnt (as JSON says it, and as arrays), how, by which encoder, and the machine's arithmetic."""
+    """Of what is learnt (as JSON says it, and as arrays), how, by which model (its `key`), and the machine's
+    arithmetic."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     of_weights = settings.model_dump(exclude={"abstain_below", "abstain_at_accuracy"})
-    all_of_it = [FORMAT, *what, of_weights, encoder.key, device, torch.get_num_threads()]
+    all_of_it = [FORMAT, *what, of_weights, key, device, torch.get_num_threads()]
     all_of_it += [torch.backends.cpu.get_cpu_capability(), has_fast_bfloat16("cpu")]
     all_of_it += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]
     hashed = hashlib.sha256(json.dumps(all_of_it).encode())

@@ -241,7 +241,7 @@ def distil_grades(
     epochs = epochs_for(len(tokens)) if settings.epochs == "auto" else settings.epochs
     taught = (tokens, shares, lessons.weights)
     what = [list(lessons.texts), [scale.low, scale.high, scale.step], seed]
-    mark = fingerprint_of(what, [lessons.grades, lessons.weights], settings, encoder)
+    mark = fingerprint_of(what, [lessons.grades, lessons.weights], settings, encoder.key)
     losses = train(
         network,
         taught,

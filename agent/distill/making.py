@@ -90,4 +90,4 @@ def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) 
     """Of all that a training on these examples depends on."""
     what = [list(examples.texts), list(examples.names), examples.multilabel, examples.seed, examples.columns]
     numbers = (examples.targets, examples.weights, examples.teaching, examples.people)
-    return fingerprint_of(what, numbers, settings, encoder)
+    return fingerprint_of(what, numbers, settings, encoder.key)

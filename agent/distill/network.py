@@ -105,7 +105,7 @@ class Network:
             if pools:
                 make_mean_pooling(model)
         if not torch.cuda.is_available() and has_fast_bfloat16("cpu"):
-            # torch's fused attention goes back slowly there: a step on texts of 16 or 64 tokens took 1.4 times as long
+            # torch's fused attention goes back slowly there: steps on texts of 16 or 64 tokens took 1.4 times as long
             model.set_attn_implementation("eager")
         tokenizer = read_tokenizer(encoder.folder)
         tokenizer.model_max_length = encoder.max_tokens  # so that `truncation=True` cuts where the training did

@@ -292,7 +292,7 @@ def distil_spans(
     epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
     rate = RATE_TIMES * settings.learning_rate
     what = [list(lessons.texts), [list(spans) for spans in lessons.spans], list(types), seed]
-    checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, encoder), pace, note)
+    checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, encoder.key), pace, note)
     losses = train(
         network,
         lessons,

@@ -7,19 +7,22 @@ into its weights at the end, so that the folder needs nothing but `transformers`
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agent.distill.card import Card
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.distil import write_card
-from agent.distill.epochs import go_down
+from agent.distill.epochs import PLAIN, Manner, go_down
+from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import seeded
 from agent.distill.saving import replacing
 from agent.distill.training import Progress
@@ -77,6 +80,8 @@ def train(
     rate: float,
     seed: int,
     progress: Progress,
+    manner: Manner = PLAIN,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """Teach a model to write, in place; the same arguments on one machine give the same weights. Only what is to be
     written is learnt, not what is read.
@@ -93,7 +98,18 @@ def train(
         return _summed(logits, wanted, lessons.weights[batch])
 
     lengths = [len(r) + len(a) for r, a in zip(read, answers, strict=True)]
-    losses = go_down(model, lengths, loss_of, epochs=epochs, rate=rate, seed=seed, dropout=False, progress=progress)
+    losses = go_down(
+        model,
+        lengths,
+        loss_of,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        dropout=False,
+        progress=progress,
+        manner=manner,
+        checkpoint=checkpoint,
+    )
     writer.model = model.merge_and_unload().eval()
     return losses
 
@@ -152,8 +168,12 @@ def distil_texts(
     seed: int,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda said: None,
+    pace: Pace = PACE,
 ) -> Writer:
     """Teach the model that `settings` names to write, and save a standard `transformers` folder with its card.
+
+    Where a process is killed and another one is started it goes on, and ends with the same weights.
 
     Args:
         lessons: what is learnt.
@@ -162,6 +182,8 @@ def distil_texts(
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`.
         progress: told (texts seen, texts to see).
+        note: told that it goes on.
+        pace: how often it is kept where it stands.
 
     Raises ModelError where the model cannot be used or the folder not be written; ExtraMissing.
     """
@@ -170,7 +192,19 @@ def distil_texts(
     writer = Writer.open(settings.model, asked)
     epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
     rate, rank = RATE_TIMES * settings.learning_rate, settings.lora_rank
-    losses = train(writer, lessons, rank=rank, epochs=epochs, rate=rate, seed=seed, progress=progress)
+    what = [list(lessons.texts), list(lessons.answers), asdict(asked), seed]
+    checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, _key(writer)), pace, note)
+    losses = train(
+        writer,
+        lessons,
+        rank=rank,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        progress=progress,
+        manner=Manner.of(settings),
+        checkpoint=checkpoint,
+    )
     training = {
         "model": public_name(settings.model),
         "seed": seed,
@@ -185,7 +219,19 @@ def distil_texts(
     with replacing(folder) as partial:
         writer.save(partial)
         write_card(card, partial)
+    forget(folder)
     return writer
+
+
+def _key(writer: Writer) -> str:
+    """A hash of the weights that it begins with: only what is learnt is kept on the way."""
+    import torch
+
+    hashed = hashlib.sha256()
+    for name, weight in writer.model.state_dict().items():
+        hashed.update(name.encode())
+        hashed.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return hashed.hexdigest()
 
 
 def how_to_use(writer: Writer) -> str:

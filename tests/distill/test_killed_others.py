@@ -1,4 +1,4 @@
-"""Models of spans and of numbers go on after `kill -9` as classifiers do, and end with the same bytes."""
+"""Models of what is no class go on after `kill -9` as classifiers do, and end with the same bytes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ import numpy as np
 import pytest
 import torch
 
-from agent.distill import GradeLessons, SpanLessons, distil_grades, distil_spans
+from agent.distill import (
+    AnswerLessons,
+    Asked,
+    GradeLessons,
+    SpanLessons,
+    TextLessons,
+    distil_answers,
+    distil_grades,
+    distil_spans,
+    distil_texts,
+)
 from agent.distill.checkpoint import Pace
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder
 from agent.tasks.scale import Scale
 from tests.distill.making import graded, make_encoder, sentences
+from tests.distill.test_answering import asked
 from tests.distill.test_tagging import TYPES, spans_in
+from tests.distill.writers import lessons as written
+from tests.distill.writers import make_writer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EVERY_STEP = Pace(seconds=0.0, share=1e9)
@@ -27,7 +40,7 @@ EPOCHS, TEXTS, STEPS = 2, 40, 6
 CHILD = """
 import sys
 from agent.student.encoder import Encoder
-from tests.distill.test_killed_spans_and_numbers import EVERY_STEP, KINDS
+from tests.distill.test_killed_others import EVERY_STEP, KINDS
 from pathlib import Path
 say = lambda *said: print(*said, flush=True)
 KINDS[sys.argv[1]](Encoder.load(sys.argv[2]), Path(sys.argv[3]), progress=say, pace=EVERY_STEP)
@@ -48,7 +61,26 @@ def numbers(encoder: Encoder, folder: Path, *, seed: int = 3, **how: Any) -> Non
     distil_grades(lessons, Scale(1, 5, 1), settings, encoder=encoder, folder=folder, seed=seed, **how)
 
 
-KINDS: dict[str, Callable[..., None]] = {"spans": spans, "numbers": numbers}
+def answers(encoder: Encoder, folder: Path, *, seed: int = 3, **how: Any) -> None:
+    texts, values = asked(TEXTS)
+    lessons = AnswerLessons(texts, values, np.ones(TEXTS, np.float32))
+    settings = DistilSettings(epochs=EPOCHS, learning_rate=1e-4)
+    distil_answers(lessons, ("q", "c"), settings, may_be_none=True, encoder=encoder, folder=folder, seed=seed, **how)
+
+
+def texts(encoder: Encoder, folder: Path, *, seed: int = 3, **how: Any) -> None:
+    """Of a model that writes, which lies beside the encoder."""
+    source = encoder.folder.parent / "writer"
+    if not source.exists():
+        make_writer(source)
+    both = list(written().items())
+    some = (both * 2)[:TEXTS]
+    lessons = TextLessons([t for t, _ in some], [a for _, a in some], np.ones(TEXTS, np.float32))
+    settings = DistilSettings(epochs=EPOCHS, learning_rate=1e-3, model=str(source), lora_rank=4)
+    distil_texts(lessons, Asked("Translate.", 64, 32), settings, folder=folder, seed=seed, **how)
+
+
+KINDS: dict[str, Callable[..., None]] = {"spans": spans, "numbers": numbers, "answers": answers, "texts": texts}
 
 
 def weights(folder: Path) -> bytes:
