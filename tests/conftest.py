@@ -18,6 +18,7 @@ os.environ |= {
 
 import ipaddress
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from absl import logging as absl_logging
 
 from tests.servers.scripted import ScriptedServer
 from tests.stores import backend, new_store, postgres  # noqa: F401 - fixtures
@@ -33,6 +35,9 @@ hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, database=None)
 hypothesis.settings.register_profile("storm", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+# rouge-score's absl would keep pytest's capture as its stream, and close it once uvicorn sets up logging anew
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
