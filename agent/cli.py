@@ -533,23 +533,29 @@ def distil(
     compare: Annotated[
         bool, typer.Option("--compare", help="Train each of ENCODERS on the same labels, and keep the best.")
     ] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Take the new model also where gold says that it is worse.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the model from the labels as they are now, and save it as a transformers folder.
 
     What was killed goes on where it was. With --compare several encoders are tried: a table says how each does on
     labels that were held out, and the best is trained on all labels; of equals the smaller is kept, or the first.
+
+    A model that is there already is kept where the new one is worse on the gold texts, beyond chance; the new one is
+    then in model-refused, beside it.
     """
     if compare != bool(encoders):
         raise UserError("--compare and the encoders go together: labelwright distil job.yaml --compare A B")
     if not encoders:
-        _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench)})
+        _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench, promote=promote)})
         return
     from agent import delivery
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         bench.own()
-        found = delivery.distil_best(bench, encoders)
+        found = delivery.distil_best(bench, encoders, promote=promote)
     if as_json:
         out(found.figures() | {"model": str(found.distilled.folder)})
         return

@@ -17,6 +17,7 @@ from agent.doubt import Calibration
 from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
 from agent.measuring import Quality, quality
+from agent.promoting import is_measurable, made_and_kept, predicted
 from agent.records import Prediction, Source, Text, Value
 from agent.report import Evidence, Findings, Gain, PoolRow, Quoted, export, formats_of, gather, last_final, write
 from agent.rest import Rest, rest_of, told
@@ -42,7 +43,7 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
     """Distil, report, export. `stop` says why the loop ended."""
     paths: dict[str, Path] = {}
     if bench.job.distil.enabled and learnable(bench):
-        paths["model"] = distil_model(bench)
+        paths["model"] = made_and_kept(bench, lambda: distil_model(bench))
     elif bench.job.distil.enabled:
         bench.watch.note(f"no model was distilled: {wanted(bench)} must be accepted")
     final = final_figures(bench)
@@ -55,18 +56,24 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
 # Distil -----------------------------------------------------------------------------------------------------------
 
 
-def distil_again(bench: Workbench) -> Path:
+def distil_again(bench: Workbench, *, promote: bool = False) -> Path:
     """`distil_model`, whatever is there, and the model's card told how good it is."""
-    folder = distil_model(bench, again=True)
+    folder = made_and_kept(bench, lambda: distil_model(bench, again=True), promote=promote)
     _told_quality(bench)
     return folder
 
 
-def distil_best(bench: Workbench, encoders: Sequence[str]) -> Any:
+def distil_best(bench: Workbench, encoders: Sequence[str], *, promote: bool = False) -> Any:
     """`agent.distilling.compare_encoders`, and the card of the one that was kept told how good it is."""
-    compared = compare_encoders(bench, encoders)
+    found: list[Any] = []
+
+    def make() -> Path:
+        found.append(compare_encoders(bench, encoders))
+        return bench.output(MODEL)
+
+    made_and_kept(bench, make, promote=promote)
     _told_quality(bench)
-    return compared
+    return found[0]
 
 
 # Measure ----------------------------------------------------------------------------------------------------------
@@ -128,10 +135,7 @@ def _told_quality(bench: Workbench) -> Quality | None:
 def _measured(bench: Workbench) -> tuple[Quality, Prediction] | None:
     """The distilled model on gold, and what it says of each text."""
     folder = bench.output(MODEL)
-    from agent.distill import is_answerer, is_grader, is_tagger, is_writer
-
-    is_ours = bench.task.names or any(known(folder) for known in (is_tagger, is_grader, is_answerer, is_writer))
-    if not bench.gold or not (folder / "config.json").is_file() or not is_ours:
+    if not is_measurable(bench, folder):
         return None
     said = predicted(bench, folder)
     rng, right = bench.rng(MEASURE, 1_000_001), [v for _, v in bench.gold]
@@ -159,13 +163,6 @@ def _tell_card(bench: Workbench, found: Quality, said: Prediction) -> None:
     below = distill.abstains_below(folder)
     right = [is_right(bench.task, v, p) for (_, v), p in zip(bench.gold, said.values, strict=True)]
     distill.add_figures(folder, [*told, *distill.answered(1 - said.doubt, right, below, found.measured_on)])
-
-
-def predicted(bench: Workbench, folder: Path) -> Prediction:
-    """What the distilled model says of the gold texts."""
-    from agent.distill import load_model
-
-    return load_model(folder).predict([t.text for t, _ in bench.gold])
 
 
 # Report and export --------------------------------------------------------------------------------------------------

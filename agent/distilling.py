@@ -27,7 +27,8 @@ from agent.tasks import ExtractiveQa, Generation, Pairs, Regression, Spans
 from agent.triage import threshold
 from agent.workbench import FIT, Workbench
 
-MODEL = "model"
+MODEL, REFUSED = "model", "model-refused"
+"""In the output folder: the model, and the last one that did not take its place (`agent.promoting`)."""
 MOST_TOLD = 400
 """Characters of the guideline that a model that writes is told."""
 LATER = {
@@ -73,9 +74,10 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
 
     folder, lessons = bench.output(MODEL), _lessons_to_distil(bench)
     lesson_hash = _hash(bench, lessons)
-    if not again and distill.made_from(folder) == lesson_hash:
-        bench.watch.note(f"the model in {folder} was made from these labels already")
-        return folder
+    for made in () if again else (folder, bench.output(REFUSED)):
+        if distill.made_from(made) == lesson_hash:
+            bench.watch.note(f"the model in {made} was made from these labels already")
+            return folder
     if _distil_without_classes(bench, lessons, lesson_hash):
         return folder
     if not bench.task.names:

@@ -19,6 +19,7 @@ LEVELS = (
     {"ending", "recording", "piloting", "formats"},
     {"loop"},
     {"delivery"},
+    {"promoting"},
     {"rest", "suspects", "distilling"},
     {"steps", "frontier", "unfitting"},
     {"gold", "relabelling"},

@@ -1,0 +1,119 @@
+"""A model that is worse than the one before it does not take its place, unless somebody says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import delivery, promoting
+from agent.job import Job
+from agent.loop import run
+from agent.workbench import Workbench
+from tests.servers.scripted import ScriptedServer
+from tests.whole.jobs import labelwright, truth, write_job
+
+POOL = 300
+
+
+@pytest.fixture
+def path(tmp_path: Path, serve_gold: Callable[..., ScriptedServer]) -> Path:
+    """A job that has been run, with a good model."""
+    server = serve_gold(dict(truth(POOL)))
+    changes = {"oracle__base_url": server.url, "selection__batch": POOL, "selection__cold_start": POOL}
+    path = write_job(tmp_path, pool=POOL, people__threshold=0.0, stop__max_rounds=1, **changes)
+    run(Job.load(path))
+    return path
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def spoilt(bench: Workbench, folder: Path) -> Callable[[], Path]:
+    """Makes a model that says one class of every text."""
+    from agent.distill import Model
+
+    def make() -> Path:
+        model = Model.load(folder)
+        model.network.classifier().weight.data.zero_()  # type: ignore[union-attr]
+        import shutil
+
+        from agent.distill.saving import replacing
+
+        with replacing(folder) as partial:
+            shutil.copytree(folder, partial, dirs_exist_ok=True)
+            model.network.save(partial)  # type: ignore[union-attr]
+        return folder
+
+    return make
+
+
+def test_a_worse_model_is_put_aside_and_said(path: Path) -> None:
+    with Workbench(Job.load(path)) as bench:
+        folder = bench.output("model")
+        before, said = weights(folder), []
+        bench.watch.note = said.append  # type: ignore[method-assign]
+        assert promoting.made_and_kept(bench, spoilt(bench, folder)) == folder
+        assert weights(folder) == before
+        assert weights(bench.output("model-refused")) != before
+        assert any("worse on gold" in note and "--promote" in note for note in said)
+        promoting.made_and_kept(bench, spoilt(bench, folder), promote=True)
+        assert weights(folder) != before
+        assert not bench.output("model-refused").exists()
+        assert not bench.output(promoting.BEFORE).exists()
+
+
+def test_where_a_process_ends_before_the_verdict_the_next_gives_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndsError(BaseException):
+        """Stands for the end of the process."""
+
+    def ends(*args: object, **kwargs: object) -> None:
+        raise EndsError
+
+    with Workbench(Job.load(path)) as bench:
+        folder = bench.output("model")
+        before = weights(folder)
+        monkeypatch.setattr(promoting, "_judge", ends)
+        with pytest.raises(EndsError):
+            promoting.made_and_kept(bench, spoilt(bench, folder))
+        assert weights(folder) != before
+        monkeypatch.undo()
+        promoting.made_and_kept(bench, lambda: folder)
+        assert weights(folder) == before
+
+
+def test_a_training_that_fails_leaves_what_was_there(path: Path) -> None:
+    with Workbench(Job.load(path)) as bench:
+        before = weights(bench.output("model"))
+
+        def fails() -> Path:
+            raise RuntimeError("no room")
+
+        with pytest.raises(RuntimeError):
+            promoting.made_and_kept(bench, fails)
+        assert weights(bench.output("model")) == before
+        assert not bench.output(promoting.BEFORE).exists()
+
+
+def test_the_same_labels_again_change_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = weights(path.parent / "out" / "model")
+    code, said = labelwright(monkeypatch, capsys, "distil", path)
+    assert code == 0, said
+    assert weights(path.parent / "out" / "model") == before
+    assert not (path.parent / "out" / "model-refused").exists()
+
+
+def test_what_was_refused_is_not_made_again_from_the_same_labels(path: Path) -> None:
+    with Workbench(Job.load(path)) as bench:
+        folder = bench.output("model")
+        folder.rename(bench.output("model-refused"))
+        said: list[str] = []
+        bench.watch.note = said.append  # type: ignore[method-assign]
+        delivery.distil_model(bench)
+        assert any("model-refused was made from these labels already" in note for note in said)
