@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent import delivery, promoting
+from agent.distill import Model
+from agent.distill.saving import replacing
 from agent.job import Job
 from agent.loop import run
 from agent.workbench import Workbench
@@ -33,15 +36,10 @@ def weights(folder: Path) -> bytes:
 
 def spoilt(bench: Workbench, folder: Path) -> Callable[[], Path]:
     """Makes a model that says one class of every text."""
-    from agent.distill import Model
 
     def make() -> Path:
         model = Model.load(folder)
         model.network.classifier().weight.data.zero_()  # type: ignore[union-attr]
-        import shutil
-
-        from agent.distill.saving import replacing
-
         with replacing(folder) as partial:
             shutil.copytree(folder, partial, dirs_exist_ok=True)
             model.network.save(partial)  # type: ignore[union-attr]
