@@ -274,6 +274,9 @@ class SquadFile(_File):
         self._file.write(f'\n]}}], "version": "{"v2.0" if self._has_none else "1.1"}"}}\n')
         super().finish()
 
+    def _close(self) -> None:
+        self._file.close()
+
 
 class ChatFile(_File):
     """What models are fine-tuned on: one conversation a line, of texts whose label counts. Those that wait for a

@@ -17,6 +17,7 @@ from agent.records import TextId
 from agent.review.app import BODY_LIMIT_BYTES, prose
 from agent.review.card import OPENING
 from agent.review.guard import HEADERS
+from agent.tasks.hierarchy import ordered
 from tests.review.clients import HOME, Page
 from tests.review.hostile_scenes import all_texts, as_labels, guided, named
 from tests.review.hostile_texts import HOSTILE, as_name, as_person
@@ -52,7 +53,7 @@ def test_every_hostile_text_comes_through_equal_and_is_saved_under_its_own_id(tm
 def test_every_hostile_name_of_a_label_is_shown_and_saved_as_it_is(tmp_path: Path) -> None:
     made = as_labels(tmp_path)
     page = Page(made)
-    assert [label["name"] for label in settings_of(page.get("/").text)["labels"]] == list(made.task.names)
+    assert [label["name"] for label in settings_of(page.get("/").text)["labels"]] == list(ordered(made.task.names))
     for item in page.get("/api/items?limit=500&again=1").json()["items"]:
         assert page.act("/api/label", id=item["id"], value=item["suggestion"]["value"], seconds=1).status_code == 200
     assert tuple(made.given().values()) == made.task.names
