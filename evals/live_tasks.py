@@ -30,7 +30,8 @@ from agent.store import Store
 from agent.tasks import build
 from evals import _corpora
 from evals._task_sets import Row, TaskSet, sets
-from evals.outcome import Outcome
+from evals.outcome import RESULTS, Outcome
+from evals.outcome import Row as Figure
 
 LABELS, GOLD, UNSEEN = 40, 8, 8
 REVIEWED = 4
@@ -150,6 +151,16 @@ def measure(outcome: Outcome, found: TaskSet, folder: Path, args: argparse.Names
     )
 
 
+def kept(named: Sequence[str] | None, *, quick: bool) -> list[Figure]:
+    """Rows of the last run about sets that are not named now: one set can be measured again alone."""
+    path = RESULTS / "live_tasks.json"
+    if named is None or quick or not path.exists():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    again = tuple(f"{name}{mark}" for name in named for mark in (" (", ":"))
+    return [Figure(**row) for row in rows if not row["figure"].startswith(again)]
+
+
 def arguments() -> argparse.Namespace:
     said = argparse.ArgumentParser(prog="python -m evals.live_tasks", description=__doc__.split("\n")[0])
     said.add_argument("--url", default="http://127.0.0.1:8000/v1")
@@ -172,6 +183,7 @@ def main() -> int:
         return 2
     known = sets()
     outcome = Outcome("live_tasks", args.quick, command=f"live_tasks --model {args.model}")
+    outcome.rows += kept(args.sets, quick=args.quick)
     with tempfile.TemporaryDirectory() as temporary:
         for name in args.sets or known:
             folder = (args.keep or Path(temporary)) / name
