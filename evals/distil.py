@@ -177,6 +177,7 @@ def main() -> int:
                 measure_sets(outcome, name, settings)
             else:
                 measure(outcome, name, args.oracles, settings)
+            outcome.keep()
     outcome.add("the whole run", round((time.monotonic() - began) / 60, 1), f"minutes, threads: {args.threads}")
     return outcome.finish()
 

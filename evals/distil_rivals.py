@@ -115,7 +115,10 @@ def main() -> int:
         return 2
     outcome = Outcome("distil_rivals", args.quick)
     with pinned(args.threads):
-        cells = [measure(outcome, name, kind, args.threads) for name in args.sets for kind in args.oracles]
+        cells = []
+        for name in args.sets:
+            cells += [measure(outcome, name, kind, args.threads) for kind in args.oracles]
+            outcome.keep()
     rank(outcome, cells)
     return outcome.finish()
 

@@ -193,6 +193,7 @@ def main() -> int:
             except RuntimeError as failed:
                 outcome.add(f"{name}: a whole job", "failed", str(failed)[-300:], target="goes through", holds=False)
                 print(failed, flush=True)
+            outcome.keep()
     return outcome.finish()
 
 

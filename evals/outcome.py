@@ -54,11 +54,11 @@ class Outcome:
         """Note a figure."""
         self.rows.append(Row(figure, value, unit, target, holds, rival))
 
-    def finish(self) -> int:
-        """Write the file, print the table, and return the exit code: 1 where a target does not hold."""
+    def keep(self) -> dict[str, object]:
+        """Write the file with the rows so far, so that a long run that is ended leaves what it found. Returns it."""
         name = f"{self.name}-quick" if self.quick else self.name
         RESULTS.mkdir(exist_ok=True)
-        data = {
+        data: dict[str, object] = {
             "name": self.name,
             "command": f"python -m evals.{self.command or self.name}" + (" --quick" if self.quick else ""),
             "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
@@ -66,7 +66,11 @@ class Outcome:
             "rows": [asdict(r) for r in self.rows],
         }
         (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        table = Table(title=str(data["command"]))
+        return data
+
+    def finish(self) -> int:
+        """Write the file, print the table, and return the exit code: 1 where a target does not hold."""
+        table = Table(title=str(self.keep()["command"]))
         for head in ("figure", "value", "unit", "target", "holds", "rival"):
             table.add_column(head, justify="right" if head == "value" else "left")
         for r in self.rows:
