@@ -125,7 +125,7 @@ class PostgresServer:
         import psycopg
 
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement.encode())  # as bytes: psycopg takes literal text alone
             return cursor.fetchall() if cursor.description else []
 
     def cut_connections(self, url: str) -> int:
