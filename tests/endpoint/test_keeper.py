@@ -88,14 +88,15 @@ def test_a_disk_that_refuses_stops_no_answer(model: Model, tmp_path: Path) -> No
 def test_what_is_kept_is_the_next_jobs_pool(model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "seen"
     with served(model_folder, "--log", str(folder), "--log-per-day", "40") as (process, url):
+        assert process.stdout is not None
+        assert "keeps at most 40 of the texts a day" in process.stdout.readline()
         many = json.dumps({"texts": sentences(400, seed=8)[0]}).encode()
         with urllib.request.urlopen(urllib.request.Request(f"{url}predict", many), timeout=30) as reply:
             assert len(json.load(reply)["predictions"]) == 400
         assert ask(url, "the cat") in ("animal", "tool", "food")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=30)
         assert (process.returncode, "Traceback" in err) == (0, False)
-        assert "keeps at most 40 of the texts a day" in out
     assert 5 < len((folder / "kept.jsonl").read_text(encoding="utf-8").splitlines()) <= 40
     (tmp_path / "tape.jsonl").write_text("", encoding="utf-8")
     (tmp_path / "job.yaml").write_text(
