@@ -89,7 +89,8 @@ def test_what_is_kept_is_the_next_jobs_pool(model_folder: Path, tmp_path: Path) 
     folder = tmp_path / "seen"
     with served(model_folder, "--log", str(folder), "--log-per-day", "40") as (process, url):
         assert process.stdout is not None
-        assert "keeps at most 40 of the texts a day" in process.stdout.readline()
+        said = "".join(process.stdout.readline() for _ in range(2))
+        assert "keeps at most 40 of the texts a day" in said
         many = json.dumps({"texts": sentences(400, seed=8)[0]}).encode()
         with urllib.request.urlopen(urllib.request.Request(f"{url}predict", many), timeout=30) as reply:
             assert len(json.load(reply)["predictions"]) == 400
