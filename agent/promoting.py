@@ -26,11 +26,14 @@ def made_and_kept(bench: Workbench, make: Callable[[], Path], *, promote: bool =
     A model that was refused lies in `model-refused`. Where a process is killed before the verdict, the next one that
     makes a model gives it first. `promote` takes the new one, whatever gold says.
     """
+    from agent.distill.saving import replacing
+
     folder, before = bench.output(MODEL), bench.output(BEFORE)
     if before.is_dir():
         _judge(bench, promote=promote)
     if is_measurable(bench, folder):
-        shutil.copytree(folder, before, copy_function=os.link)
+        with replacing(before) as partial:
+            shutil.copytree(folder, partial, copy_function=os.link, dirs_exist_ok=True)
     try:
         make()
     except BaseException:
