@@ -85,7 +85,8 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
     settings, how = bench.job.distil, _how(bench, lessons, lesson_hash)
     unseen = _unseen(bench, lessons)
-    distill.distil(_examples(bench, lessons), settings, encoder=bench.encoder, unseen=unseen, **how)
+    examples, choose = _examples(bench, lessons), _bar(bench)
+    distill.distil(examples, settings, encoder=bench.encoder, unseen=unseen, choose=choose, **how)
     return folder
 
 
@@ -149,7 +150,6 @@ def _distil_texts(bench: Workbench, task: Generation, lessons: Sequence[Lesson],
     )
     bench.watch.note(f"teaching a model to write from {len(lessons):,} texts; this takes a while")
     how = _how(bench, lessons, lesson_hash) | {"seed": job.seed}
-    del how["choose"]
     asked = distill.Asked(instruction(bench.job.guidelines), job.data.max_tokens, task.most_tokens)
     distill.distil_texts(known, asked, job.distil.model_copy(update={"model": model}), **how)
 
@@ -178,7 +178,8 @@ def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
     encoders = [Encoder.load(name, student.max_tokens, student.batch_tokens) for name in names]
     how = _how(bench, lessons, _hash(bench, lessons))
     unseen = _unseen(bench, lessons)
-    return distill.compare(_examples(bench, lessons), bench.job.distil, encoders, unseen=unseen, **how)
+    examples, choose = _examples(bench, lessons), _bar(bench)
+    return distill.compare(examples, bench.job.distil, encoders, unseen=unseen, choose=choose, **how)
 
 
 def _lessons_to_distil(bench: Workbench) -> list[Lesson]:
@@ -204,7 +205,6 @@ def _how(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[
         "facts": _facts(bench, lessons, lesson_hash),
         "progress": lambda done, total: bench.watch.progress("distilling", done, total),
         "note": bench.watch.note,
-        "choose": _bar(bench),
     }
 
 
@@ -224,12 +224,9 @@ def _bar(bench: Workbench) -> Callable[..., Any] | None:
 
 
 def _how_at_once(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
-    """The same and what starts a model that is not made of `Examples`, which never abstains; says that it takes
-    long."""
+    """The same and what starts a model that is not made of `Examples`; says that it takes long."""
     bench.watch.note(f"distilling a model from {len(lessons):,} texts; this takes a while")
-    how = _how(bench, lessons, lesson_hash) | {"encoder": bench.encoder, "seed": bench.job.seed}
-    del how["choose"]
-    return how
+    return _how(bench, lessons, lesson_hash) | {"encoder": bench.encoder, "seed": bench.job.seed}
 
 
 def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,6 +37,12 @@ FACTS = "labelwright.json"
 FORMAT = 1
 MEASURED_FROM = 20
 """With fewer labels than this, agreement with them says nothing."""
+
+
+class Saves(Protocol):
+    """Whatever writes itself into a folder."""
+
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -239,6 +245,14 @@ def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_
     lo, hi = wilson(float(same.sum()), len(same))
     name = "exact_match" if multilabel else "accuracy"
     return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)
+
+
+def save_with_card(model: Saves, card: Card, folder: Path) -> None:
+    """A model and its card in place of the folder, in one step; what was kept of its training is done with."""
+    with replacing(folder) as partial:
+        model.save(partial)
+        write_card(card, partial)
+    forget(folder)
 
 
 def write_card(card: Card, folder: Path) -> None:

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card, Figure
-from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
-from agent.distill.distil import MEASURED_FROM, write_card
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace
+from agent.distill.distil import MEASURED_FROM, save_with_card
 from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.finetune import epochs_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import Network, Tokens, saved_config
-from agent.distill.saving import replacing
 from agent.distill.tables import Kind
 from agent.distill.training import Progress
 from agent.distill.trials import public_name
@@ -267,10 +266,7 @@ def distil_grades(
     }
     figures = _figures(ridge, lessons.grades, scale)
     card = Card((), False, encoder.name, encoder.max_tokens, training, figures, facts or {}, scale=str(scale))
-    with replacing(folder) as partial:
-        grades.save(partial)
-        write_card(card, partial)
-    forget(folder)
+    save_with_card(grades, card, folder)
     return grades
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card
-from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
-from agent.distill.distil import write_card
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace
+from agent.distill.distil import save_with_card
 from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import (
@@ -30,7 +30,6 @@ from agent.distill.network import (
     saved_config,
     seeded,
 )
-from agent.distill.saving import replacing
 from agent.distill.tables import Kind
 from agent.distill.training import Progress
 from agent.distill.trials import public_name
@@ -313,10 +312,7 @@ def distil_spans(
         "seconds": round(time.monotonic() - began, 1),
     }
     card = Card(types, False, encoder.name, encoder.max_tokens, training, (), facts or {}, spans=True)
-    with replacing(folder) as partial:
-        network.save(partial)
-        write_card(card, partial)
-    forget(folder)
+    save_with_card(network, card, folder)
     return network
 
 

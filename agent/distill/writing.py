@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.distill.card import Card
-from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
-from agent.distill.distil import write_card
+from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace
+from agent.distill.distil import save_with_card
 from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import seeded
-from agent.distill.saving import replacing
 from agent.distill.training import Progress
 from agent.distill.trials import public_name
 from agent.distill.writer import Asked, Writer
@@ -219,10 +218,7 @@ def distil_texts(
         "seconds": round(time.monotonic() - began, 1),
     }
     card = Card((), False, settings.model, asked.most_read, training, (), facts or {}, writes=how_to_use(writer))
-    with replacing(folder) as partial:
-        writer.save(partial)
-        write_card(card, partial)
-    forget(folder)
+    save_with_card(writer, card, folder)
     return writer
 
 

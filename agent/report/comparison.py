@@ -13,7 +13,7 @@ from scipy.special import bdtr
 from agent.records import MicroDollars, Value
 from agent.report.findings import Cell, Confusion, Estimate, Gain, Round
 from agent.report.sums import known
-from agent.tasks import Generation, Task
+from agent.tasks import Generation, Task, is_right
 
 RESAMPLES = 200
 
@@ -162,9 +162,7 @@ def paired(
     second = task.metrics(truth, random)[metric]
     found: dict[str, Any] = {"metric": metric, "n": len(truth), "selected": first, "random": second}
     if metric == "accuracy":
-        hits = [
-            [task.agreement(t, s) == 1.0 for t, s in zip(truth, said, strict=True)] for said in (selected, random)
-        ]
+        hits = [[is_right(task, t, s) for t, s in zip(truth, said, strict=True)] for said in (selected, random)]
         one = sum(a and not b for a, b in zip(*hits, strict=True))
         other = sum(b and not a for a, b in zip(*hits, strict=True))
         lo, hi = bonett_price(one, other, len(truth))
