@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,14 @@ class Reviewer:
 
     def has_given(self, labels: dict[str, Any]) -> None:
         """The store holds just these labels; waits for what is on its way."""
-        deadline = time.monotonic() + 30
-        while self.made.given() != labels and time.monotonic() < deadline:
-            self.page.wait_for_timeout(20)
+        self.until(lambda: self.made.given() == labels)
         assert self.made.given() == labels
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for what the page has sent to be stored; what did not come in half a minute is for the caller to see."""
+        deadline = time.monotonic() + 30
+        while not holds() and time.monotonic() < deadline:
+            self.page.wait_for_timeout(20)
 
     @property
     def focused(self) -> str:

@@ -78,11 +78,13 @@ def in_a_browser(real: RealJob, count: int) -> None:
     with real.served() as served, chromium() as browser:
         context = browser.new_context(viewport=DESKTOP)
         ada = Reviewer(context.new_page(), served)
-        for left in range(len(real.waiting()), len(real.waiting()) - count, -1):
+        waiting = len(real.waiting())
+        for left in range(waiting, waiting - count, -1):
             ada.left(left)
             text = ada.page.evaluate("document.getElementById('text').textContent").strip()
             _answer(ada, plain(real.truth[text], real.task))
-        ada.left(len(real.waiting()))
+        ada.left(waiting - count)
+        ada.until(lambda: len(real.waiting()) == waiting - count)  # the page goes on before the last label is stored
         assert ada.errors == []
         context.close()
 
