@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -555,7 +556,7 @@ def distil(  # noqa: PLR0917 - what the command takes
     """
     if compare != bool(encoders):
         raise UserError("--compare and the encoders go together: labelwright distil job.yaml --compare A B")
-    place = _reserved(push, "model", public=public)
+    place = partial(_reserved, push, "model", public=public)
     if not encoders:
         _deliver(
             path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench, promote=promote)}, place
@@ -565,8 +566,9 @@ def distil(  # noqa: PLR0917 - what the command takes
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         bench.own()
+        there = place()
         found = delivery.distil_best(bench, encoders, promote=promote)
-    pushed = place and place.push(found.distilled.folder)
+    pushed = there and there.push(found.distilled.folder)
     if as_json:
         out(found.figures() | {"model": str(found.distilled.folder)} | _hub_figures(pushed))
         return
@@ -578,7 +580,7 @@ def distil(  # noqa: PLR0917 - what the command takes
 
 
 def _reserved(name: str | None, kind: str, *, public: bool) -> Any:
-    """The place on the hub, before any work is done: what bars it is told at once. None where none is wanted."""
+    """The place on the hub, or None where none is wanted. What bars it is told before any work is done."""
     if name is None:
         if public:
             raise UserError("--public goes with --push OWNER/NAME: without it nothing leaves this machine")
@@ -665,17 +667,23 @@ def export(  # noqa: PLR0917 - what the command takes
         found: dict[str, Path] = delivery.export_labels(bench, wanted, **how)
         return found
 
-    _deliver(path, as_json, exported, _reserved(push, "dataset", public=public))
+    _deliver(path, as_json, exported, partial(_reserved, push, "dataset", public=public))
 
 
-def _deliver(path: Path, as_json: bool, act: Callable[[Any, Workbench], dict[str, Path]], place: Any = None) -> None:
-    """What `act` hands over, and where it is then; with a place on the hub it is put there."""
+def _deliver(
+    path: Path,
+    as_json: bool,
+    act: Callable[[Any, Workbench], dict[str, Path]],
+    place: Callable[[], Any] = lambda: None,
+) -> None:
+    """What `act` hands over, and where it is then; where `place` finds one on the hub it is put there."""
     from agent import delivery
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         bench.own()
+        there = place()
         paths = act(delivery, bench)
-    pushed = place and place.push(*paths.values())
+    pushed = there and there.push(*paths.values())
     if as_json:
         out({k: str(v) for k, v in paths.items()} | _hub_figures(pushed))
         return

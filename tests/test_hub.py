@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
+from agent.job import Job
+from agent.loop import run
 from tests.distill.making import make_encoder
 from tests.servers.hub import Hub, Repository
-from tests.whole.jobs import labelwright
+from tests.servers.scripted import ScriptedServer
+from tests.whole.jobs import labelwright, truth, write_job
 
 OWN = {"README.md", "config.json", "labelwright.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
@@ -205,10 +209,36 @@ def test_a_folder_that_is_neither_is_refused(
     assert hub.asked == []
 
 
+def test_a_job_s_labels_are_pushed_as_they_are_exported(
+    hub: Hub,
+    tmp_path: Path,
+    serve_gold: Callable[..., ScriptedServer],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = serve_gold(dict(truth(20)))
+    without = {"student": "none", "selection": {}, "distil": {}, "stop": {}, "data__gold": None, "data__seed": None}
+    path = write_job(tmp_path, pool=20, oracle__base_url=server.url, **without)
+    run(Job.load(path))
+    words = ("--formats", "parquet", "--hide-people", "--push", "ada/labels", "--public", "--json")
+    code, said = labelwright(monkeypatch, capsys, "export", path, *words)
+    assert code == 0, said
+    there = hub.repositories["dataset/ada/labels"]
+    assert set(there.files) == {"README.md", "labels.parquet"}  # the run exported everything else too
+    assert json.loads(said[said.index("{") :])["hub"]["url"] == f"{hub.url}/datasets/ada/labels"
+    card = there.files["README.md"].decode()
+    assert yaml.safe_load(card.split("---\n")[1])["dataset_info"]["splits"][0]["num_examples"] == 20
+    assert str(tmp_path) not in card
+    code, said = labelwright(monkeypatch, capsys, "distil", path, "--push", "ben/topics")
+    assert code == 2
+    assert "the token may not write there (403" in said, "and not that there is nothing to distil"
+
+
 def test_nothing_leaves_without_being_asked_for(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = labelwright(monkeypatch, capsys, "distil", tmp_path / "job.yaml", "--public")
+    path = write_job(tmp_path, oracle__base_url="http://127.0.0.1:9/v1")
+    code, said = labelwright(monkeypatch, capsys, "distil", path, "--public")
     assert code == 2
     assert "--public goes with --push OWNER/NAME" in said
     assert hub.asked == []

@@ -220,6 +220,8 @@ def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> d
         told["decay of the learning rate by layer"] = settings.layer_decay
     if settings.loss == "reweighted":
         told["labels that look wrong, and count less"] = made.doubted
+    if made.forgotten:
+        told["share of machines' labels that was not learnt in a step"] = round(made.forgotten, 3)
     told["texts learnt from"] = len(made.lessons)
     told["texts held out"] = 0 if made.held_out is None else len(made.held_out)
     return told

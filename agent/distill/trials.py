@@ -27,7 +27,7 @@ from agent.records import Floats, Rows
 from agent.student.encoder import Encoder
 from agent.tasks.intervals import wilson
 
-LOSSES = ("cross_entropy", "generalised", "reweighted")
+LOSSES = ("cross_entropy", "generalised", "reweighted", "co_teaching")
 FEWEST_JUDGES = 100
 """With fewer labels no difference that anybody would expect can be told from chance."""
 SIGNIFICANT = 0.05
