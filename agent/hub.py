@@ -214,15 +214,17 @@ def _explained(error: BaseException, name: str, endpoint: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+    while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
     if any(isinstance(e, OfflineModeIsEnabled) for e in chain):
         return f"{name}: HF_HUB_OFFLINE is set, and nothing can be sent; unset it and push again"
     refused = next((e for e in chain if isinstance(e, HfHubHTTPError)), None)
     if refused is None:
-        said = _shortly(chain[0])
-        return f"{name}: nothing was put on the hub at {endpoint} ({said}); look at the network, or at HF_ENDPOINT"
-    said, status = refused.server_message or _shortly(error), refused.response.status_code
+        said = f"nothing was put on the hub at {endpoint} ({_shortly(chain[-1])})"
+        return f"{name}: {said}; mend that, or look at the network and HF_ENDPOINT"
+    is_told = isinstance(error, ValueError) and error is not refused  # what is wrong with the card, say
+    said = _shortly(error) if is_told else refused.server_message or _shortly(refused)
+    status = refused.response.status_code
     if status == 401:
         return (
             f"{name}: the hub at {endpoint} does not take the token (401); make one that may write at "

@@ -57,7 +57,8 @@ class Hub:
         self.asked.append(f"{method} {path}")
         for part, status in self.failing.items():
             if part in path:
-                return status, {"error": "it is not the day for that"}
+                why = "it is not the day for that"
+                return status, {"error": why, "errors": [{"message": why}]}
         if method == "PUT":
             self.large[hashlib.sha256(body).hexdigest()] = body
             return 200, {}
