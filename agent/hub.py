@@ -222,7 +222,7 @@ def _explained(error: BaseException, name: str, endpoint: str) -> str:
     if refused is None:
         said = f"nothing was put on the hub at {endpoint} ({_shortly(chain[-1])})"
         return f"{name}: {said}; mend that, or look at the network and HF_ENDPOINT"
-    is_told = isinstance(error, ValueError) and error is not refused  # what is wrong with the card, say
+    is_told = error is not refused and isinstance(error, ValueError)  # what is wrong with the card, say
     said = _shortly(error) if is_told else refused.server_message or _shortly(refused)
     status = refused.response.status_code
     if status == 401:

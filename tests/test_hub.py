@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
+from agent import delivery
 from agent.job import Job
 from agent.loop import run
 from tests.servers.hub import Hub, Repository
@@ -218,9 +219,10 @@ def test_a_folder_that_is_neither_is_refused(
     assert hub.asked == []
 
 
-def test_a_job_s_labels_are_pushed_as_they_are_exported(
+def test_what_a_job_makes_is_pushed_where_that_is_said(  # noqa: PLR0917 - fixtures
     hub: Hub,
     tmp_path: Path,
+    model: Path,
     serve_gold: Callable[..., ScriptedServer],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -241,6 +243,11 @@ def test_a_job_s_labels_are_pushed_as_they_are_exported(
     code, said = labelwright(monkeypatch, capsys, "distil", path, "--push", "ben/topics")
     assert code == 2
     assert "the token may not write there (403" in said, "and not that there is nothing to distil"
+    monkeypatch.setattr(delivery, "distil_again", lambda bench, *, promote: model)
+    code, said = labelwright(monkeypatch, capsys, "distil", path, "--push", "ada/topics")
+    assert code == 0, said
+    assert set(hub.repositories["model/ada/topics"].files) == OWN | {"model.onnx"}
+    assert f"hub: {hub.url}/ada/topics: 7 files" in said
 
 
 def test_nothing_leaves_without_being_asked_for(
