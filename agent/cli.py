@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +55,11 @@ ModelFolder = Annotated[
 ]
 OnOnnx = Annotated[bool, typer.Option("--onnx", help="On onnxruntime, with what `labelwright onnx` wrote.")]
 OnInt8 = Annotated[bool, typer.Option("--int8", help="The same with weights of eight bits (`onnx --int8`).")]
+PushTo = Annotated[
+    str | None,
+    typer.Option("--push", metavar="OWNER/NAME", help="Then put it on the Hugging Face hub, as `labelwright push`."),
+]
+Public = Annotated[bool, typer.Option("--public", help="On the hub, for everyone to see.")]
 
 
 def example(line: str) -> str:
@@ -525,7 +531,7 @@ def store_copy(
 
 
 @app.command(epilog=example("labelwright distil job.yaml"))
-def distil(
+def distil(  # noqa: PLR0917 - what the command takes
     path: JobFile,
     encoders: Annotated[
         list[str] | None, typer.Argument(help="With --compare: names or folders of encoders.", show_default=False)
@@ -536,6 +542,8 @@ def distil(
     promote: Annotated[
         bool, typer.Option("--promote", help="Take the new model also where gold says that it is worse.")
     ] = False,
+    push: PushTo = None,
+    public: Public = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the model from the labels as they are now, and save it as a transformers folder.
@@ -548,20 +556,69 @@ def distil(
     """
     if compare != bool(encoders):
         raise UserError("--compare and the encoders go together: labelwright distil job.yaml --compare A B")
+    place = partial(_reserved, push, "model", public=public)
     if not encoders:
-        _deliver(path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench, promote=promote)})
+        _deliver(
+            path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench, promote=promote)}, place
+        )
         return
     from agent import delivery
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         bench.own()
+        there = place()
         found = delivery.distil_best(bench, encoders, promote=promote)
+    pushed = there and there.push(found.distilled.folder)
     if as_json:
-        out(found.figures() | {"model": str(found.distilled.folder)})
+        out(found.figures() | {"model": str(found.distilled.folder)} | _hub_figures(pushed))
         return
     _table(found.table())
     say(f"kept: {escape(found.best)}; {escape(found.why)} ({found.measured_on})")
     say(f"model: {escape(str(found.distilled.folder))}")
+    if pushed:
+        say(f"hub: {escape(str(pushed))}")
+
+
+def _reserved(name: str | None, kind: str, *, public: bool) -> Any:
+    """The place on the hub, or None where none is wanted. What bars it is told before any work is done."""
+    if name is None:
+        if public:
+            raise UserError("--public goes with --push OWNER/NAME: without it nothing leaves this machine")
+        return None
+    from agent import hub
+
+    return hub.reserve(name, hub.Kind(kind), public=public)
+
+
+def _hub_figures(pushed: Any) -> dict[str, Any]:
+    return {"hub": pushed.figures()} if pushed else {}
+
+
+@app.command(epilog=example("labelwright push out/model ada/topics"))
+def push(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="What `distil` or `export` wrote: out/model, out/labels.", metavar="FOLDER",
+                       show_default=False),
+    ],
+    name: Annotated[
+        str, typer.Argument(help="Where to on the hub.", metavar="OWNER/NAME", show_default=False)
+    ],
+    public: Public = False,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Put a distilled model, or exported labels with their texts, on the Hugging Face hub. Private unless --public.
+
+    The token is that of the environment variable HF_TOKEN or of `hf auth login`. Pushed again, the same place holds
+    what the folder does now. HF_ENDPOINT names another hub.
+    """
+    from agent import hub
+
+    pushed = hub.reserve(name, hub.kind_of(folder), public=public).push(folder)
+    if as_json:
+        out(pushed.figures())
+    else:
+        say(escape(str(pushed)))
 
 
 @app.command(epilog=example("labelwright report job.yaml"))
@@ -582,7 +639,7 @@ def _table(rows: Sequence[Sequence[str]]) -> None:
 
 
 @app.command(epilog=example("labelwright export job.yaml"))
-def export(
+def export(  # noqa: PLR0917 - what the command takes
     path: JobFile,
     formats: Annotated[
         str,
@@ -595,28 +652,45 @@ def export(
     student: Annotated[
         bool, typer.Option("--student", help="Also the student's labels of texts that nobody was asked about.")
     ] = False,
+    hide_people: Annotated[
+        bool, typer.Option("--hide-people", help="Whoever gave a label is `person 1` and so on, and not named.")
+    ] = False,
+    push: PushTo = None,
+    public: Public = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write every label with its provenance."""
+    """Write every label with its provenance, and a data card: `datasets.load_dataset` reads the folder."""
     wanted = [f.strip() for f in formats.split(",") if f.strip()]
 
     def exported(delivery: Any, bench: Workbench) -> dict[str, Path]:
-        found: dict[str, Path] = delivery.export_labels(bench, wanted, all_rows=all_rows, with_student=student)
+        how = {"all_rows": all_rows, "with_student": student, "hide_people": hide_people}
+        found: dict[str, Path] = delivery.export_labels(bench, wanted, **how)
         return found
 
-    _deliver(path, as_json, exported)
+    _deliver(path, as_json, exported, partial(_reserved, push, "dataset", public=public))
 
 
-def _deliver(path: Path, as_json: bool, act: Callable[[Any, Workbench], dict[str, Path]]) -> None:
+def _deliver(
+    path: Path,
+    as_json: bool,
+    act: Callable[[Any, Workbench], dict[str, Path]],
+    place: Callable[[], Any] = lambda: None,
+) -> None:
+    """What `act` hands over, and where it is then; where `place` finds one on the hub it is put there."""
     from agent import delivery
 
     with Workbench(Job.load(path), watcher(as_json)) as bench:
         bench.own()
+        there = place()
         paths = act(delivery, bench)
+    pushed = there and there.push(*paths.values())
     if as_json:
-        out({k: str(v) for k, v in paths.items()})
-    for name, where in {} if as_json else paths.items():
+        out({k: str(v) for k, v in paths.items()} | _hub_figures(pushed))
+        return
+    for name, where in paths.items():
         say(f"{escape(name)}: {escape(str(where))}")
+    if pushed:
+        say(f"hub: {escape(str(pushed))}")
 
 
 @app.command(epilog=example("labelwright predict out/model texts.csv --output labelled.csv"))

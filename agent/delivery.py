@@ -252,17 +252,24 @@ def written(bench: Workbench, found: Findings) -> dict[str, Path]:
 
 
 def export_labels(
-    bench: Workbench, formats: Sequence[str], *, all_rows: bool = False, with_student: bool = False
+    bench: Workbench,
+    formats: Sequence[str],
+    *,
+    all_rows: bool = False,
+    with_student: bool = False,
+    hide_people: bool = False,
 ) -> dict[str, Path]:
     """Every label with its provenance, a row for each row of the person's own file.
 
-    With `with_student` also what the student says of texts that nobody was asked about; see `agent.rest`.
+    With `with_student` also what the student says of texts that nobody was asked about; see `agent.rest`. With
+    `hide_people` those who gave labels are numbers.
     """
     folder = bench.output(LABELS)
     rest, counts = rest_of(bench) if with_student else None, Counter[bool]()
     rows = _source_rows(bench, rest, counts)
     guidelines = bench.job.guidelines
-    export(bench.store, bench.job.name, bench.task, rows, folder, formats, all_rows=all_rows, guidelines=guidelines)
+    how: dict[str, Any] = {"all_rows": all_rows, "guidelines": guidelines, "hide_people": hide_people}
+    export(bench.store, bench.job.name, bench.task, rows, folder, formats, **how)
     if rest is not None:
         bench.watch.note(told(rest, counts))
     return {"labels": folder}

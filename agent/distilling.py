@@ -273,7 +273,7 @@ def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dic
         "made_from": lesson_hash,
         "labels": len(lessons),
         "sources": dict(Counter(str(label.source) for _, label in lessons)),
-        "by": dict(Counter(label.by for _, label in lessons)),
+        "by": dict(Counter(label.by for _, label in lessons if label.source is not Source.PERSON)),
         "prompt_hashes": sorted({label.prompt_hash for _, label in lessons if label.prompt_hash}),
         "cost_dollars": spending.spent / 1e6,
         "cap_dollars": spending.cap / 1e6,

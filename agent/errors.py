@@ -12,6 +12,7 @@
     │   ├── StoreError            the store cannot be opened, written or understood
     │   │   └── JobLocked         another run owns the job
     │   ├── ModelError            an encoder or model folder cannot be used
+    │   ├── HubError              a model or labels cannot be put on the Hugging Face hub
     │   └── ExtraMissing          an optional package is needed: says which `pip install`
     ├── OracleError               one question got no usable answer; says whether it was charged
     ├── RedactionFailed           a text was not looked through for personal data, and so it is never sent
@@ -86,6 +87,10 @@ class JobLocked(StoreError):
 
 class ModelError(UserError):
     """An encoder or model folder cannot be used."""
+
+
+class HubError(UserError):
+    """A model or labels cannot be put on the Hugging Face hub. The message holds no token."""
 
 
 class ExtraMissing(UserError):

@@ -761,10 +761,11 @@ class DistilSettings(Section):
 
     epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    loss: Literal["auto", "cross_entropy", "generalised", "reweighted"] = "cross_entropy"
+    loss: Literal["auto", "cross_entropy", "generalised", "reweighted", "co_teaching"] = "cross_entropy"
     """What is learnt from labels of which some are wrong: `generalised` (cross-entropy that unlikely labels pull
-    less) and `reweighted` (labels that look wrong out of fold count less) may stand them better; `auto` tries all
-    three on people's labels, at three times the cost, and says which and why (docs/distilling.md)."""
+    less), `reweighted` (labels that look wrong out of fold count less) and `co_teaching` (two networks, each of which
+    learns what the other finds easy, in twice the time) may stand them better; `auto` tries all four on people's
+    labels, at six times the cost, and says which and why (docs/distilling.md)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer learns at so many times the rate of the one above it."""
     abstain_below: Annotated[float, Field(gt=0, lt=1)] | None = None

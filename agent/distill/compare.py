@@ -13,9 +13,10 @@ from typing import Any
 from agent.distill.abstaining import Choose
 from agent.distill.checkpoint import PACE, Note, Pace
 from agent.distill.distil import Distilled, distil
+from agent.distill.shown import public_name
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import LOSSES, Attempt, Trial, Watched, attempts, best_of, public_name, split
+from agent.distill.trials import LOSSES, Attempt, Trial, Watched, attempts, best_of, split
 from agent.errors import DataError
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder

@@ -22,9 +22,10 @@ from agent.distill.making import Made, cool, fingerprint, make
 from agent.distill.network import Network
 from agent.distill.reference import write_reference
 from agent.distill.saving import replacing, replacing_file
+from agent.distill.shown import public_facts, public_name
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import Attempt, Watched, choose_loss, public_name, right_of
+from agent.distill.trials import Attempt, Watched, choose_loss, right_of
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
@@ -219,6 +220,8 @@ def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> d
         told["decay of the learning rate by layer"] = settings.layer_decay
     if settings.loss == "reweighted":
         told["labels that look wrong, and count less"] = made.doubted
+    if made.forgotten:
+        told["share of machines' labels that was not learnt in a step"] = round(made.forgotten, 3)
     told["texts learnt from"] = len(made.lessons)
     told["texts held out"] = 0 if made.held_out is None else len(made.held_out)
     return told
@@ -262,8 +265,8 @@ def write_card(card: Card, folder: Path) -> None:
 
 
 def _card_files(card: Card) -> dict[str, str]:
-    about = asdict(card) | {"encoder": public_name(card.encoder)}
-    return {"README.md": card.text(), FACTS: _as_json({"format": FORMAT, "card": about})}
+    shown = replace(card, encoder=public_name(card.encoder), facts=public_facts(dict(card.facts)))
+    return {"README.md": shown.text(), FACTS: _as_json({"format": FORMAT, "card": asdict(shown)})}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.descent import Descent
 from agent.distill.network import by_length, keep_word_vectors, seeded
-from agent.distill.training import Best, LossOf, Progress, Step, Training
+from agent.distill.training import Begins, Best, LossOf, Progress, Step, Training
 from agent.job import DistilSettings
 
 BATCH_TEXTS, BATCH_TOKENS = 16, 4096
@@ -37,6 +37,7 @@ class Manner:
         batch: most texts that go through the model at once; fewer where they are long.
         accumulate: so many batches make one step, as one batch of all their texts would in more memory.
         bfloat16: what is multiplied has 16 bits; weights and their changes keep 32 (Micikevicius and others 2018).
+        begins: told the number of each epoch before it begins, or goes on.
     """
 
     layer_decay: float = 1.0
@@ -45,6 +46,7 @@ class Manner:
     batch: int = BATCH_TEXTS
     accumulate: int = 1
     bfloat16: bool = False
+    begins: Begins | None = None
 
     @classmethod
     def of(cls, settings: DistilSettings) -> Manner:
@@ -86,7 +88,7 @@ def go_down(
         share = None if manner.weight is None else manner.weight * epochs / steps
         best = manner.best or Best(model)
         loss_of = _in_bfloat16(model, loss_of) if manner.bfloat16 else loss_of
-        training = Training(model, plan, loss_of, descent, best, dropout=dropout, share=share)
+        training = Training(model, plan, loss_of, descent, best, dropout=dropout, share=share, begins=manner.begins)
         if checkpoint is not None and (saved := checkpoint.read()) is not None:
             training.restore(saved)
             checkpoint.note(f"the training goes on at epoch {min(len(training.losses) + 1, epochs)} of {epochs}")

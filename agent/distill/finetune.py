@@ -72,6 +72,10 @@ class Course:
     accumulate: int = 1
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
+    def epochs_of(self, lessons: int) -> int:
+        """Passes over so many lessons."""
+        return epochs_for(lessons) if self.epochs == "auto" else self.epochs
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -129,18 +133,19 @@ def finetune(
         network.model,
         [len(t) for t in lessons.tokens],
         _loss_of(network, lessons, course.q),
-        epochs=epochs_for(len(lessons)) if course.epochs == "auto" else course.epochs,
+        epochs=course.epochs_of(len(lessons)),
         rate=course.learning_rate,
         seed=course.seed,
         dropout=True,
         progress=progress,
-        manner=_manner(network, lessons, course, best),
+        manner=manner_of(network, lessons, course, best),
         checkpoint=checkpoint,
     )
     return Trained(best.epochs(len(losses)), tuple(losses), tuple(best.losses))
 
 
-def _manner(network: Network, lessons: Lessons, course: Course, best: Best) -> Manner:
+def manner_of(network: Network, lessons: Lessons, course: Course, best: Best) -> Manner:
+    """What a course says of how a network goes down its loss."""
     fast = course.precision == "auto" and has_fast_bfloat16(network.device)
     return Manner(
         course.layer_decay,

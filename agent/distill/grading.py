@@ -22,9 +22,9 @@ from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.finetune import epochs_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import Network, Tokens, saved_config
+from agent.distill.shown import public_name
 from agent.distill.tables import Kind
 from agent.distill.training import Progress
-from agent.distill.trials import public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Prediction

@@ -49,6 +49,26 @@ def _generalised(logits: torch.Tensor, targets: torch.Tensor, *, multilabel: boo
     return (targets * holds + (1 - targets) * does_not).sum(dim=1)
 
 
+def small_losses(
+    losses: Floats, doubtful: npt.NDArray[np.bool_], share: float, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """(n,) which rows of a batch are learnt: all but `share` of the doubtful ones, those with the largest losses.
+
+    Chance rounds their number up or down, so that a share that is less than one row of a batch is not none of all.
+
+    Args:
+        losses: (n,) of each row.
+        doubtful: (n,) whose labels may be wrong; the others are learnt always.
+        share: 0 to 1.
+    """
+    kept = np.ones(len(losses), np.bool_)
+    rows = np.flatnonzero(doubtful)
+    forgotten = int(share * len(rows) + rng.random())
+    if forgotten:
+        kept[rows[np.argsort(-losses[rows], kind="stable")[:forgotten]]] = False
+    return kept
+
+
 def trust_out_of_fold(targets: Floats, out_of_fold: Floats, sure: npt.NDArray[np.bool_] | None) -> Floats:
     """(n,) float32: `LEAST_TRUST` for labels that a model which had not seen them confidently takes for another.
 

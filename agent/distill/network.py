@@ -299,9 +299,14 @@ def save_as_transformers(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def keep_word_vectors(model: Any) -> None:
-    """Have a model's word vectors learn nothing: a few hundred labels touch few, and they are half of MiniLM."""
-    for parameter in model.get_input_embeddings().parameters():
-        parameter.requires_grad_(False)
+    """Have a model's word vectors learn nothing: a few hundred labels touch few, and they are half of MiniLM. Of
+    several models in one `ModuleList` each one's."""
+    import torch
+
+    models: list[Any] = list(model) if isinstance(model, torch.nn.ModuleList) else [model]
+    for each in models:
+        for parameter in each.get_input_embeddings().parameters():
+            parameter.requires_grad_(False)
 
 
 def has_fast_bfloat16(device: str) -> bool:

@@ -30,9 +30,9 @@ from agent.distill.network import (
     saved_config,
     seeded,
 )
+from agent.distill.shown import public_name
 from agent.distill.tables import Kind
 from agent.distill.training import Progress
-from agent.distill.trials import public_name
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Prediction, Value

@@ -20,6 +20,7 @@ Progress = Callable[[int, int], None]
 """(texts seen, texts to see): called after each step."""
 Step = list[list[int]]
 """Batches that go through the model one by one, and whose gradients are added up: then one step is made."""
+Begins = Callable[[int], None]
 LossOf = Callable[[list[int]], "tuple[torch.Tensor, float]"]
 """A batch, as indices, to the sum of its weighted losses and the sum of the weights."""
 
@@ -37,6 +38,7 @@ class Training:
         best: what picks the best epoch, and ends the training early.
         dropout: whether it is on while the model learns.
         share: what the loss of each step is divided by; its own weight where None.
+        begins: told the number of each epoch, from nought, before its steps are made or gone on with.
 
     Attributes:
         losses: mean of each epoch that is over, by weight.
@@ -52,9 +54,10 @@ class Training:
         *,
         dropout: bool = True,
         share: float | None = None,
+        begins: Begins | None = None,
     ) -> None:
         self._model, self._plan, self._loss_of, self._descent = model, plan, loss_of, descent
-        self._best, self._dropout, self._share = best, dropout, share
+        self._best, self._dropout, self._share, self._begins = best, dropout, share, begins
         self._steps, self._total, self._weight = 0, 0.0, 0.0  # of the epoch that is not over
         self.losses: list[float] = []
 
@@ -67,6 +70,8 @@ class Training:
             steps = self._plan[len(self.losses)]
             seen += _texts(steps[: self._steps])
             self._model.train(self._dropout)
+            if self._begins is not None:
+                self._begins(len(self.losses))
             for step in steps[self._steps :]:
                 self._make(step)
                 seen += _texts([step])

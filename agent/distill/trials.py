@@ -18,6 +18,7 @@ import numpy.typing as npt
 from agent.distill.checkpoint import Checkpoint, Note, Pace, training_folder
 from agent.distill.making import fingerprint, make
 from agent.distill.saving import replacing_file
+from agent.distill.shown import public_name
 from agent.distill.targets import HELD_OUT, MOST_HELD_OUT, Examples, drawn
 from agent.distill.training import Progress
 from agent.errors import DataError
@@ -26,7 +27,7 @@ from agent.records import Floats, Rows
 from agent.student.encoder import Encoder
 from agent.tasks.intervals import wilson
 
-LOSSES = ("cross_entropy", "generalised", "reweighted")
+LOSSES = ("cross_entropy", "generalised", "reweighted", "co_teaching")
 FEWEST_JUDGES = 100
 """With fewer labels no difference that anybody would expect can be told from chance."""
 SIGNIFICANT = 0.05
@@ -145,11 +146,6 @@ def best_of(trials: Sequence[Trial]) -> tuple[Trial, str]:
     better = all(t is best or _is_better(best, t) for t in trials)
     why = "better beyond chance" if better else "no other is better beyond chance"
     return best, f"{best.accuracy:.1%} of {len(best.right):,} held-out labels, {others}: {why}"
-
-
-def public_name(encoder: str) -> str:
-    """Of a folder, its own name and not the whole path, which tells about the machine; other names as they are."""
-    return Path(encoder).name if Path(encoder).is_dir() else encoder
 
 
 def choose_loss(

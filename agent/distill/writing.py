@@ -25,8 +25,8 @@ from agent.distill.distil import save_with_card
 from agent.distill.epochs import PLAIN, Manner, go_down
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import seeded
+from agent.distill.shown import public_name
 from agent.distill.training import Progress
-from agent.distill.trials import public_name
 from agent.distill.writer import Asked, Writer
 from agent.errors import ModelError
 from agent.job import DistilSettings

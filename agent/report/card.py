@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from agent.certifying import certificates
 from agent.report.certificate import certificate
 from agent.report.wording import count, dollars, plain
-from agent.report.writers import Row
+from agent.report.writers import Row, features
 from agent.store import Store
 from agent.studentless import has_student
-from agent.tasks import ExtractiveQa, Task
+from agent.tasks import ExtractiveQa, Spans, Task
 from agent.tasks.pairs import parts
 
 COLUMNS = {
@@ -53,6 +55,7 @@ FILES = {
     "squad": "labels.squad.json",
     "chat": "labels.chat.jsonl",
 }
+FILES_LINE = "files"
 UNCONFIRMED = """\
 Rows whose route is `waiting` or `unsure` carry a machine’s suggestion that no person has confirmed: leave them out
 when you train, or weigh them by confidence."""
@@ -65,8 +68,10 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$&])")
 
 @dataclass
 class Count:
-    """What was written, counted batch by batch."""
+    """What was written: in which formats and columns, and how much, counted batch by batch."""
 
+    formats: Sequence[str]
+    columns: pa.Schema
     rows: int = 0
     labelled: int = 0
     copies: int = 0
@@ -86,7 +91,7 @@ class Count:
                 self.by_route[row["route"] or "unknown"] += 1
 
 
-def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str]) -> str:
+def card(store: Store, job: str, task: Task, tally: Count) -> str:
     """The data card as Markdown. No clock: the same labels give the same card."""
     spending = store.spending(job)
     asked = store.asked(job)
@@ -95,12 +100,12 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
         "kind of task": _safe(task.kind),
         "oracles": ", ".join(_safe(o) for o in oracles) or "none",
         "prompt hashes": ", ".join(_safe(h) for h in hashes) or "none",
-        "files": ", ".join(FILES[f] for f in FILES if f in formats),
+        FILES_LINE: ", ".join(FILES[f] for f in FILES if f in tally.formats),
     }
     audited = certificate(certificates(store, job, task))
     missing = set() if len(parts(task, "")) > 1 else {"second"}
     lines = [
-        *_front(job, task, formats),
+        *_front(job, task, tally),
         f"# {_safe(job)}",
         "",
         f"{count(tally.labelled)} of {count(tally.rows)} rows have a label; {count(tally.copies)} repeat a text.",
@@ -128,17 +133,27 @@ def card(store: Store, job: str, task: Task, tally: Count, formats: Sequence[str
     return "\n".join(lines)
 
 
-def _front(job: str, task: Task, formats: Sequence[str]) -> list[str]:
-    """The YAML head that model hubs read."""
-    head: dict[str, Any] = {"pretty_name": plain(job), "tags": ["labelwright"]}
+def files_named(card_text: str) -> list[str]:
+    """The files and folders that a data card names, beside which it lies."""
+    found = re.search(rf"^- {FILES_LINE}: (.*)$", card_text, re.MULTILINE)
+    return [name for name in (found[1].split(", ") if found else ()) if name in FILES.values()]
+
+
+def _front(job: str, task: Task, tally: Count) -> list[str]:
+    """The YAML head that `datasets` and the hub read. Whose the texts are is not known here: no license is named."""
+    head: dict[str, Any] = {"pretty_name": plain(job), "license": "unknown", "tags": ["labelwright"]}
     if task.names:
         head["task_categories"] = ["text-classification"]
     if isinstance(task, ExtractiveQa):
         head["task_categories"] = ["question-answering"]
+    if isinstance(task, Spans):
+        head["task_categories"] = ["token-classification"]
     if task.widget == "text":
         head["task_categories"] = ["text-generation"]
-    if "parquet" in formats:
+    if "parquet" in tally.formats:
+        split = {"name": "train", "num_examples": tally.rows}
         head["configs"] = [{"config_name": "default", "data_files": FILES["parquet"]}]
+        head["dataset_info"] = {"features": features(tally.columns), "splits": [split]}
     return ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
 
 

@@ -46,6 +46,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
     *,
     all_rows: bool = False,
     guidelines: str = "",
+    hide_people: bool = False,
 ) -> list[Path]:
     """Write a job's labels and a data card; returns the paths. What is not labelled is left out, or has no label.
 
@@ -59,17 +60,18 @@ def export(  # noqa: PLR0917 - where from, what, where to
             `chat`.
         all_rows: also rows without a label.
         guidelines: what the first turn of each conversation of `chat` says.
+        hide_people: those who gave labels are `person 1`, `person 2` and so on.
 
     Raises:
         DataError: an unknown format, or a folder that cannot be written.
     """
     _check(formats, task)
-    kept = _Kept.read(store, job, task)
-    tally = Count()
+    kept = _Kept.read(store, job, task, hide_people=hide_people)
     writers: list[Writer] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         columns = schema(task.names, task.widget == "multiple", [part.key for part in parts(task, "")])
+        tally = Count(formats, columns)
         for name in dict.fromkeys(formats):
             told = columns.with_metadata({TOLD: guidelines.encode("utf-8")}) if name == CHAT else columns
             writers.append(WRITERS[name](folder, told))
@@ -80,7 +82,7 @@ def export(  # noqa: PLR0917 - where from, what, where to
                 writer.write(batch)
         for writer in writers:
             writer.finish()
-        (folder / "README.md").write_text(card(store, job, task, tally, formats), encoding="utf-8")
+        (folder / "README.md").write_text(card(store, job, task, tally), encoding="utf-8")
     except OSError as error:
         _discard(writers)
         raise DataError(
@@ -142,15 +144,17 @@ class _Kept:
     picks: Mapping[TextId, PickRow]
     routes: Mapping[TextId, RouteRow]
     drawn: Set[TextId]  # people see them only because an audit drew them
+    called: Mapping[str, str]  # what people are called where their names are not shown
     first: dict[TextId, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, store: Store, job: str, task: Task) -> _Kept:
+    def read(cls, store: Store, job: str, task: Task, *, hide_people: bool) -> _Kept:
         row = store.job(job)  # says so where there is none
         said = opinions(store, job, task, named(row.settings.get("oracle", ())))
         current = {**store.current(job), **said.counts}
         picks, routes = {p.text_id: p for p in store.picks(job)}, store.routes(job)
-        return cls(task, current, said.posterior, picks, routes, beside_triage(store.audited(job), routes))
+        called = _called(current, routes) if hide_people else {}
+        return cls(task, current, said.posterior, picks, routes, beside_triage(store.audited(job), routes), called)
 
     def rows(self, pool_rows: Iterable[PoolRow], all_rows: bool) -> Iterator[Row]:
         """One row for every row of the pool that has a label, or for all."""
@@ -170,7 +174,7 @@ class _Kept:
             **{part.key: part.text for part in parts(self.task, text)},
             "label": None if label is None else self._value(label),
             "source": label and label.source.value,
-            "by": label and label.by,
+            "by": label and self._by(label),
             "confidence": label and known(label.confidence),
             "lost_mass": known(label.lost_mass) if label is not None and label.source is Source.ORACLE else None,
             "probabilities": label and self._probabilities(label.probabilities),
@@ -197,8 +201,12 @@ class _Kept:
             return "accepted" if row.accepted else "unsure"
         stands = standing(label, route)
         if stands == "accepted" and route is not None and route.reason.startswith(IN_BULK):
-            return _valid(route.reason)  # by whom
+            name = route.reason.removeprefix(IN_BULK)
+            return _valid(IN_BULK + self.called.get(name, name))
         return stands
+
+    def _by(self, label: Label) -> str:
+        return self.called.get(label.by, label.by) if label.source is Source.PERSON else label.by
 
     def _value(self, label: Label) -> Any:
         return list(label.value) if self.task.widget == "multiple" else self.task.show(label.value)
@@ -206,6 +214,13 @@ class _Kept:
     def _probabilities(self, told: Mapping[str, float] | None) -> dict[str, float | None] | None:
         """The probability of every class in the job's order; None where there are none."""
         return {n: known(told.get(n)) for n in self.task.names or told} if told else None
+
+
+def _called(current: Mapping[TextId, Label], routes: Mapping[TextId, RouteRow]) -> dict[str, str]:
+    """A number in place of each person's name."""
+    names = {label.by for label in current.values() if label.source is Source.PERSON}
+    names |= {r.reason.removeprefix(IN_BULK) for r in routes.values() if r.reason.startswith(IN_BULK)}
+    return {name: f"person {number}" for number, name in enumerate(sorted(names), 1)}
 
 
 def _why(pick: PickRow) -> str:

@@ -103,6 +103,19 @@ def schema(names: Sequence[str], several: bool, texts: Sequence[str] = ("text",)
     return pa.schema(list(columns.items()))
 
 
+def features(columns: pa.Schema) -> list[dict[str, Any]]:
+    """The columns as `datasets` names their types on a card."""
+    return [{"name": field.name, **_feature(field.type)} for field in columns]
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_struct(kind):
+        return {"struct": features(kind)}
+    if pa.types.is_list(kind):
+        return {"list": _feature(kind.value_type)["dtype"]}
+    return {"dtype": {"double": "float64"}.get(str(kind), str(kind))}
+
+
 class _File:
     """A file that is written under another name until it is whole."""
 

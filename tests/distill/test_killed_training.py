@@ -109,6 +109,16 @@ def test_stopped_after_any_step_it_ends_the_same(encoder: Encoder, tmp_path: Pat
     assert (len(told) == 12) == (rate < 1e-3)
 
 
+def test_two_networks_that_teach_each_other_end_the_same(encoder: Encoder, tmp_path: Path) -> None:
+    settings, told = SETTINGS.model_copy(update={"loss": "co_teaching", "learning_rate": 1e-4}), []
+    model = tmp_path / "whole"
+    distil(lessons(), settings, encoder=encoder, folder=model, progress=lambda *said: told.append(said))
+    for k in (2, len(told) - 1):
+        with killed(encoder, tmp_path / f"after{k}", k, settings=settings):
+            distil(lessons(), settings, encoder=encoder, folder=tmp_path / f"after{k}")
+        assert same_files(model, tmp_path / f"after{k}"), k
+
+
 def test_stopped_after_every_second_step_over_and_over_it_ends_the_same(
     encoder: Encoder, tmp_path: Path, whole: tuple[Path, int]
 ) -> None:

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.distill.losses import Q, row_losses, trust_out_of_fold
+from agent.distill.coteaching import share_forgotten
+from agent.distill.losses import Q, row_losses, small_losses, trust_out_of_fold
 from agent.student.teaching import LEAST_TRUST
 
 numbers = st.floats(-30, 30, width=32)
@@ -69,6 +70,31 @@ def test_gradients_are_finite_and_no_larger_than_those_of_cross_entropy(multilab
         assert torch.isfinite(logits.grad).all()
         norms.append(float(logits.grad[0].norm()))  # a label that the network finds unlikely
     assert norms[0] <= norms[1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=20), st.floats(0, 1), st.integers(0, 99))
+def test_of_a_batch_the_largest_losses_of_doubtful_labels_are_left_out(
+    rows: list[tuple[int, bool]], share: float, seed: int
+) -> None:
+    losses = np.array([loss for loss, _ in rows], np.float32)
+    doubtful = np.array([doubted for _, doubted in rows], np.bool_)
+    kept = small_losses(losses, doubtful, share, np.random.default_rng(seed))
+    assert kept[~doubtful].all()
+    wanted = share * doubtful.sum()
+    assert math.floor(wanted) <= (~kept).sum() <= math.ceil(wanted)
+    left, learnt = losses[~kept], losses[kept & doubtful]
+    assert not len(left) or not len(learnt) or left.min() >= learnt.max()
+
+
+def test_a_share_of_less_than_one_row_is_left_out_now_and_then() -> None:
+    rng = np.random.default_rng(0)
+    left = [(~small_losses(np.ones(16, np.float32), np.ones(16, np.bool_), 0.03, rng)).sum() for _ in range(2000)]
+    assert np.mean(left) == pytest.approx(16 * 0.03, abs=0.05)
+
+
+def test_the_share_rises_over_half_of_the_epochs_to_the_noise() -> None:
+    assert [share_forgotten(0.2, e, 4) for e in range(4)] == [0.1, 0.2, 0.2, 0.2]
+    assert [share_forgotten(0.3, e, 1) for e in range(1)] == [0.3]
 
 
 def blobs(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

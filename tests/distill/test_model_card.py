@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from agent.distill import Figure, distil
 from agent.distill.card import Card, quoted
+from agent.distill.distil import write_card
 from agent.student.encoder import BUILTIN, Encoder
 from tests.distill.conftest import GENTLE
 from tests.distill.making import NAMES, examples
@@ -92,7 +94,44 @@ def test_a_quote_is_one_line_without_hidden_marks() -> None:
     assert quoted("a\nb\x00c") == "a b\\\\u0000c"
 
 
+def test_no_card_tells_where_things_lie_on_a_machine(encoder: Encoder, tmp_path: Path) -> None:
+    settings = {
+        "task": {"labels": {"/sci/tech": "science"}, "guidelines": "~/jobs/how.md"},
+        "data": {"pool": "/home/ada/secret/texts.csv", "gold": "../gold.csv", "seed": "seed.csv"},
+        "oracle": [{"tape": "C:\\Users\\ada\\t.gz", "base_url": "https://api.example/v1",
+                    "serve": {"python": "/opt/ada/bin/python", "args": ["--chat-template=/home/ada/chat.jinja"]}}],
+        "store": "sqlite:////home/ada/labels.db",
+        "output": "/home/ada/out",
+    }  # fmt: skip
+    facts = {"settings": settings, "data": settings["data"], "guidelines": "a / b\nin two lines"}
+    distil(examples(30), GENTLE, encoder=encoder, folder=tmp_path / "m", facts=facts)
+    for name in ("README.md", "labelwright.json"):
+        said = (tmp_path / "m" / name).read_text(encoding="utf-8")
+        assert not [word for word in ("ada", "opt", "~", "..", "sqlite") if word in said.replace("...", "")]
+        for kept in ("texts.csv", "gold.csv", "t.gz", "how.md", "=chat.jinja", "/sci/tech", "https://api.example/v1"):
+            assert kept in said
+
+
+@pytest.mark.parametrize(("named", "base"), [("ada/mine", "ada/mine"), ("enc/mine", None), ("/enc/mine", None)])
+def test_the_base_model_is_one_of_the_hub(
+    named: str, base: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "enc" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    write_card(card(encoder=named), tmp_path)
+    assert front_matter((tmp_path / "README.md").read_text(encoding="utf-8")).get("base_model") == base
+
+
+def test_the_hub_s_own_reader_finds_the_metrics(tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    write_card(card(), tmp_path)
+    found = ModelCard.load(tmp_path / "README.md").data
+    assert (found.library_name, found.pipeline_tag) == ("transformers", "text-classification")
+    assert [(r.metric_type, r.metric_value) for r in found.eval_results or ()] == [("accuracy", 0.9134)]
+
+
 def test_the_card_of_a_model_names_no_path_of_this_machine(encoder: Encoder, tmp_path: Path) -> None:
     distil(examples(30), GENTLE, encoder=encoder, folder=tmp_path / "m")
-    for name in ("README.md", "labelwright.json", "config.json"):
+    for name in ("README.md", "labelwright.json", "config.json", "tokenizer_config.json"):
         assert str(encoder.folder.parent) not in (tmp_path / "m" / name).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ import pytest
 
 from agent.distill import Figure, Model, add_figures, distil, made_from
 from agent.errors import ModelError
+from agent.hub import Kind, files_to_push, kind_of
 from agent.student.encoder import Encoder
 from tests.distill.conftest import GENTLE
 from tests.distill.making import NAMES, examples, sentences
@@ -50,6 +51,12 @@ def test_the_folder_holds_what_transformers_expects_and_no_pickle(model_folder: 
     assert list(config["id2label"].values()) == list(NAMES)
     assert config["label2id"] == {name: i for i, name in enumerate(NAMES)}
     assert config["problem_type"] == "single_label_classification"
+
+
+def test_what_leaves_for_the_hub_is_all_but_the_vectors_of_texts(model_folder: Path) -> None:
+    there = {p.name for p in model_folder.iterdir()}
+    assert kind_of(model_folder) is Kind.MODEL
+    assert set(files_to_push(model_folder, Kind.MODEL)) == there - {"labelwright.vectors"}
 
 
 def test_doubt_is_one_minus_confidence(model: Model) -> None:

@@ -39,13 +39,23 @@ def distilled(known: Examples, encoder: Encoder, folder: Path, **settings: Any) 
     return (folder / "README.md").read_text(encoding="utf-8"), notes
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "generalised", "reweighted"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "generalised", "reweighted", "co_teaching"])
 def test_every_loss_learns_and_stands_in_the_card(encoder: Encoder, tmp_path: Path, loss: str) -> None:
     card, _ = distilled(noisy(300, 0), encoder, tmp_path / "m", loss=loss)
     assert f"| loss | {loss.replace('_', '-')} |" in card
     texts, topics = sentences(60, seed=5)
     said = Model.load(tmp_path / "m").predict(texts).values
     assert np.mean([a == b for a, b in zip(said, topics, strict=True)]) > 0.7
+
+
+def test_co_teaching_says_how_many_labels_look_wrong_and_doubts_no_person(encoder: Encoder, tmp_path: Path) -> None:
+    row = "share of machines' labels that was not learnt in a step"
+    card, _ = distilled(noisy(300, 0), encoder, tmp_path / "m", loss="co_teaching")
+    (share,) = [float(line.split("|")[2]) for line in card.splitlines() if row in line]
+    assert 0.1 < share < 0.3  # one in five is wrong
+    known = replace(noisy(90, 0), people=np.ones(90, np.bool_))
+    card, _ = distilled(known, encoder, tmp_path / "people", loss="co_teaching")
+    assert row not in card
 
 
 def test_auto_is_plain_cross_entropy_without_peoples_labels_and_says_so(encoder: Encoder, tmp_path: Path) -> None:
@@ -61,9 +71,10 @@ def test_auto_is_plain_cross_entropy_without_peoples_labels_and_says_so(encoder:
 def test_auto_tries_all_on_peoples_labels_and_says_what_came_of_it(encoder: Encoder, tmp_path: Path) -> None:
     card, notes = distilled(noisy(300, 120), encoder, tmp_path / "m", loss="auto")
     assert [n for n in notes if "is tried" in n] == [
-        "loss 1 of 3 is tried: cross_entropy",
-        "loss 2 of 3 is tried: generalised",
-        "loss 3 of 3 is tried: reweighted",
+        "loss 1 of 4 is tried: cross_entropy",
+        "loss 2 of 4 is tried: generalised",
+        "loss 3 of 4 is tried: reweighted",
+        "loss 4 of 4 is tried: co_teaching",
     ]
     assert "120 held-out labels" in card
     assert "| texts learnt from | 300 |" in card  # in the end it learns from people's labels too
@@ -83,7 +94,10 @@ def test_what_was_tried_before_a_kill_is_not_tried_again(encoder: Encoder, tmp_p
         distil(known, settings, encoder=encoder, folder=tmp_path / "m", note=dies)
     _, notes = distilled(known, encoder, tmp_path / "m", loss="auto")
     distilled(known, encoder, tmp_path / "whole", loss="auto")
-    assert [n for n in notes if "is tried" in n] == ["loss 3 of 3 is tried: reweighted"]
+    assert [n for n in notes if "is tried" in n] == [
+        "loss 3 of 4 is tried: reweighted",
+        "loss 4 of 4 is tried: co_teaching",
+    ]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "whole")]
     assert weights[0] == weights[1]
 

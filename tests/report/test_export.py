@@ -14,6 +14,7 @@ import datasets
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -163,6 +164,31 @@ def test_the_data_card_counts_and_explains(done: Store, tmp_path: Path) -> None:
         assert part in card
     for column in frame(tmp_path).columns:
         assert f"| `{column}` |" in card
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_datasets_reads_the_folder_by_its_card(store: Store, tmp_path: Path, kind: str) -> None:
+    a_job.begin(store)
+    a_job.pick(store, 0, {"t0": "both", "t1": "one"}, "random", 1.0)
+    a_job.give(store, "t0", ["card", "cash"] if kind == "multilabel" else "card", 0.9)
+    a_job.give(store, "t1", ["loan"] if kind == "multilabel" else "loan", 0.8)
+    rows = [PoolRow("a", "both", TextId("t0")), PoolRow("b", "one", TextId("t1"))]
+    export(store, a_job.JOB, a_job.task(kind), rows, tmp_path / "out")
+    read = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert read.to_list() == datasets.load_from_disk(str(tmp_path / "out" / "datasets")).to_list()
+    head = yaml.safe_load((tmp_path / "out" / "README.md").read_text("utf-8").split("---\n")[1])
+    assert head["license"] == "unknown"
+    assert head["dataset_info"]["features"] == read.features._to_yaml_list()
+    assert head["dataset_info"]["splits"] == [{"name": "train", "num_examples": 2}]
+
+
+def test_people_can_be_numbers(done: Store, tmp_path: Path) -> None:
+    export(done, a_job.JOB, a_job.task(), pool(), tmp_path, hide_people=True)
+    rows = frame(tmp_path).set_index("id")
+    assert rows.loc["row-2"].by == "person 1"
+    assert rows.loc["row-0"].by == "local/small"
+    for path in ("labels.csv", "labels.jsonl", "README.md"):
+        assert "ann" not in (tmp_path / path).read_text("utf-8").replace("channel", "")
 
 
 @pytest.mark.parametrize(("name", "hint"), [("parqet", "did you mean 'parquet'"), ("xlsx", "known: parquet, csv")])

@@ -30,7 +30,7 @@ LEVELS = (
     {"engines", "valuing"},
     {"framing", "doubting", "serving", "probing"},
     {"workbench"},
-    {"watch", "console", "endpoint"},
+    {"watch", "console", "endpoint", "hub"},
     {"bulk"},
     {"harvest", "stream"},
     {"asking", "triage", "worth", "measuring", "costing", "distill", "review", "report"},
