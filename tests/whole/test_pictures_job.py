@@ -64,6 +64,13 @@ class Parcels:
         path = self.folder / "job.yaml"
         path.write_text(yaml.safe_dump(settings | changes), encoding="utf-8")
 
+    def keeps_no_bytes(self) -> None:
+        """What the job left behind holds words, paths and hashes."""
+        encoded = [base64.b64encode(f.read_bytes())[-60:] for f in (self.folder / "photos").iterdir()]
+        for file in (f for f in (self.folder / "out").rglob("*") if f.is_file()):
+            held = file.read_bytes()
+            assert not any(some in held for some in encoded), file
+
     def labels(self) -> dict[str, str]:
         """The path of each labelled picture, with what the oracle said."""
         job = Job.load(self.folder / "job.yaml")
@@ -129,9 +136,19 @@ def test_a_whole_job(parcels: Parcels) -> None:
     before = len(parcels.server.asked)
     parcels.command("run")
     assert len(parcels.server.asked) == before, "nothing is bought twice"
-    for path in labels:  # what is kept holds words, paths and hashes
-        encoded = base64.b64encode((parcels.folder / path).read_bytes())[-60:]
-        assert not [f for f in out.rglob("*") if f.is_file() and encoded in f.read_bytes()]
+    parcels.keeps_no_bytes()
+
+
+def test_a_job_in_batches(parcels: Parcels) -> None:
+    oracle = shown_job("images")["oracle"] | {"base_url": parcels.server.url, "model": "scripted"}
+    oracle |= {"mode": "batch", "image_tokens": PICTURE, "batch": {"poll_s": 0.05}}
+    parcels.write(oracle=oracle, student="none", selection={})
+    parcels.command("run")
+    labels = parcels.labels()
+    assert len(labels) == POOL
+    assert all(value == colour_of(path) for path, value in labels.items())
+    assert {row["kind"] for row in parcels.server.asked if row["charged"]} <= {"batch", "chat"}
+    parcels.keeps_no_bytes()
 
 
 def test_no_more_is_spent_than_the_cap_though_most_of_it_is_for_pictures(parcels: Parcels) -> None:
@@ -170,9 +187,8 @@ def test_an_encoder_of_texts_alone_is_refused_before_anything_is_asked(parcels: 
 
 
 def test_a_picture_that_changes_stops_the_run_and_costs_nothing(parcels: Parcels) -> None:
-    parcels.command("check")  # reads the pool
     parcels.write(student="none", stop={"max_rounds": 1}, selection={})
-    parcels.command("check")
+    parcels.command("check")  # reads the pool
     picture(parcels.folder / "photos" / "7.png", "red", shade=99)
     code, said = parcels.say("run", parcels.folder / "job.yaml")
     assert code == 2
