@@ -926,6 +926,11 @@ class Job(Section):
                     f"`oracle.image_tokens`: oracle {oracle.name} needs it with `data.image`; say how many tokens "
                     "one picture costs at most, since that much money is set aside for each"
                 )
+            if oracle.prior == "content_free":
+                raise ValueError(
+                    "`oracle.prior`: content_free asks about texts without content, which have no picture; take "
+                    "batch, or leave it out"
+                )
         self.task._image = image
         return self
 

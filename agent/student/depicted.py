@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from agent.images import Images
 from agent.picture import Reference, split
 from agent.records import Floats
 from agent.student.encoder import Encoder, folder_of
+
+if TYPE_CHECKING:
+    import torch
 
 AT_ONCE = 16
 """Pictures that go through the model together."""
@@ -51,8 +54,8 @@ class DepictedEncoder(Encoder):
         if not all(hasattr(model, n) for n in FEATURES) or not isinstance(width, int) or of_text is None:
             raise ModelError(
                 f"student.encoder: {self.name} ({model.config.model_type}) reads no pictures, and the job has some "
-                "(`data.image`); name a folder or hub id of a model like CLIP, such as openai/clip-vit-base-patch32, "
-                "or set `student: none`"
+                "(`data.image`); name a folder or hub id of a model like CLIP, such as "
+                "openai/clip-vit-large-patch14, or set `student: none`"
             )
         return 2 * width, of_text
 
@@ -114,11 +117,15 @@ class DepictedEncoder(Encoder):
         import torch
 
         with torch.inference_mode():
-            said = getattr(self._model, name)(**{k: v.to(self._model.device) for k, v in given.items()})
+            said = getattr(self._model, name)(**{k: self._there(v) for k, v in given.items()})
             pooled = said if isinstance(said, torch.Tensor) else said.pooler_output
             vectors = torch.nn.functional.normalize(pooled.float(), dim=1)
         found: Floats = vectors.cpu().numpy()
         return found
+
+    def _there(self, given: torch.Tensor) -> torch.Tensor:
+        """An input where the model is, numbers as exact as its own."""
+        return given.to(self._model.device, self._model.dtype if given.is_floating_point() else given.dtype)
 
 
 def _numbered(things: Sequence[Any]) -> dict[Any, int]:

@@ -111,6 +111,8 @@ def test_a_gold_text_is_that_of_the_pool_where_its_picture_is(tmp_path: Path) ->
         ({"data": {"pool": "p.csv", "image": "photo", "redact": True}}, "`data.redact`: nothing hides"),
         ({"oracle": {"model": "m", "tape": "t.gz"}}, "`oracle.image_tokens`: oracle oracle needs it"),
         ({"data": {"pool": "p.csv"}}, "`oracle.image_tokens`: the job has no pictures"),
+        ({"oracle": ORACLE | {"prior": "content_free"}}, "`oracle.prior`: content_free asks about"),
+        ({"distil": {"epochs": 3}}, "`distil.epochs`: with `data.image` a head is taught"),
     ],
 )
 def test_a_job_that_pictures_make_no_sense_in_is_refused(tmp_path: Path, changes: Any, said: str) -> None:
