@@ -897,11 +897,9 @@ class Job(Section):
 
     @model_validator(mode="after")
     def _text_and_picture(self) -> Job:
-        """Pictures stand beside single texts that are put into classes, and cost every oracle tokens."""
+        """Pictures stand beside single texts that are put into classes."""
         image = self.data.image
         if image is None:
-            if any(oracle.image_tokens is not None for oracle in self.oracle):
-                raise ValueError("`oracle.image_tokens`: the job has no pictures; name `data.image`, or leave it out")
             return self
         if self.task.kind not in DEPICTED:
             raise ValueError(
@@ -920,18 +918,28 @@ class Job(Section):
                     f"`distil.{key}`: with `data.image` a head is taught on an encoder that stays as it is, and this "
                     "has no meaning; leave it out"
                 )
+        self.task._image = image
+        return self
+
+    @model_validator(mode="after")
+    def _who_is_shown_pictures(self) -> Job:
+        """What an oracle charges for a picture cannot be told from its bytes."""
         for oracle in self.oracle:
-            if oracle.image_tokens is None:
+            if self.data.image is None:
+                if oracle.image_tokens is not None:
+                    raise ValueError(
+                        "`oracle.image_tokens`: the job has no pictures; name `data.image`, or leave it out"
+                    )
+            elif oracle.image_tokens is None:
                 raise ValueError(
                     f"`oracle.image_tokens`: oracle {oracle.name} needs it with `data.image`; say how many tokens "
                     "one picture costs at most, since that much money is set aside for each"
                 )
-            if oracle.prior == "content_free":
+            elif oracle.prior == "content_free":
                 raise ValueError(
                     "`oracle.prior`: content_free asks about texts without content, which have no picture; take "
                     "batch, or leave it out"
                 )
-        self.task._image = image
         return self
 
     @model_validator(mode="after")
