@@ -267,7 +267,8 @@ class Asker:
 
         None where the turn never came: a person stopped it. Raises EndpointError where no endpoint is left.
         """
-        tokens = self._tokens_a_byte * sum(len(m.content) for m in question.messages) + question.schema.max_tokens
+        written = sum(len(m.content) for m in question.messages)
+        tokens = self._tokens_a_byte * written + question.picture_tokens + question.schema.max_tokens
         turn = await self.balance.enter(tokens)
         if turn is None:
             self._stop_where_nobody_answers()
@@ -383,8 +384,8 @@ class Asker:
             return None
         return EndpointError(
             f"oracle {self.oracle.name}: its answers cost {over / 1e6:.6f} dollars more than their worst case, so no "
-            "cap would hold: it ignores `max_completion_tokens`, or `tokenizer` is another model's; everything "
-            "answered so far is kept"
+            "cap would hold: it ignores `max_completion_tokens`, `tokenizer` is another model's, or a picture has "
+            "more than `image_tokens`; everything answered so far is kept"
         )
 
     def _learn(self, answer: Answer, tokens: float, question: Question, turn: Turn) -> None:
@@ -393,7 +394,8 @@ class Asker:
         self.balance.answered(turn)
         if answer.usage is not None:
             size = max(1, sum(len(m.content) for m in question.messages))
-            self._tokens_a_byte += (answer.usage.prompt_tokens / size - self._tokens_a_byte) / 10
+            of_words = max(0, answer.usage.prompt_tokens - question.picture_tokens)
+            self._tokens_a_byte += (of_words / size - self._tokens_a_byte) / 10
 
     async def _reserve(self, question: Question, turn: Turn) -> Reservation | None:
         """A reservation; where the money is only tied up in flight, wait for some to come back. None where a person,

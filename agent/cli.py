@@ -702,6 +702,9 @@ def predict(  # noqa: PLR0917 - what the command takes
         str | None, typer.Option(help="The text column; else what the model remembers, or `text`.")
     ] = None,
     second: Annotated[str | None, typer.Option(help="Of pairs, the second text's column.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Of texts with pictures, the column of the pictures' paths.")
+    ] = None,
     onnx: OnOnnx = False,
     int8: OnInt8 = False,
     samples: Annotated[
@@ -712,11 +715,13 @@ def predict(  # noqa: PLR0917 - what the command takes
     """Label a file of any size with a distilled model: writes label, confidence and the probability of each class."""
     from agent.console import Lines
     from agent.distill import Runtime, load_model, predict_file
+    from agent.images import Images
 
     target = output or file.with_name(f"{file.stem}.labelled{file.suffix}")
     watch = Lines()
-    loaded = load_model(model, Runtime.chosen(onnx=onnx, int8=int8), samples=samples)
-    count = predict_file(loaded, file, target, text, second_column=second,
+    runtime = Runtime.chosen(onnx=onnx, int8=int8)
+    loaded = load_model(model, runtime, samples=samples, images=Images(file.parent))
+    count = predict_file(loaded, file, target, text, second_column=second, image_column=image,
                          progress=lambda done, total: watch.progress("labelling", done, total))  # fmt: skip
     say(f"{escape(str(target))}: {count:,} texts")
 

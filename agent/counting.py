@@ -12,9 +12,10 @@ import numpy as np
 from agent.costing import Spread
 from agent.job import OracleSettings, Price
 from agent.oracle import served_counts
-from agent.records import Question
+from agent.records import Message, Question
 from agent.workbench import Workbench
 
+CHARACTERS = 4  # of a token, about
 TURN_TOKENS = 6  # what a chat template puts around a turn, about
 # Tokens of Qwen2.5 for one of all-MiniLM-L6-v2: in English text 0.68 (banking77) to 1.03, in JSON 1.13, German 0.8,
 # French 0.91, Russian 0.39, Japanese 0.6 to 0.7, Chinese 0.67, Korean 0.41, Arabic 0.47, Hindi 1.47, digits 1.83
@@ -63,14 +64,18 @@ async def count_tokens(bench: Workbench, settings: OracleSettings, asked: Sequen
         counts = [_by_student(bench, q) for q in asked]
         limits = LATIN if _latin(asked) else ANY_SCRIPT
         by = f"with the student's tokenizer; the model's own may count {limits[0]:g} to {limits[1]:g} times as many"
-    half = 1.96 * float(np.std(counts)) / math.sqrt(max(1, len(counts))) if counts else 0.0
-    mean = float(np.mean(counts)) if counts else 0.0
-    prompt = Spread(mean, max(0.0, mean - half) * limits[0], (mean + half) * limits[1])
+    pictures = float(np.mean([q.picture_tokens for q in asked])) if asked else 0.0
+    words = [n - q.picture_tokens for n, q in zip(counts, asked, strict=True)]
+    half = 1.96 * float(np.std(words)) / math.sqrt(max(1, len(words))) if words else 0.0
+    mean = float(np.mean(words)) if words else 0.0
+    low, high = max(0.0, mean - half) * limits[0], (mean + half) * limits[1]
+    prompt = Spread(mean + pictures, low, high + pictures)  # a picture costs what the job says, or less
     return Counted(prompt, _answer(bench, settings, asked, limits), _fixed(asked), by)
 
 
 def _by_student(bench: Workbench, question: Question) -> int:
-    return sum(bench.count_tokens([m.content for m in question.messages])) + TURN_TOKENS * len(question.messages)
+    words = sum(bench.count_tokens([m.content for m in question.messages]))
+    return words + TURN_TOKENS * len(question.messages) + question.picture_tokens
 
 
 def _answer(
@@ -95,8 +100,13 @@ def _answer(
 
 def _fixed(asked: Sequence[Question]) -> float:
     """The share of the prompts' characters that comes before the text: instructions and worked examples."""
-    whole = sum(len(m.content) for q in asked for m in q.messages)
-    return sum(len(m.content) for q in asked for m in q.messages[:-1]) / whole if whole else 0.0
+    whole = sum(_size(m) for q in asked for m in q.messages)
+    return sum(_size(m) for q in asked for m in q.messages[:-1]) / whole if whole else 0.0
+
+
+def _size(message: Message) -> int:
+    """Characters of a turn; of a picture as many as its tokens would have."""
+    return len(message.content) + (CHARACTERS * message.picture.tokens if message.picture is not None else 0)
 
 
 def _latin(asked: Sequence[Question]) -> bool:

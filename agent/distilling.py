@@ -80,6 +80,9 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
             return folder
     if _distil_without_classes(bench, lessons, lesson_hash):
         return folder
+    if bench.job.data.image is not None:
+        _distil_depicted(bench, lessons, lesson_hash)
+        return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
@@ -104,6 +107,19 @@ def _distil_without_classes(bench: Workbench, lessons: Sequence[Lesson], lesson_
     else:
         return False
     return True
+
+
+def _distil_depicted(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> None:
+    from agent import distill
+    from agent.student.depicted import DepictedEncoder
+
+    encoder, (text, image) = bench.encoder, (bench.job.data.text, bench.job.data.image)
+    assert isinstance(encoder, DepictedEncoder)
+    assert image is not None
+    bench.watch.note(f"teaching a head on {encoder.name} from {len(lessons):,} labels")
+    how = _how(bench, lessons, lesson_hash)
+    del how["note"]
+    distill.distil_depicted(_examples(bench, lessons), bench.job.distil, (text, image), encoder=encoder, **how)
 
 
 def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], lesson_hash: str) -> None:
@@ -172,6 +188,11 @@ def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
         raise DataError(
             f"job {bench.job.name} has `kind: {bench.job.task.kind}`: encoders are compared for tasks with classes "
             "alone; leave --compare and the encoders out"
+        )
+    if bench.job.data.image is not None:
+        raise DataError(
+            f"job {bench.job.name} has pictures (`data.image`), and encoders are compared for texts alone; leave "
+            "--compare and the encoders out"
         )
     lessons = _lessons_to_distil(bench)
     student = bench.job.student

@@ -105,6 +105,7 @@ def questions_of(bench: Workbench, settings: OracleSettings, mode: AnswerMode) -
         examples=examples,
         sampling=Sampling(settings.model, mode, settings.temperature, settings.thinking_tokens, settings.extra),
         redact=bench.redactor,
+        picture=partial(bench.picture, settings),
     )
     questions.check(Text(TextId("check"), "a text"))
     return questions

@@ -30,6 +30,7 @@ from pydantic import (
 
 from agent import studentless
 from agent.errors import JobFileError
+from agent.images import Images
 from agent.jobfile import Where, expand, read_yaml, telling_lines, told
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def _described(value: object) -> object:
 
 PAIRED = ("pairs", "extractive_qa")
 """Kinds of task whose texts are two columns."""
+DEPICTED = ("classification", "multilabel")
+"""Kinds of task whose texts may come with a picture."""
 OTHER, OTHER_MEANS = "other", "none of the other labels fits the text"
 
 
@@ -138,6 +141,7 @@ class TaskSettings(Section):
     who did not see it; 0.6 by default."""
 
     _columns: tuple[str, str] = PrivateAttr(default=("text", "second"))
+    _image: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _other_is_a_label(self) -> TaskSettings:
@@ -211,6 +215,11 @@ class TaskSettings(Section):
         """What a task of two texts calls them: the columns that `data` names."""
         return self._columns
 
+    @property
+    def image(self) -> str | None:
+        """What a task of texts with pictures calls a picture: the column that `data` names. None without pictures."""
+        return self._image
+
 
 def _is_on(scale: ScaleSettings, name: str) -> bool:
     try:
@@ -242,6 +251,9 @@ class DataSettings(Section):
     text: str = "text"
     second: str | None = None
     """The column of the other text, for a task of pairs; of extractive questions that of the context."""
+    image: str | None = None
+    """The column with the path of a picture that belongs to the text, in the folder of the pool (PNG, JPEG, WebP or
+    GIF, 20 MB at most); for classification and multilabel. Oracles are shown it, and must be able to look at it."""
     id: str | None = None
     gold: str | None = None
     """Labelled texts used for measuring only; the student never learns from them."""
@@ -600,6 +612,9 @@ class OracleSettings(Section):
     thinking_tokens: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Tokens that an answer may take beyond its label's own, for a model that thinks before it answers. They are set
     aside for every question, and paid as far as they are used."""
+    image_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Most tokens that one picture (`data.image`) costs in a prompt, as the model's documentation has it. So many are
+    set aside for each."""
     extra: Annotated[dict[str, Any], BeforeValidator(_further)] = Field(default_factory=dict)
     """Further fields of every request, as they are, such as `chat_template_kwargs: {enable_thinking: false}`."""
     tokenizer: str | None = None
@@ -882,6 +897,53 @@ class Job(Section):
         return self
 
     @model_validator(mode="after")
+    def _text_and_picture(self) -> Job:
+        """Pictures stand beside single texts that are put into classes."""
+        image = self.data.image
+        if image is None:
+            return self
+        if self.task.kind not in DEPICTED:
+            raise ValueError(
+                f"`data.image`: pictures are for {' and '.join(DEPICTED)}, not for {self.task.kind}; leave it out"
+            )
+        if image == self.data.text:
+            raise ValueError(f"`data.image`: {image!r} is the column of the text (`data.text`) already")
+        if self.data.redact:
+            raise ValueError(
+                "`data.redact`: nothing hides what a picture shows (`data.image`), so the promise could not be kept; "
+                "leave one of the two out"
+            )
+        for key, field in DistilSettings.model_fields.items():
+            if key not in ("enabled", "abstain_below") and getattr(self.distil, key) != field.default:
+                raise ValueError(
+                    f"`distil.{key}`: with `data.image` a head is taught on an encoder that stays as it is, and this "
+                    "has no meaning; leave it out"
+                )
+        self.task._image = image
+        return self
+
+    @model_validator(mode="after")
+    def _who_is_shown_pictures(self) -> Job:
+        """What an oracle charges for a picture cannot be told from its bytes."""
+        for oracle in self.oracle:
+            if self.data.image is None:
+                if oracle.image_tokens is not None:
+                    raise ValueError(
+                        "`oracle.image_tokens`: the job has no pictures; name `data.image`, or leave it out"
+                    )
+            elif oracle.image_tokens is None:
+                raise ValueError(
+                    f"`oracle.image_tokens`: oracle {oracle.name} needs it with `data.image`; say how many tokens "
+                    "one picture costs at most, since that much money is set aside for each"
+                )
+            elif oracle.prior == "content_free":
+                raise ValueError(
+                    "`oracle.prior`: content_free asks about texts without content, which have no picture; take "
+                    "batch, or leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _one_class_a_text(self) -> Job:
         """What finds labels that look wrong knows one class a text."""
         for name, share in (("selection.relabel", self.selection.relabel), ("people.suspects", self.people.suspects)):
@@ -975,6 +1037,19 @@ class Job(Section):
         return self._folder
 
     @property
+    def images(self) -> Images | None:
+        """The pictures of its texts: in the folder of the pool, which a seed's and gold's names start from too. None
+        where it has none. Raises JobFileError where the pool lies in no folder."""
+        if self.data.image is None:
+            return None
+        pool = self.path(self.data.pool)
+        if not pool.exists():
+            said = f"`data.image`: there is no {self.data.pool} here, and pictures lie in the folder of the pool"
+            with self.telling_lines():
+                raise JobFileError("job", [(0, said)])
+        return Images(pool if pool.is_dir() else pool.parent)
+
+    @property
     def output_folder(self) -> Path:
         return self.path(self.output)
 
@@ -1030,6 +1105,8 @@ class Job(Section):
         texts = {key: settings["data"][key] for key in ("pool", "split", "text", "id", "max_tokens", "over_long")}
         if self.data.second is not None:
             texts["second"] = self.data.second
+        if self.data.image is not None:
+            texts["image"] = self.data.image
         what = {"task": settings["task"], "guidelines": self.guidelines, "texts": texts}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -5,6 +5,8 @@ So a pair has one id, one row of the pool, one vector and one cell of the store,
 
 from __future__ import annotations
 
+from agent.picture import with_words, words_of
+
 SIGN = "\u241e"
 """The picture of a record separator, which people can see. Inside of a part it is written twice."""
 MARK = f"\n{SIGN}\n"
@@ -35,8 +37,9 @@ def stretches(text: str) -> list[tuple[int, str]]:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text cut after `most` characters; of a pair each part, so that it stays one."""
+    """The text cut after `most` characters; of a pair each part, so that it stays one, and of a text with a picture
+    (`agent.picture`) the text."""
     if MARK not in text:
-        return text[:most]
+        return with_words(text, words_of(text)[:most])
     first, second = split(text)
     return join(first[:most], second[:most])

@@ -57,7 +57,7 @@ def predicted(bench: Workbench, folder: Path) -> Prediction:
     """What a model says of the gold texts."""
     from agent.distill import load_model
 
-    return load_model(folder).predict([t.text for t, _ in bench.gold])
+    return load_model(folder, images=bench.job.images).predict([t.text for t, _ in bench.gold])
 
 
 def _judge(bench: Workbench, *, promote: bool) -> None:

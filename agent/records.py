@@ -78,11 +78,27 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What a turn shows beside its words. The bytes are read when a request is written, and are never part of this.
+
+    Attributes:
+        sha256: of the bytes.
+        tokens: most that it costs in the prompt.
+        uri: reads it, as a `data:` URI. Raises DataError where it is not there any more, or another.
+    """
+
+    sha256: str
+    tokens: int
+    uri: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a chat: role is system, user or assistant."""
 
     role: str
     content: str
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +124,11 @@ class Question:
     messages: tuple[Message, ...]
     schema: AnswerSchema
     prompt_hash: str
+
+    @property
+    def picture_tokens(self) -> int:
+        """Most tokens of all its pictures."""
+        return sum(m.picture.tokens for m in self.messages if m.picture is not None)
 
 
 @dataclass(frozen=True, slots=True)

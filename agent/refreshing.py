@@ -85,8 +85,9 @@ def milestone(bench: Workbench, lessons: Sequence[Lesson], weights: Floats, trus
 
 
 def _refreshes(bench: Workbench) -> bool:
-    """A pair's vector is made of two by the encoder, which no way of tuning knows how to learn through."""
-    if isinstance(bench.task, Paired):
+    """A pair's vector, and that of a text with a picture, is made of two by the encoder, which no way of tuning knows
+    how to learn through."""
+    if isinstance(bench.task, Paired) or bench.job.data.image is not None:
         return False
     return bench.job.student.refresh.enabled and isinstance(bench.student, HeadStudent)
 

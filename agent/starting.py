@@ -23,6 +23,7 @@ data:
   pool: texts.csv               # .csv .tsv .jsonl .parquet, a folder of them, an Arrow data set, or a hub id
   text: text                    # the column that holds the text
   # second: hypothesis          # the column of the other text, with `kind: pairs`
+  # image: photo                # the column of a picture's path, beside the text (docs/tasks/images.md)
   # id: id                      # a column of ids; by default an id is made from the content
   # seed: seed.csv              # a few labelled texts that you trust: worked examples for the oracle
   # gold: gold.csv              # labelled texts for measuring only

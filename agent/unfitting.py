@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.picture import quoted
 from agent.records import Text
 from agent.report import Unfitting
 from agent.selection import space
@@ -48,13 +49,13 @@ def _groups(bench: Workbench, texts: list[Text]) -> list[tuple[int, tuple[str, .
     if not texts:
         return []
     if not bench.job.has_student:  # nothing is embedded
-        return [(len(texts), tuple(t.text for t in texts[:EXAMPLES]))]
+        return [(len(texts), tuple(quoted(t.text) for t in texts[:EXAMPLES]))]
     rng = bench.rng(MEASURE, SALT)
     vectors = np.asarray(bench.first_vectors(texts), np.float32)
     groups = space.clusters(vectors, min(MOST, max(1, len(texts) // MEMBERS)), rng)
     order = typical_order(space.neighbour_distance(vectors, groups), groups)
     found: dict[int, list[str]] = {}
     for i in order:
-        found.setdefault(int(groups[i]), []).append(texts[i].text)
+        found.setdefault(int(groups[i]), []).append(quoted(texts[i].text))
     sized = sorted(found.values(), key=len, reverse=True)
     return [(len(members), tuple(members[:EXAMPLES])) for members in sized]

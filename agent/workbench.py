@@ -20,6 +20,8 @@ from agent.job import Job, OracleSettings
 from agent.ledger import JobLock, Ledger, PromptTokens, RunLock, Tariff
 from agent.opinions import Opinions, opinions
 from agent.pairing import join, split
+from agent.picture import split as split_picture
+from agent.picture import words_of
 from agent.pool import Pool, read_labelled
 from agent.records import (
     CountTokens,
@@ -27,6 +29,7 @@ from agent.records import (
     Label,
     MicroDollars,
     Pick,
+    Picture,
     Rows,
     Said,
     Source,
@@ -281,6 +284,8 @@ class Workbench:
         from agent.student.paired import counted_apart
 
         count = self.first_encoder.count_tokens if self.job.has_student else load_counter(self.job)
+        if self.job.data.image is not None:
+            return lambda texts: count([words_of(text) for text in texts])
         return counted_apart(count) if isinstance(self.task, Paired) else count
 
     @cached_property
@@ -398,7 +403,7 @@ class Workbench:
         path = self.job.path(name)
         if not path.exists():
             raise DataError(f"{path}: no such file (`{key}` of the job file)")
-        return read_labelled(path, self.job.data, self.task, key=key, pool=self.pool)
+        return read_labelled(path, self.job.data, self.task, key=key, pool=self.pool, images=self.job.images)
 
     @cached_property
     def redactor(self) -> Redactor | None:
@@ -415,6 +420,13 @@ class Workbench:
             return replace(text, text=self.redactor(text.text))
         except RedactionFailed:
             return None
+
+    def picture(self, settings: OracleSettings, text: Text) -> Picture | None:
+        """The picture that an oracle is shown beside a text; None where the job or the text has none."""
+        images, (_, reference) = self.job.images, split_picture(text.text)
+        if images is None or reference is None:
+            return None
+        return Picture(reference.sha256, settings.image_tokens or 0, lambda: images.read(reference).uri)
 
     def shown_example(self, text: Text, value: Value) -> tuple[Text, Value] | None:
         """A text and its label as an oracle may see them. What was written of a text may name what it names: both are

@@ -9,6 +9,7 @@ from agent.distill.abstaining import Bar, answered
 from agent.distill.answering import AnswerLessons, Answers, distil_answers, is_answerer
 from agent.distill.card import Figure
 from agent.distill.compare import Compared, compare
+from agent.distill.depicted import DepictedNetwork, distil_depicted, is_depicted
 from agent.distill.distil import Distilled, add_figures, distil, made_from, save_student
 from agent.distill.grading import GradeLessons, Grades, distil_grades, is_grader
 from agent.distill.onnx import Checks, write_onnx
@@ -27,6 +28,7 @@ __all__ = [
     "Bar",
     "Checks",
     "Compared",
+    "DepictedNetwork",
     "Distilled",
     "Examples",
     "Figure",
@@ -47,10 +49,12 @@ __all__ = [
     "compare",
     "distil",
     "distil_answers",
+    "distil_depicted",
     "distil_grades",
     "distil_spans",
     "distil_texts",
     "is_answerer",
+    "is_depicted",
     "is_grader",
     "is_tagger",
     "is_writer",

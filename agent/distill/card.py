@@ -61,6 +61,7 @@ class Card:
         abstain_below: the confidence below which `labelwright predict` and `serve` give no label.
         quotes: it answers questions by quoting, has no names, and `columns` are question and context.
         writes: of a model that writes, Python that asks it; it has no names then.
+        depicted: of a classifier of texts with pictures, the columns that hold them.
     """
 
     names: Sequence[str]
@@ -77,12 +78,15 @@ class Card:
     abstain_below: float | None = None
     quotes: bool = False
     writes: str = ""
+    depicted: Sequence[str] = ()
 
     @property
     def pipeline(self) -> str:
         """The task of `transformers` that it is for."""
         if self.quotes:
             return "question-answering"
+        if self.depicted:
+            return "image-classification"
         if self.writes:
             return "text-generation"
         return "token-classification" if self.spans else "text-classification"
@@ -107,7 +111,7 @@ class Card:
 
 def _front_matter(card: Card) -> str:
     head: dict[str, Any] = {
-        "library_name": "transformers",
+        "library_name": "labelwright" if card.depicted else "transformers",
         "pipeline_tag": card.pipeline,
         "tags": ["labelwright", card.pipeline, *_labels_a_text(card)],
     }
@@ -158,6 +162,12 @@ def _what(card: Card) -> str:
         what = f"It says a number for a text, from {quoted(card.scale)}."
     if card.writes:
         what = "It writes a text in answer to a text."
+    if card.depicted:
+        return (
+            f"A classifier of texts with pictures: {len(card.names)} classes, {kind}. A head on {quoted(base)}, "
+            "which is as it was, taught by [Labelwright](https://pypi.org/project/labelwright/) on the labels "
+            "described below. A copy of the encoder lies in `encoder`, a standard `transformers` folder."
+        )
     return (
         f"{what} Fine-tuned from {quoted(base)} by "
         "[Labelwright](https://pypi.org/project/labelwright/) on the labels described below; "
@@ -165,7 +175,23 @@ def _what(card: Card) -> str:
     )
 
 
+def _use_depicted(card: Card) -> str:
+    text, image = map(quoted, card.depicted)
+    said = (
+        "```console\nlabelwright predict THIS_FOLDER texts.csv\n```\n\n"
+        f"Texts are in the column {text}, and the paths of their pictures, in the folder of the file, in {image}; "
+        f"`--text` and `--image` name others. Texts are cut at {card.max_tokens} tokens."
+    )
+    if card.multilabel:
+        said += " A label holds where its probability is at least one half."
+    if card.abstain_below is not None:
+        said += f" Where it is less sure than {card.abstain_below:.4g} it gives none (`abstained`)."
+    return said
+
+
 def _use(card: Card) -> str:
+    if card.depicted:
+        return _use_depicted(card)
     given = '{"text": "a text", "text_pair": "another"}' if card.columns else '"a text"'
     code = (
         "from transformers import pipeline\n\n"

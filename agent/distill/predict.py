@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from agent.distill.answering import Answers, is_answerer
+from agent.distill.depicted import DepictedNetwork, is_depicted, item_of
 from agent.distill.grading import Grades, is_grader
 from agent.distill.network import ABSTAIN, Network, saved_config
 from agent.distill.runtime import Classifier, OnnxNetwork, Runtime
 from agent.distill.saving import replacing_file
-from agent.distill.tables import Chunk, Kind, check_output, open_table
+from agent.distill.tables import Chunk, Kind, Wanted, check_output, open_table
 from agent.distill.tagging import Tags, is_tagger
 from agent.distill.writer import Writer, is_writer
 from agent.errors import DataError, ModelError
+from agent.images import Images
 from agent.records import Floats, Prediction, Value
 from agent.student.logistic import sigmoid, softmax
 from agent.tasks.hierarchy import parents, summed
@@ -61,12 +64,15 @@ class Labeller(Protocol):
         ...
 
 
-def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH, *, samples: int = 0) -> Labeller:
+def load_model(
+    folder: str | Path, runtime: Runtime = Runtime.TORCH, *, samples: int = 0, images: Images | None = None
+) -> Labeller:
     """The model of a folder that `distil` made, or of any other classifier of texts or words, answerer of questions,
     or any other that writes; of numbers only of one that `distil` made.
 
     Args:
         samples: see `Writer`; 0 for a model that writes nothing.
+        images: where the pictures are, for a model that looks at some.
 
     Raises ModelError where it is none, cannot be read, or does not run on that; ExtraMissing.
     """
@@ -79,6 +85,10 @@ def load_model(folder: str | Path, runtime: Runtime = Runtime.TORCH, *, samples:
         return Model.load(folder, runtime=runtime)
     if runtime is not Runtime.TORCH:
         raise ModelError(f"{folder}: it {what}, and such models run on torch alone; leave --{runtime} out")
+    if is_depicted(Path(folder)):
+        if images is None:
+            raise ModelError(f"{folder}: it looks at pictures, which `labelwright predict` alone gives a model")
+        return Model(DepictedNetwork.load(Path(folder), images))
     if is_answerer(Path(folder)):
         return Answers.load(Path(folder))
     if is_writer(Path(folder)):
@@ -96,6 +106,8 @@ def abstains_below(folder: str | Path) -> float | None:
 
 def special(folder: Path) -> str | None:
     """What the model of a folder does that is no classifier of texts; None for a classifier, or no model."""
+    if is_depicted(folder):
+        return "looks at pictures"
     if is_tagger(folder):
         return "finds spans"
     if is_answerer(folder):
@@ -234,6 +246,7 @@ def predict_file(
     text_column: str | None = None,
     *,
     second_column: str | None = None,
+    image_column: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Label a file of any size in flat memory; the output appears whole or not at all.
@@ -251,12 +264,13 @@ def predict_file(
         output: where to; of the same kind.
         text_column: the column that holds the texts; by default `text`, or of pairs what the model remembers.
         second_column: of pairs, that of the second text; by default what the model remembers.
+        image_column: of texts with pictures, that of the pictures' paths, in the folder of the file.
         progress: told (rows done, rows) after each chunk.
 
     Returns the number of rows. Raises DataError for what is wrong with the file, before anything is predicted.
     """
     source, target = Path(path), Path(output)
-    table = open_table(source, *columns_to_read(model, text_column, second_column))
+    table = open_table(source, wanted=_wanted(model, source, text_column, second_column, image_column))
     check_output(source, target)
     columns = new_columns(model, table.columns)
     done = 0
@@ -269,6 +283,24 @@ def predict_file(
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
     return done
+
+
+def _wanted(model: Labeller, source: Path, text: str | None, second: str | None, image: str | None) -> Wanted:
+    """What a model reads of a file. Raises DataError for an option that is not this model's."""
+    depicted = looks_at(model)
+    if depicted is None:
+        if image is not None:
+            raise DataError(f"--image {image!r}: this model looks at no pictures; leave it out")
+        return Wanted(columns_to_read(model, text, second))
+    if second is not None:
+        raise DataError(f"--second {second!r}: this model labels texts with pictures, not pairs; leave it out")
+    columns = (text or depicted.reads[0], image or depicted.reads[1])
+    return Wanted(columns, ("--text", "--image"), partial(item_of, Images(source.parent), source.name))
+
+
+def looks_at(model: Labeller) -> DepictedNetwork | None:
+    """The network of a model of texts with pictures; None for another model."""
+    return model.network if isinstance(model, Model) and isinstance(model.network, DepictedNetwork) else None
 
 
 def columns_to_read(model: Labeller, text: str | None, second: str | None = None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from agent.pool.lines import BOM, read_csv
 
 ROWS_AT_ONCE = 4096
 OPTIONS = ("--text", "--second")
+Whole = Callable[..., str | None]
+"""The cells of a row that are read, as one text; None where it has none."""
 
 
 class Kind(StrEnum):
@@ -65,14 +67,32 @@ class Table(Protocol):
         ...
 
 
-def open_table(path: Path, *text_columns: str) -> Table:
-    """The table at a path, its texts in one column or in two. Raises DataError: no such file, an unknown kind, no
-    such column, a broken row."""
+@dataclass(frozen=True)
+class Wanted:
+    """The columns that hold the texts, the options that name them in messages, and how a row's cells become one."""
+
+    columns: Sequence[str]
+    options: Sequence[str] = OPTIONS
+    whole: Whole = field(default_factory=lambda: _text)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The option that names each column."""
+        return dict(zip(self.options, self.columns, strict=False))
+
+    def texts(self, columns: Iterable[Sequence[str | None]]) -> list[str | None]:
+        """The text of each row, of the cells of one column or of two."""
+        return [self.whole(*cells) for cells in zip(*columns, strict=True)]
+
+
+def open_table(path: Path, *text_columns: str, wanted: Wanted | None = None) -> Table:
+    """The table at a path, its texts in one column or in two, or as `wanted` says. Raises DataError: no such file, an
+    unknown kind, no such column, a broken row."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: empty (0 bytes)")
-    return KINDS[kind_of(path)](path, text_columns)
+    return KINDS[kind_of(path)](path, wanted or Wanted(text_columns))
 
 
 def kind_of(path: Path) -> str:
@@ -100,17 +120,20 @@ def check_output(source: Path, target: Path) -> None:
 class CsvTable:
     """Comma- or tab-separated, with a header; every cell stays the string it was."""
 
-    def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
-        self._path, self._texts = path, text_columns
+    def __init__(self, path: Path, wanted: Wanted) -> None:
+        self._path, self._wanted = path, wanted
         self._mark = _mark(path)
         self.columns = self._header()
-        check_columns(path.name, _asked(text_columns), self.columns)
+        check_columns(path.name, wanted.asked, self.columns)
         self._all = {name: name for name in self.columns}
         self.total = sum(len(batch) for batch in read_csv(path, self._all, self._mark))
 
     def chunks(self) -> Iterator[Chunk]:
         for batch in read_csv(self._path, self._all, self._mark):
-            yield Chunk(list(zip(*batch.cells.values(), strict=True)), _whole(batch.cells[c] for c in self._texts))
+            yield Chunk(
+                list(zip(*batch.cells.values(), strict=True)),
+                self._wanted.texts(batch.cells[c] for c in self._wanted.columns),
+            )
 
     @contextmanager
     def writer(self, path: Path, added: Mapping[str, Kind]) -> Iterator[Callable[[Chunk, Added], None]]:
@@ -151,13 +174,13 @@ def _cell(value: Any) -> str:
 class JsonlTable:
     """One JSON object a line; each may have keys of its own."""
 
-    def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
-        self._path, self._texts = path, text_columns
+    def __init__(self, path: Path, wanted: Wanted) -> None:
+        self._path, self._wanted = path, wanted
         names: dict[str, None] = {}
         self.total = 0
         for line, row in self._rows():
-            check_columns(f"{path.name}:{line}", _asked(text_columns), list(row))
-            for option, column in _asked(text_columns).items():
+            check_columns(f"{path.name}:{line}", wanted.asked, list(row))
+            for option, column in wanted.asked.items():
                 _json_text(row[column], f"{path.name}:{line}", option)
             names |= dict.fromkeys(row)
             self.total += 1
@@ -168,10 +191,10 @@ class JsonlTable:
         for _, row in self._rows():
             rows.append(row)
             if len(rows) == ROWS_AT_ONCE:
-                yield Chunk(rows, _whole([r[c] for r in rows] for c in self._texts))
+                yield Chunk(rows, self._wanted.texts([r[c] for r in rows] for c in self._wanted.columns))
                 rows = []
         if rows:
-            yield Chunk(rows, _whole([r[c] for r in rows] for c in self._texts))
+            yield Chunk(rows, self._wanted.texts([r[c] for r in rows] for c in self._wanted.columns))
 
     @contextmanager
     def writer(self, path: Path, added: Mapping[str, Kind]) -> Iterator[Callable[[Chunk, Added], None]]:
@@ -222,11 +245,11 @@ def _encodes(text: str) -> bool:
 class ParquetTable:
     """Columns keep their types; new ones are strings, lists of strings, float32 and int64."""
 
-    def __init__(self, path: Path, text_columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, wanted: Wanted) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        self._path, self._texts = path, text_columns
+        self._path, self._wanted = path, wanted
         try:
             with parquet.ParquetFile(path) as file:
                 self._schema, self.total = file.schema_arrow, file.metadata.num_rows
@@ -234,8 +257,8 @@ class ParquetTable:
             said = str(error).strip().splitlines()[0]
             raise DataError(f"{path.name}: cannot be read as Parquet ({said})") from None
         self.columns = list(self._schema.names)
-        check_columns(path.name, _asked(text_columns), self.columns)
-        for option, column in _asked(text_columns).items():
+        check_columns(path.name, wanted.asked, self.columns)
+        for option, column in wanted.asked.items():
             kind = self._schema.field(column).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_text_of_words(kind)):
                 raise DataError(f"{path.name}: column {column!r} (`{option}`) holds {kind}, not text")
@@ -245,7 +268,7 @@ class ParquetTable:
 
         with parquet.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                yield Chunk(batch, _whole(batch.column(c).to_pylist() for c in self._texts))
+                yield Chunk(batch, self._wanted.texts(batch.column(c).to_pylist() for c in self._wanted.columns))
 
     @contextmanager
     def writer(self, path: Path, added: Mapping[str, Kind]) -> Iterator[Callable[[Chunk, Added], None]]:
@@ -278,24 +301,15 @@ def _is_text_of_words(kind: Any) -> bool:
     return bool(pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
 
 
-def _asked(columns: Sequence[str]) -> dict[str, str]:
-    """The option that names each column, as messages have it."""
-    return dict(zip(OPTIONS, columns, strict=False))
-
-
-def _whole(columns: Iterable[Sequence[str | None]]) -> list[str | None]:
-    """The text of each row, of the cells of one column or of two."""
-    return [_text(*cells) for cells in zip(*columns, strict=True)]
-
-
 def _text(*cells: str | None) -> str | None:
+    """Both texts of a pair as one, or the text."""
     given = [cell for cell in cells if cell is not None and cell.strip()]
     if len(given) < len(cells):
         return None
     return given[0] if len(given) == 1 else join(*given)
 
 
-KINDS: dict[str, Callable[[Path, Sequence[str]], Table]] = {
+KINDS: dict[str, Callable[[Path, Wanted], Table]] = {
     ".csv": CsvTable,
     ".tsv": CsvTable,
     ".jsonl": JsonlTable,

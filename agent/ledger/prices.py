@@ -25,10 +25,11 @@ Bound = Callable[[Question], int]
 def prompt_bound(question: Question) -> int:
     """Most tokens that the prompt can be, whatever the tokenizer: a token of text stands for at least one byte.
 
-    The answer's schema counts, as some servers write it into the prompt and bill it.
+    A picture has as many as the job says at most (`oracle.image_tokens`). The answer's schema counts, as some servers
+    write it into the prompt and bill it.
     """
     tokens = schema_bytes(question) + sum(_bytes(m.content) for m in question.messages)
-    return tokens + TOKENS_PER_MESSAGE * len(question.messages) + TOKENS_PER_REQUEST
+    return tokens + question.picture_tokens + TOKENS_PER_MESSAGE * len(question.messages) + TOKENS_PER_REQUEST
 
 
 def schema_bytes(question: Question) -> int:

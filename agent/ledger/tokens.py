@@ -56,8 +56,8 @@ class PromptTokens:
         """Tokens of the prompt: rendered by the template and counted, or counted by parts where that cannot be."""
         written = self._rendered(question.messages)
         if written is None:
-            return self._texts(question) + self._template_adds(question)
-        return self._tokens(written, special=True)
+            return self._texts(question) + self._template_adds(question) + question.picture_tokens
+        return self._tokens(written, special=True) + question.picture_tokens
 
     def text(self, content: str) -> int:
         """Tokens of a text by itself."""
@@ -66,7 +66,8 @@ class PromptTokens:
     def bound(self, question: Question) -> int:
         """Most tokens that the prompt can be, see the top of this file."""
         counted = self._texts(question) + self._template_adds(question)
-        return min(-(-counted * 11 // 10) + MARGIN + schema_bytes(question), prompt_bound(question))
+        own = -(-counted * 11 // 10) + MARGIN + schema_bytes(question) + question.picture_tokens
+        return min(own, prompt_bound(question))
 
     def _texts(self, question: Question) -> int:
         return sum(self._text(m.content) for m in question.messages)

@@ -75,13 +75,15 @@ class Dialect:
             return {}
         return {"logprobs": True, "top_logprobs": self.top_logprobs}
 
-    def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
-        """The messages; where there is no system role, what it says stands before the first turn of the user."""
-        turns = [{"role": m.role, "content": m.content} for m in messages]
-        if SYSTEM not in self.without or len(turns) < 2 or turns[0]["role"] != SYSTEM:
-            return turns
-        first = {"role": turns[1]["role"], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
-        return [first, *turns[2:]]
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The messages; where there is no system role, what it says stands before the first turn of the user.
+
+        Raises DataError where a picture cannot be read.
+        """
+        if SYSTEM in self.without and len(messages) > 1 and messages[0].role == SYSTEM:
+            system, first, *rest = messages
+            messages = [replace(first, content=f"{system.content}\n\n{first.content}"), *rest]
+        return [{"role": m.role, "content": _content(m)} for m in messages]
 
     # What is learnt -------------------------------------------------------------------------------------------------
 
@@ -230,6 +232,16 @@ class Speaker:
         self.on_warning(
             f"an answer took {took} tokens where {most} were allowed, so it may cost more than was set aside; {way}"
         )
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """What a turn says, as the protocol has it: its words, or parts where it shows a picture."""
+    if message.picture is None:
+        return message.content
+    return [
+        {"type": "text", "text": message.content},
+        {"type": "image_url", "image_url": {"url": message.picture.uri()}},
+    ]
 
 
 def is_longer(question: Question, answer: Answer) -> bool:

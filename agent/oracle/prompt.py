@@ -27,7 +27,7 @@ from agent.oracle.fence import fenced
 from agent.oracle.marking import marked, unused_mark
 from agent.oracle.phrasing import PLAIN, Phrasing, Put, Reading
 from agent.pairing import shortened
-from agent.records import Answer, AnswerSchema, Message, Question, Text, Value
+from agent.records import Answer, AnswerSchema, Message, Picture, Question, Text, Value
 from agent.tasks import Generation, Task
 
 AnswerMode = Literal["choice", "json_schema", "plain"]
@@ -127,6 +127,7 @@ class Questions:
         sampling: model, answer mode and temperature, part of each question's key.
         redact: what is done to every text before it goes into a question; raises RedactionFailed. Examples that are
             cut have to come redacted: half an address is not found.
+        picture: the picture of a text, for texts that have some (`agent.picture`).
     """
 
     def __init__(
@@ -138,9 +139,10 @@ class Questions:
         examples: Sequence[tuple[Text, Value]] = (),
         sampling: Sampling,
         redact: Callable[[str], str] | None = None,
+        picture: Callable[[Text], Picture | None] = lambda _: None,
     ) -> None:
         self.phrasing, self._template, self._guidelines = phrasing, template, guidelines
-        self._redact = redact
+        self._redact, self._picture = redact, picture
         self.sampling = sampling
         self.prompt_hash = template.hash
         self._examples = tuple(examples)
@@ -171,7 +173,8 @@ class Questions:
         return self._turn(text, mark=mark), Message("assistant", self.phrasing.written(value, plain=plain))
 
     def _turn(self, text: Text, mark: str) -> Message:
-        return Message("user", self._template.render("user", self._variables(text, PLAIN, mark)))
+        words = self._template.render("user", self._variables(text, PLAIN, mark))
+        return Message("user", words, self._picture(text))
 
     def _system(self, variables: Mapping[str, Any]) -> Message:
         """What comes first, which says nothing of the text: most questions share it, and it is rendered once."""
@@ -236,7 +239,8 @@ class Questions:
         schema, mark = self.sampling.room(self.phrasing.schema(text, put)), self._mark(text, put)
         # what is fixed comes first, so that a server can keep its prefix; what this text alone brings comes last
         variables = self._variables(text, put, mark)
-        system, turn = self._system(variables), Message("user", self._template.render("user", variables))
+        system = self._system(variables)
+        turn = Message("user", self._template.render("user", variables), self._picture(text))
         listed = self.phrasing.listed(put)
         # an example whose answer is not among those that may be given would teach the wrong thing
         shown = [turns for value, turns in self._shown_to_all(mark) if listed is None or value in listed]
@@ -270,7 +274,7 @@ def question_key(messages: Sequence[Message], schema: AnswerSchema, sampling: Sa
         "model": sampling.model,
         "mode": sampling.mode,
         "temperature": sampling.temperature,
-        "messages": [[m.role, m.content] for m in messages],
+        "messages": [[m.role, m.content, *([m.picture.sha256] if m.picture else [])] for m in messages],
         "schema": schema.json_schema,
         "choices": schema.choices,
         "max_tokens": schema.max_tokens,

@@ -38,7 +38,7 @@ async def _counted(settings: OracleSettings, questions: Sequence[Question]) -> l
         found = told.get("count") if isinstance(told, dict) else None
         if type(found) is not int or found <= 0:
             raise _DoesNotCount
-        return found
+        return found + question.picture_tokens
 
     try:
         first = await count(questions[0])

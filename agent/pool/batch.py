@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import DataError
+from agent.images import Images
 from agent.job import DataSettings
 from agent.pairing import join
+from agent.picture import join as depicted
 
-FIRST, SECOND = "data.text", "data.second"
+FIRST, SECOND, IMAGE = "data.text", "data.second", "data.image"
 Columns = Mapping[str, str]
 """Key of the job file (`data.text`) → name of the column it names."""
 
@@ -64,13 +66,22 @@ class Batch:
 
 
 def text_columns(data: DataSettings) -> dict[str, str]:
-    """The columns that hold what is labelled: one, or of pairs two."""
-    return {FIRST: data.text} | ({SECOND: data.second} if data.second else {})
+    """The columns that hold what is labelled: one, or of pairs, and of texts with pictures, two."""
+    more = {SECOND: data.second, IMAGE: data.image}
+    return {FIRST: data.text} | {key: column for key, column in more.items() if column}
 
 
-def whole_text(batch: Batch, i: int) -> str:
-    """The text of a row; both texts of a pair as one, or "" where either is blank. Raises DataError."""
+def whole_text(batch: Batch, i: int, images: Images | None = None) -> str:
+    """The text of a row. Both texts of a pair as one, or "" where either is blank; a text with its picture as one
+    (`agent.picture`), whatever it says, or "" where none is named. Raises DataError.
+
+    Args:
+        images: where the pictures are, of rows that have some.
+    """
     first = batch.text(FIRST, i)
+    if images is not None:
+        name = batch.text(IMAGE, i).strip()
+        return depicted(first, images.found(name, batch.place(i))) if name else ""
     if SECOND not in batch.cells:
         return first
     second = batch.text(SECOND, i)

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from agent.errors import DataError
+from agent.images import Images
 from agent.job import DataSettings
+from agent.picture import with_words, words_of
 from agent.pool.arrow import strings
 from agent.pool.batch import Batch, text_columns, whole_text
 from agent.pool.distinct import DIGEST, Digests, Index, collapse, digest
@@ -70,13 +72,19 @@ class _Spool:
         self.total = total
 
 
-def build(source: Source, data: DataSettings, count_tokens: CountTokens | None, folder: Path) -> None:
-    """Write the pool into `folder`, which appears whole or not at all. Raises DataError."""
+def build(
+    source: Source, data: DataSettings, count_tokens: CountTokens | None, folder: Path, images: Images | None = None
+) -> None:
+    """Write the pool into `folder`, which appears whole or not at all. Raises DataError.
+
+    Args:
+        images: where the pictures are, of texts that have some.
+    """
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)  # of a process that died
     part.mkdir(parents=True)
     try:
-        spool = _write_rows(source, data, count_tokens, part)
+        spool = _write_rows(source, data, count_tokens, part, images)
         if not spool.kept:
             raise DataError(_nothing(source.name, spool))
         _write_arrays(spool, source.name, part)
@@ -93,7 +101,9 @@ def _nothing(name: str, spool: _Spool) -> str:
     return f"{name}: none of its {spool.total} rows has a text to label ({counts})"
 
 
-def _write_rows(source: Source, data: DataSettings, count_tokens: CountTokens | None, folder: Path) -> _Spool:
+def _write_rows(
+    source: Source, data: DataSettings, count_tokens: CountTokens | None, folder: Path, images: Images | None
+) -> _Spool:
     import pyarrow as pa
 
     wanted = text_columns(data) | ({"data.id": data.id} if data.id else {})
@@ -103,7 +113,7 @@ def _write_rows(source: Source, data: DataSettings, count_tokens: CountTokens | 
         sink = stack.enter_context(pa.OSFile(str(folder / "rows.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_stream(sink, schema))
         for batch in source.read(wanted):
-            kept = _keep(batch, spool.total, data, count_tokens)
+            kept = _keep(batch, spool.total, data, count_tokens, images)
             spool.add(kept, spool.total + len(batch))
             if kept.rows:
                 columns = [strings(kept.ids, large=False), strings(kept.texts, large=True)]
@@ -111,8 +121,10 @@ def _write_rows(source: Source, data: DataSettings, count_tokens: CountTokens | 
     return spool
 
 
-def _keep(batch: Batch, start: int, data: DataSettings, count_tokens: CountTokens | None) -> _Kept:
-    texts: dict[int, str] = {i: whole_text(batch, i) for i in range(len(batch))}
+def _keep(
+    batch: Batch, start: int, data: DataSettings, count_tokens: CountTokens | None, images: Images | None
+) -> _Kept:
+    texts: dict[int, str] = {i: whole_text(batch, i, images) for i in range(len(batch))}
     left_out = [(start + i, REASONS.index(EMPTY)) for i, t in texts.items() if not t.strip()]
     for row, _ in left_out:
         del texts[row - start]
@@ -132,7 +144,10 @@ def _keep(batch: Batch, start: int, data: DataSettings, count_tokens: CountToken
         if data.second:
             short = cut_pairs(whole_texts, most, count_tokens)
         else:
-            short = cut(whole_texts, list(long.values()), most, count_tokens)
+            words = [words_of(t) for t in whole_texts] if images else whole_texts
+            short = cut(words, list(long.values()), most, count_tokens)
+            if images:
+                short = [with_words(t, w) for t, w in zip(whole_texts, short, strict=True)]
         texts |= dict(zip(long, short, strict=True))
     final = [digest(t) if i in long else whole[i] for i, t in texts.items()]
     ids = [batch.identity("data.id", i) if data.id else whole[i].hex() for i in texts]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from agent.errors import DataError
+from agent.picture import words_of
 from agent.pool.lock import locked
 from agent.pool.pool import Pool
 from agent.pool.reader import READERS
@@ -169,7 +170,7 @@ def _find(graph: Graph, pool: Pool, folder: Path, progress: Callable[[int, int],
     with (part / "columns").open("wb") as file:
         for start in range(0, len(pool), BLOCK):
             rows = np.arange(start, min(start + BLOCK, len(pool)))
-            found = [graph.mentioned(t.text) for t in pool.texts(rows)]
+            found = [graph.mentioned(words_of(t.text)) for t in pool.texts(rows)]
             columns = np.array([c for each in found for c in each], np.int32)
             counts[rows + 1] = [len(each) for each in found]
             seen[columns] = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.errors import DataError
+from agent.images import Images
 from agent.job import DataSettings
 from agent.pool.batch import SECOND, Batch, text_columns, whole_text
 from agent.pool.distinct import digest
@@ -20,7 +21,13 @@ SHOWN = 20
 
 
 def read_labelled(
-    path: str | Path, data: DataSettings, task: Task, *, key: str = "data.gold", pool: Pool | None = None
+    path: str | Path,
+    data: DataSettings,
+    task: Task,
+    *,
+    key: str = "data.gold",
+    pool: Pool | None = None,
+    images: Images | None = None,
 ) -> list[tuple[Text, Value]]:
     """Every row of a labelled file, in order.
 
@@ -30,6 +37,7 @@ def read_labelled(
     Args:
         path: of a file or folder of the kinds a pool can be.
         key: the setting that named it, for messages.
+        images: where the pictures are, of texts that have some.
 
     Raises DataError: as reading a pool does; and once for all rows whose text or label is no good.
     """
@@ -39,7 +47,7 @@ def read_labelled(
     for batch in source.read(text_columns(data) | {"data.label": data.label}):
         for i in range(len(batch)):
             try:
-                found.append(_row(batch, i, task))
+                found.append(_row(batch, i, task, images))
             except DataError as error:
                 problems.append(str(error))
     if problems:
@@ -52,10 +60,11 @@ def read_labelled(
     return list(_placed(found, pool)) if pool else found
 
 
-def _row(batch: Batch, i: int, task: Task) -> tuple[Text, Value]:
-    text = whole_text(batch, i)
+def _row(batch: Batch, i: int, task: Task, images: Images | None) -> tuple[Text, Value]:
+    text = whole_text(batch, i, images)
     if not text.strip():
-        raise DataError(f"{batch.place(i)}: {'a' if SECOND in batch.cells else 'the'} text is empty")
+        empty = "a text" if SECOND in batch.cells else "the text" if images is None else "the name of the picture"
+        raise DataError(f"{batch.place(i)}: {empty} is empty")
     known = Text(TextId(digest(text).hex()), text)
     try:
         return known, task.read(batch.cells["data.label"][i], known)

@@ -92,10 +92,11 @@ class Pool:
             counter = job.student.encoder if count_tokens else ""
             what = [VERSION, source.identity, data.text, data.id, data.max_tokens, data.over_long, counter]
             what += [data.second] if data.second else []
+            what += ["image", data.image] if data.image else []
             folder = cache / f"pool-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}"
             with locked(cache / "pool.lock"):
                 if not folder.is_dir():
-                    build(source, data, count_tokens, folder)
+                    build(source, data, count_tokens, folder, job.images)
         except OSError as error:
             said = f"{error.filename or cache}: {error.strerror or error}"
             raise DataError(f"{said}; set `data.pool` or `output` to another place") from None

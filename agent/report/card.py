@@ -24,6 +24,7 @@ COLUMNS = {
     "id": "the row’s id in the pool",
     "text": "the text as it stands in the pool",
     "second": "the other text of the pair",
+    "image": "the path of the text's picture, in the folder of the pool",
     "label": "the label that stands, of several answers the likeliest; empty where there is none",
     "source": "who gave it: `person`, `seed`, `oracle` or `student`",
     "by": "the person’s name, or the oracle and its model",
@@ -103,7 +104,7 @@ def card(store: Store, job: str, task: Task, tally: Count) -> str:
         FILES_LINE: ", ".join(FILES[f] for f in FILES if f in tally.formats),
     }
     audited = certificate(certificates(store, job, task))
-    missing = set() if len(parts(task, "")) > 1 else {"second"}
+    missing = {"second", "image"} - {part.key for part in parts(task, "")}
     lines = [
         *_front(job, task, tally),
         f"# {_safe(job)}",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.picture import quoted
 from agent.records import Label, MicroDollars, TextId
 from agent.report.sums import NOTHING
 from agent.report.wording import plain
@@ -123,7 +124,7 @@ def _examples(rows: Sequence[PickRow]) -> list[PickedText]:
     return [
         PickedText(
             id=rows[i].text_id,
-            text=plain(rows[i].text, TEXT_CHARACTERS),
+            text=plain(quoted(rows[i].text), TEXT_CHARACTERS),
             round=rows[i].round,
             slice=rows[i].slice,
             because=plain(in_words(rows[i].slice, rows[i].why, rows[i].probability), 400) or "no reason was noted",

@@ -13,6 +13,7 @@ from typing import Any
 from agent.agreeing import agreeing
 from agent.certifying import certificates
 from agent.opinions import named, opinions
+from agent.picture import quoted
 from agent.records import Label, MicroDollars, Source, Text, TextId, Value
 from agent.report import truth
 from agent.report.books import Books
@@ -322,7 +323,7 @@ def _waiting(task: Task, q: QueueRow) -> WaitingText:
     hidden = q.blind or q.suggestion is None
     return WaitingText(
         id=q.text_id,
-        text=plain(q.text, TEXT_CHARACTERS),
+        text=plain(quoted(q.text), TEXT_CHARACTERS),
         reason=reason(q.reason),
         suggestion=None if hidden or q.suggestion is None else task.show(q.suggestion.value),
         confidence=None if hidden or q.suggestion is None else known(q.suggestion.confidence),

@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from agent.errors import UserError
+from agent.errors import DataError, UserError
 from agent.job import Job
 from agent.records import Text, TextId, Value
 from agent.review import bulk
@@ -103,12 +103,17 @@ def create_app(
     async def session(request: Request) -> Response:
         return answer({"token": token_of(request), "session": desk_of(request).session})
 
+    async def picture(request: Request) -> Response:
+        text_id = _id(_json(request.query_params.get("id", "")))
+        return await _picture(desk_of(request), text_id, slow.at_work)
+
     return Starlette(
         routes=[
             Route("/", index),
             Route("/api/session", session),
             Route("/api/items", next_items),
             Route("/api/text", slow.looks(text)),
+            Route("/api/picture", picture),
             Route("/api/standing", slow.looks(lambda desk, _: standing(desk))),
             Route("/api/done", slow.looks(done)),
             Route("/api/done/item", slow.looks(done_item)),
@@ -147,6 +152,7 @@ def _page(desk: Desk) -> Callable[[Request, Desk, str], Response]:
         "job": desk.job.name,
         "guidelines": prose(guidelines) if guidelines else "",
         "many": len(names) > FEW,
+        "pictured": desk.job.data.image is not None,
     }
     templates = Jinja2Templates(HERE / "templates")
 
@@ -210,6 +216,18 @@ def text(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
     """A whole text; `id` is a JSON string, since an id may hold what no URL can."""
     whole = desk.text(_id(_json(asked.get("id", ""))))
     return {"text": whole, **whole_parts(desk.task, whole)}
+
+
+async def _picture(desk: Desk, text_id: TextId, at_work: CapacityLimiter) -> Response:
+    """The picture of a text, by the text's id alone: no path comes from outside. Its type is that of its bytes, which
+    is never one that a browser runs."""
+    try:
+        image = await run_sync(desk.picture, text_id, limiter=at_work)
+    except (Stale, DataError):  # a message would name the folder
+        image = None
+    if image is None:
+        raise HTTPException(404, "The picture of this text is not there, or is not the one that it was.")
+    return Response(image.raw, media_type=image.media_type)
 
 
 def label(desk: Desk, asked: dict[str, Any]) -> Told:

@@ -13,11 +13,14 @@ from functools import cached_property, partial
 from typing import Any
 
 from agent.certifying import settle
+from agent.images import Image
 from agent.job import Job
+from agent.picture import split
 from agent.records import Label, Source, Text, TextId, Value
 from agent.review import claiming
 from agent.review.card import card, failed, plain, said
 from agent.review.claiming import Ask, as_row, pot_as_row
+from agent.review.parts import opening
 from agent.review.unseen import Look, look_of
 from agent.store import Filter, QueueRow, ReviewRow, Store
 from agent.store.reviews import replaced_by
@@ -139,6 +142,12 @@ class Desk:
             raise Stale("is not a text of this job.")
         return found[text_id]
 
+    def picture(self, text_id: TextId) -> Image | None:
+        """The picture of a text of this job; None where it has none. Raises Stale where the job has no such text,
+        DataError where the picture is not there any more, or another."""
+        images, (_, reference) = self.job.images, split(self.text(text_id))
+        return None if images is None or reference is None else images.read(reference)
+
     def done(self, before: int | None = None) -> dict[str, Any]:
         """This person's own acts that stand, newest first, `PAGE` at a time: those before the act with this id.
         `more` tells whether there are older ones."""
@@ -149,7 +158,7 @@ class Desk:
         told = [
             {
                 "act": act.id,
-                "opening": texts.get(act.text_id, "").strip()[:OPENING] if act.action != ACCEPT else MANY,
+                "opening": opening(self.task, texts.get(act.text_id, ""))[:OPENING] if act.action != ACCEPT else MANY,
                 "given": self._told(act, labels.get(act.label_id or 0)),
                 "note": act.note or "",
                 "at": act.created_at.isoformat(),

@@ -1,4 +1,5 @@
-"""The two texts of a pair as the page shows them, each under the name of its column; single texts have no parts."""
+"""What an item is made of, as the page shows it: both texts of a pair, each under the name of its column, or a text
+beside its picture; a single text has no parts."""
 
 from __future__ import annotations
 
@@ -6,14 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.pairing import SIGN, stretches
+from agent.picture import words_of
 from agent.review.unseen import Place, units
 from agent.tasks import Task
-from agent.tasks.pairs import parts
+from agent.tasks.pairs import Depicted, parts
 
 
 def shown_parts(task: Task, text: str, places: Sequence[Place], most: int) -> dict[str, Any]:
     """What an item has beside its text: `parts`, each with its name, its first `most` characters, its length in
-    UTF-16 units and the places in it that no oracle saw. Nothing for a single text."""
+    UTF-16 units and the places in it that no oracle saw. Of a text with a picture its words in place of all of it,
+    and what the picture is called: not the path, which may name a label. Nothing for a single text."""
+    if depicted := _words_and_picture(task, text):
+        words, picture = depicted
+        return {"text": words[:most], "length": units(words), "picture": picture}
     found = parts(task, text)
     if len(found) == 1:
         return {}
@@ -32,9 +38,26 @@ def shown_parts(task: Task, text: str, places: Sequence[Place], most: int) -> di
 
 
 def whole_parts(task: Task, text: str) -> dict[str, Any]:
-    """Both texts of a pair, whole. Nothing for a single text."""
+    """Both texts of a pair, whole; the words of a text with a picture. Nothing for a single text."""
+    if depicted := _words_and_picture(task, text):
+        return {"text": depicted[0]}
     found = parts(task, text)
     return {} if len(found) == 1 else {"parts": [part.text for part in found]}
+
+
+def opening(task: Task, text: str) -> str:
+    """How an item begins, for a list of many; of a picture without words what it is called."""
+    if depicted := _words_and_picture(task, text):
+        words, picture = depicted
+        return words.strip() or picture
+    return text.strip()
+
+
+def _words_and_picture(task: Task, text: str) -> tuple[str, str] | None:
+    """The words of a text with a picture, and what the picture is called; None for another text."""
+    if not isinstance(task, Depicted) or task.image is None:
+        return None
+    return words_of(text), task.image
 
 
 def _inside(begin: int, written: str, places: Sequence[Place]) -> list[Place]:

@@ -97,8 +97,11 @@ def _without_classes(kind: str, task: Task, vectors: Vectors, encoder: Callable[
 
 def load_encoder(job: Job) -> Encoder:
     """The encoder that the job names, a folder's path being relative to the job file. Raises ModelError."""
+    from agent.student.depicted import DepictedEncoder
     from agent.student.encoder import Encoder
 
+    if (images := job.images) is not None:
+        return DepictedEncoder.of(_named(job), images, job.student.max_tokens, job.student.batch_tokens)
     return Encoder.load(_named(job), job.student.max_tokens, job.student.batch_tokens)
 
 

@@ -60,9 +60,9 @@ class Encoder:
         self.pooling = _pooling(folder)
         self._model, self._tokenizer = _load(folder, name)
         self._budget = batch_tokens if self._model.device.type == "cuda" else min(batch_tokens, CPU_BATCH_TOKENS)
-        self.dim = int(self._model.config.hidden_size)
-        self.max_tokens = min(max_tokens, positions(self._model.config))
-        content = _sha256(*weights, *sorted(folder.glob("tokenizer*.json")))
+        self.dim, of_text = self._reads()
+        self.max_tokens = min(max_tokens, positions(of_text))
+        content = _sha256(*weights, *sorted(folder.glob("tokenizer*.json")), *self._more_files())
         self.key = f"{_slug(name)}-{content[:16]}-{self.max_tokens}-{self.pooling}"
 
     @classmethod
@@ -77,6 +77,20 @@ class Encoder:
         Raises ModelError where the model cannot be found, reached or read.
         """
         return cls(folder_of(name), name, max_tokens, batch_tokens)
+
+    def _reads(self) -> tuple[int, Any]:
+        """The length of a vector, and the settings of what reads the words. Raises ModelError."""
+        width = getattr(self._model.config, "hidden_size", None)
+        if not isinstance(width, int):
+            raise ModelError(
+                f"student.encoder: {self.name} ({self._model.config.model_type}) is no encoder of texts alone; name "
+                "one, or, where it reads pictures as CLIP does, name their column in `data.image`"
+            )
+        return width, self._model.config
+
+    def _more_files(self) -> list[Path]:
+        """What vectors depend on beside weights and tokenizer."""
+        return []
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """(n, dim) float32 vectors of length one. Batching and order never change a vector beyond rounding."""

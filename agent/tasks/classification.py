@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
+from agent.picture import words_of
 from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
 from agent.tasks.hierarchy import accuracy_at, at_level, depth, listed
 from agent.tasks.likelihood import class_mass, place_in_tokens, renormalised
@@ -25,17 +26,21 @@ class Classification:
 
     Attributes:
         grouped: the prompt of a job whose labels are paths (`agent.tasks.hierarchy`), or with an `other`.
+        depicted: that of a job whose texts come with pictures (`agent.picture`).
+        image: what a picture is called: the column that the job names; None where texts come without.
         other: the class of texts that none of the others fits; None where there is none.
     """
 
     kind: ClassVar[str] = "classification"
     prompt: ClassVar[str] = "classification/v3"
     grouped: ClassVar[str] = "classification/v4"
+    depicted: ClassVar[str] = "classification/v5"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "choice"
 
     def __init__(self, settings: TaskSettings) -> None:
         self.names: tuple[str, ...] = tuple(settings.labels)
+        self.image = settings.image
         self._index = {name: i for i, name in enumerate(self.names)}
         self.other = settings.other if settings.other in settings.labels else None
         self._labels = listed(settings.labels, self.other)
@@ -45,10 +50,12 @@ class Classification:
     @property
     def template(self) -> str:
         """The prompt of this job."""
+        if self.image is not None:
+            return self.depicted
         return self.grouped if depth(self.names) > 1 or self.other is not None else self.prompt
 
     def variables(self, text: Text) -> Mapping[str, Any]:
-        return {"labels": self._labels, "text": text.text}
+        return {"labels": self._labels, "text": text.text if self.image is None else words_of(text.text)}
 
     def schema(self, text: Text) -> AnswerSchema:
         return AnswerSchema(

@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.errors import AnswerInvalid
 from agent.job import TaskSettings
+from agent.picture import words_of
 from agent.records import Answer, AnswerSchema, Belief, Floats, Label, Text, Value
 from agent.tasks.hierarchy import depth, listed
 from agent.tasks.likelihood import class_mass, place_in_tokens
@@ -25,16 +26,20 @@ class Multilabel:
 
     Attributes:
         grouped: the prompt of a job whose labels are paths (`agent.tasks.hierarchy`).
+        depicted: that of a job whose texts come with pictures (`agent.picture`).
+        image: what a picture is called: the column that the job names; None where texts come without.
     """
 
     kind: ClassVar[str] = "multilabel"
     prompt: ClassVar[str] = "multilabel/v3"
     grouped: ClassVar[str] = "multilabel/v4"
+    depicted: ClassVar[str] = "multilabel/v5"
     student: ClassVar[str] = "head"
     widget: ClassVar[str] = "multiple"
 
     def __init__(self, settings: TaskSettings) -> None:
         self.names: tuple[str, ...] = tuple(settings.labels)
+        self.image = settings.image
         self._index = {name: i for i, name in enumerate(self.names)}
         self._labels = listed(settings.labels)
         longest = len(json.dumps({"labels": list(self.names)}, ensure_ascii=False).encode())
@@ -44,10 +49,12 @@ class Multilabel:
     @property
     def template(self) -> str:
         """The prompt of this job."""
+        if self.image is not None:
+            return self.depicted
         return self.grouped if depth(self.names) > 1 else self.prompt
 
     def variables(self, text: Text) -> Mapping[str, Any]:
-        return {"labels": self._labels, "text": text.text}
+        return {"labels": self._labels, "text": text.text if self.image is None else words_of(text.text)}
 
     def schema(self, text: Text) -> AnswerSchema:
         return AnswerSchema(

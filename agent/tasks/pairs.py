@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from agent import pairing
+from agent import pairing, picture
 from agent.job import TaskSettings
 from agent.records import Text
 from agent.tasks.classification import Classification
 from agent.tasks.extractive_qa import ExtractiveQa
+from agent.tasks.multilabel import Multilabel
 from agent.tasks.seam import Task
 
 
@@ -35,6 +36,8 @@ class Pairs(Classification):
 
 Paired = Pairs | ExtractiveQa
 """The tasks whose texts are pairs."""
+Depicted = Classification | Multilabel
+"""Those whose texts may come with a picture."""
 
 
 class Part(NamedTuple):
@@ -46,7 +49,11 @@ class Part(NamedTuple):
 
 
 def parts(task: Task, text: str) -> tuple[Part, ...]:
-    """A text as people and files are shown it: the two of a pair, or the one that it is."""
+    """A text as people and files are shown it: the two of a pair, a text and the path of its picture, or the one
+    that it is."""
+    if isinstance(task, Depicted) and task.image is not None:
+        words, image = picture.split(text)
+        return (Part("text", "text", words), Part("image", task.image, image.path if image else ""))
     if not isinstance(task, Paired):
         return (Part("text", "text", text),)
     keys = ("text", "second")

@@ -128,7 +128,7 @@ def everything(tap: Tap, value: object) -> None:
         tap.send("GET", path)
     reads = ["/api/session", "/api/items", "/api/items?limit=1", "/api/items?again=1&limit=500", "/api/text",
              "/api/text?id=%22t000%22", "/api/text?id=%22gone%22", "/api/text?id=nonsense", "/api/label",
-             "/api/items/", "/nowhere", "/static/nothing"]  # fmt: skip
+             "/api/picture?id=%22t000%22", "/api/items/", "/nowhere", "/static/nothing"]  # fmt: skip
     for path in reads:
         for method in ("GET", "HEAD", "OPTIONS", "POST"):
             tap.send(method, path)

@@ -287,7 +287,9 @@ def test_no_other_method_changes_anything(made: Scene, page: Page, method: str, 
     assert all_of(made) == before
 
 
-@pytest.mark.parametrize("path", ["/", "/api/session", "/api/items", "/api/text", "/static/review.js", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/session", "/api/items", "/api/text", "/api/picture", "/static/review.js", "/nowhere"]
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_what_is_only_read_takes_nothing_even_from_the_page(made: Scene, page: Page, method: str, path: str) -> None:
     before = all_of(made)

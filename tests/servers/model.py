@@ -6,6 +6,7 @@ sure than a right one, but only on average. Standard library only.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from typing import Any
 FENCE = re.compile(r"<text>\n?(.*?)\n?</text>", re.DOTALL)
 PIECES = re.compile(r"[A-Za-z0-9]{1,5}|[^A-Za-z0-9]", re.DOTALL)
 LISTED = re.compile(r"^- ([^:\n]+): ([^:\n]+)", re.MULTILINE)
+PICTURE = 64  # tokens of one
 NOTHING = "∅"  # mass that goes to no label
 NONE = "none of these"  # what is right where the right label is not among those that may be answered
 
@@ -34,17 +36,28 @@ def pieces(text: str) -> list[str]:
     return PIECES.findall(text)
 
 
+def said_and_shown(content: object) -> tuple[str, list[bytes]]:
+    """The words of a turn, and the pictures that it brings along as `data:` URIs."""
+    if not isinstance(content, list):
+        return str(content), []
+    words = "".join(part["text"] for part in content if part["type"] == "text")
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    return words, [base64.b64decode(url.partition(";base64,")[2], validate=True) for url in urls]
+
+
 def weight(messages: Iterable[Mapping[str, Any]]) -> int:
-    """Prompt tokens: a quarter of the bytes, and four for each turn."""
-    return sum(len(str(m.get("content", "")).encode()) // 4 + 5 for m in messages)
+    """Prompt tokens: a quarter of the bytes, four for each turn, and `PICTURE` for each picture."""
+    turns = [said_and_shown(m.get("content", "")) for m in messages]
+    return sum(len(words.encode()) // 4 + 5 + PICTURE * len(pictures) for words, pictures in turns)
 
 
 def asked_about(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text between <text> and </text> in the last user message, or that message itself; of a pair both texts,
-    with a line break between them."""
-    last = next((str(m.get("content", "")) for m in reversed(messages) if m.get("role") == "user"), "")
-    fenced = FENCE.findall(last)
-    return "\n".join(part.strip() for part in fenced) if fenced else last.strip()
+    with a line break between them; after that the SHA-256 of each picture."""
+    last = next((m.get("content", "") for m in reversed(messages) if m.get("role") == "user"), "")
+    words, pictures = said_and_shown(last)
+    parts = FENCE.findall(words) or [words]
+    return "\n".join([*(part.strip() for part in parts), *(hashlib.sha256(p).hexdigest() for p in pictures)])
 
 
 @dataclass(frozen=True)

@@ -110,10 +110,26 @@ export class Card {
     this.item = item;
     this.showWhy(item);
     this.showSaid(item);
+    this.showPicture(item);
     this.fold();
     $("reading").classList.remove("arriving");
     void $("reading").offsetWidth; // begin the animation again
     $("reading").classList.add("arriving");
+  }
+
+  /** The picture beside the text, in an element of its own: one that was shown before stays until the next is there. */
+  showPicture(item) {
+    const box = $("picture");
+    if (!box) return; // the job's texts come without
+    box.replaceChildren();
+    if (!item.picture) return;
+    const image = made("img", "", "", { alt: item.picture });
+    image.addEventListener("load", () => this.painted());
+    image.addEventListener("error", () => {
+      image.replaceWith(made("p", "no-picture", "The picture of this text is not there any more, or is another one."));
+    });
+    image.src = `/api/picture?id=${encodeURIComponent(JSON.stringify(item.id))}`;
+    box.append(image);
   }
 
   showWhy(item) {
