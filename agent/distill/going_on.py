@@ -11,7 +11,7 @@ Knows tokens, features and numbers; no file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,9 @@ ENOUGH = 10.0
 """So many labels of a class halve what is replayed of it: they are newer than the opinion."""
 LEAST = 0.05
 """What would count for less is not replayed, and costs no time."""
+RECALLED, MOST_ROUNDS, FOLDS = 0.75, 10, 3
+"""How many labels of new classes rows that were found without them must recall, and in how many rounds at most. See
+`_Memory.settled`."""
 
 
 def begin(network: Network, lessons: Lessons, source: Source, seed: int) -> tuple[Head, Lessons | None]:
@@ -39,51 +42,58 @@ def begin(network: Network, lessons: Lessons, source: Source, seed: int) -> tupl
     """
     if not isinstance(source, Start) or not source.knows(network.names):
         return warm_start(network, lessons, seed), None
-    taught = network.features(lessons.tokens)
-    head, scale = head_on(taught, lessons, seed, multilabel=network.multilabel)
+    features = network.features(lessons.tokens)
+    head, scale = head_on(features, lessons, seed, multilabel=network.multilabel)
     tokens = network.tokens(source.texts) if source.texts else []
-    memory = _Memory(source, network, lessons, network.features(tokens))
-    rows = memory.rows(taught, lessons, scale, head.l2)
+    taught = _Taught(features, lessons.targets, lessons.weights, scale, head.l2)
+    memory = _Memory(source, network, taught, network.features(tokens))
+    rows, targets = memory.settled(taught, np.random.default_rng([seed, 9]))
     network.set_classifier(rows[:-1], rows[-1])
-    targets = memory.link(_with_one(memory.seen) @ rows)
     weights = memory.weights(targets)
     some = np.flatnonzero(weights > 0)
     return head, Lessons(tokens, targets, weights).part(some) if len(some) else None
 
 
 @dataclass(frozen=True, eq=False)
-class _Places:
-    """Columns of the network's classes: known already and new; and the known ones' in the old classifier."""
+class _Taught:
+    """n texts with labels: (n, d) features, (n, C) targets, (n,) weights; length and penalty of a head on them."""
 
-    known: Rows
-    new: Rows
-    before: Rows
+    features: Floats
+    targets: Floats
+    weights: Floats
+    scale: np.float32
+    l2: float
+
+    def part(self, rows: Rows) -> _Taught:
+        features, targets, weights = self.features[rows], self.targets[rows], self.weights[rows]
+        return replace(self, features=features, targets=targets, weights=weights)
 
 
 class _Memory:
-    """What an old model says of m texts, as opinions of the classes that are wanted now.
+    """What an old model says of m other texts, and the rows of a classifier that stand beside it.
 
-    Attributes:
-        seen: (m, d) what its classifier reads of them.
+    Args:
+        taught: everything that has labels.
+        seen: (m, d) what the classifier reads of the other texts.
     """
 
-    def __init__(self, start: Start, network: Network, lessons: Lessons, seen: Floats) -> None:
-        self.seen, self._start, self._several = seen, start, network.multilabel
+    def __init__(self, start: Start, network: Network, taught: _Taught, seen: Floats) -> None:
+        self._seen, self._several = seen, network.multilabel
         known = np.array([name in start.names for name in network.names])
-        before = np.array([start.names.index(name) for name in network.names if name in start.names])
-        self._at = _Places(np.flatnonzero(known), np.flatnonzero(~known), before)
-        self._most = float(lessons.weights.sum())
-        counts = (lessons.weights[:, None] * lessons.targets).sum(axis=0)
+        before = [start.names.index(name) for name in network.names if name in start.names]
+        self._known, self._new = np.flatnonzero(known), np.flatnonzero(~known)
+        self._most = float(taught.weights.sum())
+        counts = (taught.weights[:, None] * taught.targets).sum(axis=0)
         self._need = (known * ENOUGH / (ENOUGH + counts)).astype(np.float32)
-        said = self.link(_with_one(seen) @ start.rows)[:, before]
+        said = self._chances(seen, start.rows)[:, before]
         # what it took for a class that is dropped says little of the others
         self._sure = np.ones(len(seen), np.float32) if self._several else said.sum(axis=1)
-        self.opinions = np.zeros((len(seen), len(network.names)), np.float32)
-        self.opinions[:, self._at.known] = said if self._several else said / np.maximum(self._sure, 1e-9)[:, None]
-
-    def link(self, logits: Floats) -> Floats:
-        """Probabilities."""
-        return sigmoid(logits) if self._several else softmax(logits)
+        self._opinions = np.zeros((len(seen), len(known)), np.float32)
+        self._opinions[:, self._known] = said if self._several else said / np.maximum(self._sure, 1e-9)[:, None]
+        self._old = np.zeros((len(start.rows), len(known)), np.float32)
+        self._old[:, self._known] = start.rows[:, before]
+        if not self._several:  # where a new row begins, whatever all logits have in common
+            self._old[:, self._new] = self._old[:, self._known].mean(axis=1, keepdims=True)
 
     def weights(self, opinions: Floats) -> Floats:
         """(m,) float32 what each text counts, by how much its classes lack labels; all together no more than labels
@@ -94,31 +104,57 @@ class _Memory:
         weights: Floats = (found * min(1.0, self._most / max(float(found.sum()), 1e-9))).astype(np.float32)
         return weights
 
-    def rows(self, taught: Floats, lessons: Lessons, scale: np.float32, l2: float) -> Floats:
-        """(d + 1, C) the classifier: rows as they were, and new ones, which begin at the mean of those.
+    def settled(self, taught: _Taught, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """(d + 1, C) rows: the old ones as they were and new ones; and (m, C) what they say of the other texts.
 
-        Args:
-            taught: (n, d) features of the lessons.
-            scale, l2: length of the features and penalty of a head on them.
+        Some of the other texts are of new classes, which no old opinion says. It begins with all of them as the old
+        model sees them; each round believes what the new rows say of them, and finds the rows again (Nigam and others
+        2000, text classification from labelled and unlabelled documents using EM). Rounds without end take what is
+        not theirs, so there are as few as will do.
         """
-        at, start = self._at, self._start
-        rows = np.zeros((len(start.rows), self.opinions.shape[1]), np.float32)
-        rows[:, at.known] = start.rows[:, at.before]
-        if not len(at.new):
+        opinions = self._opinions
+        for _ in range(self._rounds(taught, rng) + 1):
+            rows = self._rows(taught, opinions)
+            opinions = self._chances(self._seen, rows)
+        return rows, opinions
+
+    def _rounds(self, taught: _Taught, rng: np.random.Generator) -> int:
+        """After how many rounds rows that were found without them recall the labels of new classes."""
+        wanted = taught.targets[:, self._new] >= 0.5
+        if not wanted.any() or not len(self._seen):
+            return 0
+        fold = rng.permutation(len(wanted)) % FOLDS
+        opinions, said = [self._opinions] * FOLDS, np.empty_like(taught.targets)
+        for rounds in range(MOST_ROUNDS):
+            for k in range(FOLDS):
+                rows = self._rows(taught.part(np.flatnonzero(fold != k)), opinions[k])
+                opinions[k] = self._chances(self._seen, rows)
+                said[fold == k] = self._chances(taught.features[fold == k], rows)
+            likeliest = said >= (0.5 if self._several else said.max(axis=1, keepdims=True))
+            if likeliest[:, self._new][wanted].mean() >= RECALLED:
+                return rounds
+        return MOST_ROUNDS
+
+    def _rows(self, taught: _Taught, opinions: Floats) -> Floats:
+        """(d + 1, C) rows, the new ones from labels and from opinions of the other texts."""
+        rows = self._old.copy()
+        if not len(self._new):
             return rows
-        if not self._several:
-            rows[:, at.new] = rows[:, at.known].mean(axis=1, keepdims=True)
-        features: Floats = np.concatenate([taught, self.seen])
+        features: Floats = np.concatenate([taught.features, self._seen])
         linear = Linear(
-            _with_one(features / scale),
-            np.concatenate([lessons.targets, self.opinions]),
-            np.maximum(np.concatenate([lessons.weights, self.weights(self.opinions)]), 1e-6),
+            _with_one(features / taught.scale),
+            np.concatenate([taught.targets, opinions]),
+            np.maximum(np.concatenate([taught.weights, self.weights(opinions)]), 1e-6),
             self._several,
         )
-        added = solve_beside(linear, l2, _with_one(features) @ rows, at.new, FINE)
-        added[:-1] /= scale
-        rows[:, at.new] += added
+        added = solve_beside(linear, taught.l2, _with_one(features) @ rows, self._new, FINE)
+        added[:-1] /= taught.scale
+        rows[:, self._new] += added
         return rows
+
+    def _chances(self, features: Floats, rows: Floats) -> Floats:
+        logits = _with_one(features) @ rows
+        return sigmoid(logits) if self._several else softmax(logits)
 
 
 def _with_one(features: Floats) -> Floats:
