@@ -114,12 +114,10 @@ class Start:
         if not self.knows(known.names):
             return
         if self.multilabel != known.multilabel:
-            own, wanted = ("any number of labels" if several else "one label" for several in _several(self, known))
-            self._refuse(f"gives a text {own}, and this task gives it {wanted}")
+            self._refuse(f"gives a text {_given(self.multilabel)}, and this task gives it {_given(known.multilabel)}")
         if self.columns != known.columns:
-            own, wanted = (_read(columns) for columns in (self.columns, known.columns))
             hint = " (config.json says so as `text_columns`)" if known.columns else ""
-            self._refuse(f"reads {own}{hint}, and this task {wanted}")
+            self._refuse(f"reads {_read(self.columns)}{hint}, and this task {_read(known.columns)}")
 
     def _refuse(self, why: str) -> None:
         raise ModelError(
@@ -169,8 +167,8 @@ def _rows(network: Network) -> Floats:
     return np.column_stack([weights, bias]).T.astype(np.float32)
 
 
-def _several(start: Start, known: Examples) -> tuple[bool, bool]:
-    return start.multilabel, known.multilabel
+def _given(several: bool) -> str:
+    return "any number of labels" if several else "one label"
 
 
 def _read(columns: tuple[str, str] | None) -> str:
