@@ -539,6 +539,15 @@ def distil(  # noqa: PLR0917 - what the command takes
     compare: Annotated[
         bool, typer.Option("--compare", help="Train each of ENCODERS on the same labels, and keep the best.")
     ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Go on from the model in this folder, not from the encoder.",
+            metavar="MODEL_FOLDER",
+            show_default=False,
+        ),
+    ] = None,
     promote: Annotated[
         bool, typer.Option("--promote", help="Take the new model also where gold says that it is worse.")
     ] = False,
@@ -551,16 +560,26 @@ def distil(  # noqa: PLR0917 - what the command takes
     What was killed goes on where it was. With --compare several encoders are tried: a table says how each does on
     labels that were held out, and the best is trained on all labels; of equals the smaller is kept, or the first.
 
+    With --from a model goes on learning. Classes that it knows keep what it knows of them, also where this job has no
+    labels of them; new ones are added, and those that the job does not have are dropped. From a model of another task
+    its layers are taken, and the classes are new.
+
     A model that is there already is kept where the new one is worse on the gold texts, beyond chance; the new one is
     then in model-refused, beside it.
     """
     if compare != bool(encoders):
         raise UserError("--compare and the encoders go together: labelwright distil job.yaml --compare A B")
+    if compare and start is not None:
+        raise UserError(
+            "--from goes on from one model, and --compare tries several encoders: leave one of the two out"
+        )
     place = partial(_reserved, push, "model", public=public)
     if not encoders:
-        _deliver(
-            path, as_json, lambda delivery, bench: {"model": delivery.distil_again(bench, promote=promote)}, place
-        )
+
+        def make(delivery: Any, bench: Workbench) -> dict[str, Path]:
+            return {"model": delivery.distil_again(bench, promote=promote, start=start)}
+
+        _deliver(path, as_json, make, place)
         return
     from agent import delivery
 

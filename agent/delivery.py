@@ -56,9 +56,13 @@ def deliver(bench: Workbench, stop: str) -> Delivered:
 # Distil -----------------------------------------------------------------------------------------------------------
 
 
-def distil_again(bench: Workbench, *, promote: bool = False) -> Path:
-    """`distil_model`, whatever is there, and the model's card told how good it is."""
-    folder = made_and_kept(bench, lambda: distil_model(bench, again=True), promote=promote)
+def distil_again(bench: Workbench, *, promote: bool = False, start: Path | None = None) -> Path:
+    """`distil_model`, whatever is there, and the model's card told how good it is.
+
+    With `start` that model goes on learning, unless it did so from these labels already; `promote` does it again.
+    """
+    again = start is None or promote
+    folder = made_and_kept(bench, lambda: distil_model(bench, again=again, start=start), promote=promote)
     _told_quality(bench)
     return folder
 

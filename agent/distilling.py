@@ -19,7 +19,7 @@ from agent.certifying import certificates
 from agent.errors import DataError
 from agent.hints import trust
 from agent.measuring import Lesson
-from agent.records import Source
+from agent.records import Rows, Source
 from agent.refreshing import go_on
 from agent.report.certificate import certificate
 from agent.student import Reader, RidgeStudent, Tagger
@@ -45,6 +45,10 @@ LATER = {
 """Settings of distilling that came later, and what all models were made with before: those are not made anew."""
 MOST_TAUGHT, UNSEEN = 0.1, 200
 """Share of the pool that may have taught a model whose inputs are held against the rest, and how many of that."""
+FEWEST_OTHERS, MOST_OTHERS = 200, 1000
+"""Texts without a label that are replayed where a model goes on from another one."""
+FROM = " from "
+"""In the hash of what a model is made from: behind it that of the model that it went on from."""
 
 
 def lessons_that_count(bench: Workbench) -> list[Lesson]:
@@ -68,10 +72,15 @@ def wanted(bench: Workbench) -> str:
     return "labels of at least two classes" if bench.task.names else "some labels"
 
 
-def distil_model(bench: Workbench, *, again: bool = False) -> Path:
-    """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`."""
+def distil_model(bench: Workbench, *, again: bool = False, start: Path | None = None) -> Path:
+    """Fine-tune the encoder on the labels that count; a model of the same labels is kept unless `again`.
+
+    With `start` the model of that folder goes on learning, in place of the encoder; for a task with classes.
+    """
     from agent import distill
 
+    if start is not None:
+        return _go_on_from(bench, start, again=again)
     folder, lessons = bench.output(MODEL), _lessons_to_distil(bench)
     lesson_hash = _hash(bench, lessons)
     for made in () if again else (folder, bench.output(REFUSED)):
@@ -85,12 +94,39 @@ def distil_model(bench: Workbench, *, again: bool = False) -> Path:
         return folder
     if not bench.task.names:
         return distill.save_student(bench.student, bench.task, lessons, folder, bench.rng(FIT, 1_000_000))
-    bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
-    settings, how = bench.job.distil, _how(bench, lessons, lesson_hash)
-    unseen = _unseen(bench, lessons)
-    examples, choose = _examples(bench, lessons), _bar(bench)
-    distill.distil(examples, settings, encoder=bench.encoder, unseen=unseen, choose=choose, **how)
+    how = _how_of_classes(bench, lessons, lesson_hash)
+    distill.distil(encoder=bench.encoder, unseen=_unseen(bench, lessons), **how)
     return folder
+
+
+def _go_on_from(bench: Workbench, start: Path, *, again: bool) -> Path:
+    from agent import distill
+
+    if not bench.task.names:
+        raise DataError(
+            f"job {bench.job.name} has `kind: {bench.job.task.kind}`: a model goes on from another one for tasks "
+            "with classes alone; leave --from out"
+        )
+    folder, lessons = bench.output(MODEL), _lessons_to_distil(bench)
+    lesson_hash, others = _hash(bench, lessons), _others(bench, lessons)
+    origin = distill.Start.read(start, [t.text for t in bench.pool.texts(others)], bench.job.student.max_tokens)
+    own, key = start.resolve() == folder.resolve(), f"{lesson_hash}{FROM}{origin.key}"
+    for made in () if again else (folder, bench.output(REFUSED)):
+        found = distill.made_from(made) or ""
+        # what the job's own model has learnt it would learn once more, since it is another model then
+        if found == key or (own and made == folder and found.split(FROM)[0] == lesson_hash):
+            bench.watch.note(f"the model in {made} was made from these labels and that model already")
+            return folder
+    how = _how_of_classes(bench, lessons, key)
+    distill.distil(start=origin, unseen=_unseen(bench, lessons, others), **how)
+    return folder
+
+
+def _how_of_classes(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
+    """All that a model with classes is made from but what it begins with; says that it takes long."""
+    bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
+    what = {"examples": _examples(bench, lessons), "settings": bench.job.distil, "choose": _bar(bench)}
+    return what | _how(bench, lessons, lesson_hash)
 
 
 def _distil_without_classes(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> bool:
@@ -276,14 +312,27 @@ def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
     )
 
 
-def _unseen(bench: Workbench, lessons: Sequence[Lesson]) -> list[str]:
+def _unseen(bench: Workbench, lessons: Sequence[Lesson], others: Rows | Sequence[int] = ()) -> list[str]:
     """Random texts of the pool that taught nothing, for telling drift from; none where more than a tenth of it did:
-    what is left then is what the student was sure of, and new texts are not like that."""
+    what is left then is what the student was sure of, and new texts are not like that. `others` are rows that taught
+    without a label, and were taken at random."""
     if len(lessons) > MOST_TAUGHT * len(bench.pool):
         return []
-    free = np.setdiff1d(np.arange(len(bench.pool)), [text.row for text, _ in lessons])
+    free = np.setdiff1d(_free(bench, lessons), others)
     some = np.sort(bench.rng(FIT, 1_000_001).permutation(free)[:UNSEEN])
     return [text.text for text in bench.pool.texts(some)]
+
+
+def _others(bench: Workbench, lessons: Sequence[Lesson]) -> Rows:
+    """Random rows of the pool without a label that counts, for an old model to have an opinion of: as many as there
+    are labels, within bounds, and half of what there is at most."""
+    free = _free(bench, lessons)
+    wanted = min(max(len(lessons), FEWEST_OTHERS), MOST_OTHERS, -(-len(free) // 2))
+    return np.sort(bench.rng(FIT, 1_000_003).permutation(free)[:wanted])
+
+
+def _free(bench: Workbench, lessons: Sequence[Lesson]) -> Rows:
+    return np.setdiff1d(np.arange(len(bench.pool)), [text.row for text, _ in lessons])
 
 
 def _facts(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def _judge(bench: Workbench, *, promote: bool) -> None:
     if not folder.is_dir():
         before.rename(folder)
         return
-    if not promote and not _is_same(folder, before) and (worse := _worse(bench, folder, before)) is not None:
+    is_same = _is_same(folder, before)
+    if not promote and not is_same and (worse := _worse(bench, folder, before)) is not None:
         shutil.rmtree(refused, ignore_errors=True)
         folder.rename(refused)
         before.rename(folder)
@@ -76,7 +77,8 @@ def _judge(bench: Workbench, *, promote: bool) -> None:
         )
         return
     shutil.rmtree(before, ignore_errors=True)
-    shutil.rmtree(refused, ignore_errors=True)
+    if not is_same:  # else nothing was made, perhaps since it would be refused once more
+        shutil.rmtree(refused, ignore_errors=True)
 
 
 def _worse(bench: Workbench, folder: Path, before: Path) -> str | None:

@@ -16,6 +16,7 @@ from agent.distill.onnx import Checks, write_onnx
 from agent.distill.predict import Labeller, Model, Read, abstains_below, load_model, predict_file
 from agent.distill.reference import Reference, model_key, read_reference
 from agent.distill.runtime import Runtime
+from agent.distill.start import Start
 from agent.distill.tagging import SpanLessons, Tags, distil_spans, is_tagger
 from agent.distill.targets import Examples
 from agent.distill.writer import Asked, Writer, is_writer
@@ -40,6 +41,7 @@ __all__ = [
     "Reference",
     "Runtime",
     "SpanLessons",
+    "Start",
     "Tags",
     "TextLessons",
     "Writer",

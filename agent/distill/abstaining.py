@@ -15,6 +15,7 @@ import numpy as np
 from agent.distill.card import Figure
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.making import Made, cool, fingerprint, make
+from agent.distill.start import SEEN
 from agent.distill.targets import Examples
 from agent.distill.trials import FEWEST_JUDGES, Attempt, Bools, Split, Watched, right_of, split_by_people
 from agent.records import Floats
@@ -57,9 +58,10 @@ def decide(known: Examples, way: Attempt, made: Made, watched: Watched, choose: 
     if settings.abstain_at_accuracy is None or choose is None:
         return Abstention()
     parts = split_by_people(known)
-    if parts is None:
-        watched.note(FEW)
-        return Abstention(None, (), (("abstains below", "never"), ("why so", FEW)))
+    if parts is None or not made.is_measurable:
+        why = FEW if made.is_measurable else f"{SEEN}: it answers always"
+        watched.note(why)
+        return Abstention(None, (), (("abstains below", "never"), ("why so", why)))
     watched.note(f"how sure the model has to be is looked at on {len(parts.held):,} labels of people, held out")
     sure, right = _judged(known, way, parts, watched)
     bar = choose(sure, right)
@@ -77,7 +79,7 @@ def _fixed(below: float, made: Made) -> Abstention:
         logits, on = made.network.logits(held.tokens), "labels held out of the training"
         sure, said = confidence(logits, multilabel=multilabel), logits >= 0 if multilabel else logits
         targets = held.targets
-    elif len(made.lessons) and np.ptp(made.head.out_of_fold):
+    elif made.is_measurable and len(made.lessons) and np.ptp(made.head.out_of_fold):
         p, on = made.head.out_of_fold, "labels, cross-validated, before fine-tuning"
         sure = np.maximum(p, 1 - p).min(axis=1) if multilabel else p.max(axis=1)
         said, targets = p >= 0.5 if multilabel else p, made.lessons.targets
@@ -90,9 +92,9 @@ def _fixed(below: float, made: Made) -> Abstention:
 def _judged(known: Examples, way: Attempt, parts: Split, watched: Watched) -> tuple[Floats, Bools]:
     """(m,) how sure a model made without the held-out labels is of each of them, and whether it is right."""
     learnt, held = known.part(parts.learn), known.part(parts.held)
-    mark = "abstaining" + fingerprint(learnt, way.settings, way.encoder)
+    mark = "abstaining" + fingerprint(learnt, way.settings, way.source)
     checkpoint = Checkpoint(watched.folder, mark, watched.pace, watched.note, "abstaining")
-    made = make(learnt, way.settings, way.encoder, checkpoint, progress=watched.progress)
+    made = make(learnt, way.settings, way.source, checkpoint, progress=watched.progress)
     if made.held_out is not None:
         cool(made.network, made.held_out)
     logits = made.network.logits(made.network.tokens(held.texts))

@@ -290,7 +290,7 @@ def _made_from(facts: Mapping[str, Any]) -> str:
 
 def _figures(figures: Sequence[Figure]) -> str:
     if not figures:
-        return "It was not measured: there were too few labels to hold any out. Measure it before you rely on it."
+        return "It was not measured: no labels could be held out for that. Measure it before you rely on it."
     rows = [(f.name, f"{f.value:.3f}", _interval(f), "" if f.n is None else f.n, f.measured_on) for f in figures]
     return _table(("figure", "value", "95 % interval", "texts", "measured on"), rows)
 

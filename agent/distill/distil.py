@@ -23,6 +23,7 @@ from agent.distill.network import Network
 from agent.distill.reference import write_reference
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.shown import public_facts, public_name
+from agent.distill.start import SEEN, Source, Start
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
 from agent.distill.trials import Attempt, Watched, choose_loss, right_of
@@ -55,7 +56,7 @@ class Distilled:
         trained: epochs and losses.
         temperature: that its logits were divided by after the training; 1 where no labels were held out.
         figures: agreement with labels: those held out, or by cross-validation before the encoder learnt.
-        learnt, held_out: numbers of texts.
+        learnt, held_out, replayed: numbers of texts.
         seconds: that it took.
     """
 
@@ -65,6 +66,7 @@ class Distilled:
     figures: tuple[Figure, ...]
     learnt: int
     held_out: int
+    replayed: int
     seconds: float
 
 
@@ -73,6 +75,7 @@ def distil(
     settings: DistilSettings,
     *,
     encoder: Encoder | str = BUILTIN,
+    start: Start | None = None,
     folder: str | Path,
     facts: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
@@ -94,6 +97,8 @@ def distil(
         examples: the labelled texts and their seed.
         settings: epochs, learning rate and loss.
         encoder: loaded, or a name that `Encoder.load` knows.
+        start: a model to go on from, in place of the encoder: classes that it knows keep what it knows of them, and
+            its texts are replayed, see `agent.distill.going_on`. Its labels are not known, so nothing is held out.
         folder: replaced in one step; until then, and after any failure, the old one stands.
         facts: for the model card, see `agent.distill.card.Card`; `made_from` finds its own there.
         progress: told (texts seen, texts to see).
@@ -104,11 +109,12 @@ def distil(
         unseen: texts such as are expected, none of them labelled, so that drift can be told from them
             (`agent.distill.reference`); without them, whoever serves the model takes its first inputs.
 
-    Raises DataError without labels, ModelError where the encoder cannot be used or the folder not be written.
+    Raises DataError without labels, ModelError where the encoder cannot be used, classes of the same name are of
+    another kind, or the folder cannot be written.
     """
     began = time.monotonic()
     known = examples.checked()
-    source = encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
+    source = _source(encoder, start, known, note)
     why = ""
     if settings.loss == "auto":
         watched = Watched(Path(folder), progress, note, pace)
@@ -117,11 +123,13 @@ def distil(
     checkpoint = Checkpoint(Path(folder), fingerprint(known, settings, source), pace, note)
     made = make(known, settings, source, checkpoint, progress=progress)
     network, held_out = made.network, made.held_out
-    if held_out is None:
-        temperature, figures = 1.0, cross_validated(made.head, made.lessons)
-    else:
+    temperature = 1.0
+    figures: tuple[Figure, ...] = ()
+    if held_out is not None:
         temperature, figures = _calibrate(network, held_out)
-    training = _told(made, known.seed, settings, source) | {"temperature": round(temperature, 4)}
+    elif made.is_measurable:
+        figures = cross_validated(made.head, made.lessons)
+    training = _told(made, known, settings, source) | {"temperature": round(temperature, 4)}
     training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
     way = Attempt(source.name, settings, source)
     silent = decide(known, way, made, Watched(Path(folder), progress, note, pace), choose)
@@ -129,7 +137,7 @@ def distil(
     card = Card(
         known.names,
         known.multilabel,
-        source.name,
+        _made_of(source),
         source.max_tokens,
         training | dict(silent.told),
         (*figures, *silent.figures),
@@ -143,8 +151,20 @@ def distil(
         write_card(card, partial)
     forget(Path(folder))
     seconds = time.monotonic() - began
-    held = 0 if held_out is None else len(held_out)
-    return Distilled(Path(folder), made.trained, temperature, figures, len(made.lessons), held, seconds)
+    learnt, held = len(made.lessons), 0 if held_out is None else len(held_out)
+    return Distilled(Path(folder), made.trained, temperature, figures, learnt, held, made.replayed, seconds)
+
+
+def _source(encoder: Encoder | str, start: Start | None, known: Examples, note: Note) -> Source:
+    if start is None:
+        return encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
+    start.check(known)
+    note(start.told(known.names))
+    return start
+
+
+def _made_of(source: Source) -> str:
+    return source.made_of if isinstance(source, Start) else source.name
 
 
 def save_student(
@@ -207,11 +227,11 @@ def made_from(folder: str | Path) -> str | None:
     return None if found is None else str(found)
 
 
-def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> dict[str, Any]:
+def _told(made: Made, known: Examples, settings: DistilSettings, source: Source) -> dict[str, Any]:
     """How it was trained, for the card."""
     told: dict[str, Any] = {
-        "encoder": public_name(source.name),
-        "seed": seed,
+        "encoder": public_name(_made_of(source)),
+        "seed": known.seed,
         "epochs": made.trained.epochs,
         "learning rate": settings.learning_rate,
         "loss": settings.loss.replace("_", "-"),
@@ -224,6 +244,11 @@ def _told(made: Made, seed: int, settings: DistilSettings, source: Encoder) -> d
         told["share of machines' labels that was not learnt in a step"] = round(made.forgotten, 3)
     told["texts learnt from"] = len(made.lessons)
     told["texts held out"] = 0 if made.held_out is None else len(made.held_out)
+    if isinstance(source, Start):
+        told["went on from"] = f"{source.name} ({source.hashed})"
+        told |= dict(source.classes(known.names)) | {"texts replayed": made.replayed}
+    if not made.is_measurable:
+        told["why none were held out"] = SEEN
     return told
 
 

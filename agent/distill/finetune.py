@@ -47,6 +47,11 @@ class Lessons:
     def part(self, rows: Rows) -> Lessons:
         return Lessons([self.tokens[i] for i in rows.tolist()], self.targets[rows], self.weights[rows])
 
+    def beside(self, others: Lessons) -> Lessons:
+        """These and then the others."""
+        targets = np.concatenate([self.targets, others.targets])
+        return Lessons([*self.tokens, *others.tokens], targets, np.concatenate([self.weights, others.weights]))
+
 
 @dataclass(frozen=True)
 class Course:
@@ -104,13 +109,18 @@ def warm_start(network: Network, lessons: Lessons, seed: int) -> Head:
     starts where the loop's own head ends. The penalty is chosen by cross-validation, so noisy labels are not learnt
     by heart. Returns the head, with what it said of texts it had not seen.
     """
-    features = network.features(lessons.tokens)
-    scale = np.float32(max(float(np.linalg.norm(features, axis=1).mean()), 1e-6))
-    head = Head(len(network.names), independent=network.multilabel)
-    head.fit(features / scale, lessons.targets, lessons.weights, np.random.default_rng([seed, len(lessons)]))
+    head, scale = head_on(network.features(lessons.tokens), lessons, seed, multilabel=network.multilabel)
     weights = head.weights / np.float32(head.temperature)
     network.set_classifier(weights[:-1] / scale, weights[-1])
     return head
+
+
+def head_on(features: Floats, lessons: Lessons, seed: int, *, multilabel: bool) -> tuple[Head, np.float32]:
+    """That logistic regression, on (n, d) features divided by their mean length, and this length."""
+    scale = np.float32(max(float(np.linalg.norm(features, axis=1).mean()), 1e-6))
+    head = Head(lessons.targets.shape[1], independent=multilabel)
+    head.fit(features / scale, lessons.targets, lessons.weights, np.random.default_rng([seed, len(lessons)]))
+    return head, scale
 
 
 def finetune(

@@ -11,15 +11,16 @@ import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.coteaching import Twins, bootstrapped
-from agent.distill.finetune import Course, Lessons, Trained, finetune, warm_start
+from agent.distill.finetune import Course, Lessons, Trained, finetune
 from agent.distill.fingerprint import fingerprint_of
+from agent.distill.going_on import begin
 from agent.distill.losses import Q, trust_out_of_fold
 from agent.distill.network import Network
+from agent.distill.start import Source, may_have_learnt, opened
 from agent.distill.targets import Examples, best_temperature, hold_out
 from agent.distill.training import Progress
 from agent.job import DistilSettings
 from agent.records import Floats
-from agent.student.encoder import Encoder
 from agent.student.head import Head
 
 OF_ONE_LABEL = ("reweighted", "co_teaching")
@@ -36,6 +37,8 @@ class Made:
         lessons, held_out: what was learnt from, and what picked the epoch.
         doubted: how many labels were given less weight, since they look wrong.
         forgotten: of the labels that may be wrong, the share that was not learnt in a step, in the end.
+        replayed: how many other texts were learnt, so that classes that were known are not forgotten.
+        is_measurable: by the labels: not where the model that it goes on from may have learnt them.
     """
 
     network: Network
@@ -45,42 +48,55 @@ class Made:
     held_out: Lessons | None
     doubted: int = 0
     forgotten: float = 0.0
+    replayed: int = 0
+    is_measurable: bool = True
 
 
 def make(
     known: Examples,
     settings: DistilSettings,
-    source: Encoder,
+    source: Source,
     checkpoint: Checkpoint,
     *,
     progress: Progress,
 ) -> Made:
     """Train a network on examples that were checked; `settings.loss` is no longer `auto`."""
-    network = _opened(known, source)
-    learn, held = hold_out(known, np.random.default_rng([known.seed, 0]))
+    network, is_measurable = opened(source, known), not may_have_learnt(source, known)
+    learn, held = np.arange(len(known.texts)), np.arange(0)
+    if is_measurable:
+        learn, held = hold_out(known, np.random.default_rng([known.seed, 0]))
     tokens = network.tokens(known.texts)
     lessons = Lessons(tokens, known.targets, known.teaching).part(learn)
     held_out = Lessons(tokens, known.targets, known.weights).part(held) if len(held) else None
-    head = warm_start(network, lessons, known.seed)
-    course = _course(known, settings)
+    head, replay = begin(network, lessons, source, known.seed)
     if known.multilabel or settings.loss not in OF_ONE_LABEL:
-        trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint)
-        return Made(network, trained, head, lessons, held_out)
+        taught = _with(lessons, replay)
+        trained = finetune(network, taught, _course(known, settings), held_out, progress, checkpoint=checkpoint)
+        return Made(network, trained, head, lessons, held_out, 0, 0.0, len(taught) - len(learn), is_measurable)
     sure = np.zeros(len(learn), np.bool_) if known.people is None else known.people[learn]
     trust = trust_out_of_fold(lessons.targets, head.out_of_fold, sure)
-    if settings.loss == "co_teaching":
-        other = _opened(known, source)
-        warm_start(other, bootstrapped(lessons, known.seed), known.seed)
-        wrong = float((trust[~sure] < 1).mean()) if not sure.all() else 0.0
-        twins = Twins(network, other, lessons, ~sure, wrong)
-        network, trained = twins.learn(course, held_out, progress, checkpoint)
-        return Made(network, trained, head, lessons, held_out, forgotten=wrong)
-    # a label that somebody doubts already is not doubted twice
-    least = np.minimum(lessons.weights, (known.weights[learn] * trust).astype(np.float32))
-    lessons = replace(lessons, weights=least)
-    warm_start(network, lessons, known.seed)
-    trained = finetune(network, lessons, course, held_out, progress, checkpoint=checkpoint)
-    return Made(network, trained, head, lessons, held_out, doubted=int((trust < 1).sum()))
+    doubted, wrong = int((trust < 1).sum()), 0.0
+    if settings.loss == "reweighted":
+        # a label that somebody doubts already is not doubted twice
+        least = np.minimum(lessons.weights, (known.weights[learn] * trust).astype(np.float32))
+        lessons = replace(lessons, weights=least)
+        _, replay = begin(network, lessons, source, known.seed)
+        taught = _with(lessons, replay)
+        trained = finetune(network, taught, _course(known, settings), held_out, progress, checkpoint=checkpoint)
+    else:
+        other, taught = opened(source, known), _with(lessons, replay)
+        begin(other, bootstrapped(lessons, known.seed), source, known.seed)
+        wrong = doubted / (~sure).sum() if not sure.all() else 0.0
+        doubtful = np.append(~sure, np.zeros(len(taught) - len(learn), np.bool_))
+        twins = Twins(network, other, taught, doubtful, float(wrong))
+        network, trained = twins.learn(_course(known, settings), held_out, progress, checkpoint)
+    return Made(
+        network, trained, head, lessons, held_out, doubted, float(wrong), len(taught) - len(learn), is_measurable
+    )
+
+
+def _with(lessons: Lessons, replay: Lessons | None) -> Lessons:
+    return lessons if replay is None else lessons.beside(replay)
 
 
 def _course(known: Examples, settings: DistilSettings) -> Course:
@@ -96,10 +112,6 @@ def _course(known: Examples, settings: DistilSettings) -> Course:
     )
 
 
-def _opened(known: Examples, source: Encoder) -> Network:
-    return Network.open(source, known.names, multilabel=known.multilabel, columns=known.columns, seed=known.seed)
-
-
 def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
     """Fold the temperature that fits held-out labels best into a network. Returns it, and the logits of before."""
     logits = network.logits(held_out.tokens)
@@ -108,8 +120,8 @@ def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
     return temperature, logits
 
 
-def fingerprint(examples: Examples, settings: DistilSettings, encoder: Encoder) -> str:
+def fingerprint(examples: Examples, settings: DistilSettings, source: Source) -> str:
     """Of all that a training on these examples depends on."""
     what = [list(examples.texts), list(examples.names), examples.multilabel, examples.seed, examples.columns]
     numbers = (examples.targets, examples.weights, examples.teaching, examples.people)
-    return fingerprint_of(what, numbers, settings, encoder.key)
+    return fingerprint_of(what, numbers, settings, source.key)

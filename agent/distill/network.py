@@ -77,8 +77,10 @@ class Network:
         multilabel: bool,
         columns: tuple[str, str] | None = None,
         seed: int,
+        reads_as_before: bool = False,
     ) -> Network:
-        """The encoder with a new classifier on top, which reads what the encoder's own pooling reads where it can.
+        """The encoder with a new classifier on top, which reads what the encoder's own pooling reads where it can;
+        or, of the folder of a classifier, what that one read (`reads_as_before`).
 
         With `columns` it reads pairs, both texts at once, so that words of one attend to words of the other (the
         cross-encoder of Reimers and Gurevych 2019, arXiv:1908.10084).
@@ -92,13 +94,16 @@ class Network:
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = MULTI if multilabel else SINGLE
+        for ours in (COLUMNS, ABSTAIN):  # of a model that is distilled further, and does not hold of the new one
+            vars(config).pop(ours, None)
         if columns is not None:
             setattr(config, COLUMNS, list(columns))
         no_attention_dropout(config)
-        pools = encoder.pooling == "mean" and fits(config)
+        averages = encoder.pooling == "mean" and not reads_as_before
+        pools = averages and fits(config)
         if pools:
             config.num_hidden_layers += 1
-        elif encoder.pooling == "mean" and hasattr(config, "classifier_pooling"):
+        elif averages and hasattr(config, "classifier_pooling"):
             config.classifier_pooling = "mean"  # ModernBERT's kin can by themselves
         with seeded(seed):
             model = read_model(encoder.folder, config=config, ignore_mismatched_sizes=True)
@@ -291,7 +296,7 @@ def save_as_transformers(model: Any, tokenizer: Any, folder: Path) -> None:
     from safetensors import SafetensorError
 
     try:
-        with _quietly():
+        with quietly():
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
     except SafetensorError as error:  # what it makes of a full disk
@@ -331,7 +336,7 @@ def read_model(folder: Path, kind: Any = None, what: str = "a sequence classifie
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
-    with _quietly():
+    with quietly():
         try:
             return (kind or AutoModelForSequenceClassification).from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
@@ -353,7 +358,7 @@ def read_tokenizer(folder: Path, **options: Any) -> Any:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No table of weights that are new on purpose, and no progress bar; the settings are put back."""
     from transformers.utils import logging
 

@@ -19,12 +19,12 @@ from agent.distill.checkpoint import Checkpoint, Note, Pace, training_folder
 from agent.distill.making import fingerprint, make
 from agent.distill.saving import replacing_file
 from agent.distill.shown import public_name
+from agent.distill.start import SEEN, Source, may_have_learnt
 from agent.distill.targets import HELD_OUT, MOST_HELD_OUT, Examples, drawn
 from agent.distill.training import Progress
 from agent.errors import DataError
 from agent.job import DistilSettings
 from agent.records import Floats, Rows
-from agent.student.encoder import Encoder
 from agent.tasks.intervals import wilson
 
 LOSSES = ("cross_entropy", "generalised", "reweighted", "co_teaching")
@@ -71,11 +71,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to try: its name, settings with a loss that is not `auto`, and an encoder."""
+    """One way to try: its name, settings with a loss that is not `auto`, and what it begins with."""
 
     name: str
     settings: DistilSettings
-    encoder: Encoder
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def attempts(known: Examples, parts: Split, ways: Sequence[Attempt], watched: Wa
     for number, way in enumerate(ways, 1):
         stage = f"{kind}{number}"
         learnt = known.part(parts.learn)
-        mark = fingerprint(learnt, way.settings, way.encoder)
-        mark = fingerprint(known.part(parts.held), way.settings, way.encoder) + mark
+        mark = fingerprint(learnt, way.settings, way.source)
+        mark = fingerprint(known.part(parts.held), way.settings, way.source) + mark
         path = training_folder(watched.folder) / f"{stage}.json"
         if (trial := _read(path, mark, way.name)) is None:
             watched.note(f"{kind} {number} of {len(ways)} is tried: {public_name(way.name)}")
@@ -149,18 +149,20 @@ def best_of(trials: Sequence[Trial]) -> tuple[Trial, str]:
 
 
 def choose_loss(
-    known: Examples, settings: DistilSettings, encoder: Encoder, watched: Watched
+    known: Examples, settings: DistilSettings, source: Source, watched: Watched
 ) -> tuple[DistilSettings, str]:
     """Settings with the loss that `auto` stands for, and why."""
 
     def chosen(loss: str) -> DistilSettings:
         return settings.model_copy(update={"loss": loss})
 
+    if may_have_learnt(source, known):
+        return chosen(LOSSES[0]), SEEN
     parts = None if known.multilabel else split_by_people(known)
     if parts is None:
         few = f"there are no {FEWEST_JUDGES} labels of people to choose by beside as many others"
         return chosen(LOSSES[0]), "this task has any number of labels a text" if known.multilabel else few
-    ways = [Attempt(loss, chosen(loss), encoder) for loss in LOSSES]
+    ways = [Attempt(loss, chosen(loss), source) for loss in LOSSES]
     best, why = best_of(attempts(known, parts, ways, watched, "loss"))
     return chosen(best.name), why
 
@@ -174,7 +176,7 @@ def _is_better(a: Trial, b: Trial) -> bool:
 
 def _attempt(known: Examples, parts: Split, way: Attempt, checkpoint: Checkpoint, watched: Watched) -> Trial:
     began = time.monotonic()
-    made = make(known.part(parts.learn), way.settings, way.encoder, checkpoint, progress=watched.progress)
+    made = make(known.part(parts.learn), way.settings, way.source, checkpoint, progress=watched.progress)
     seconds = time.monotonic() - began
     size = sum(p.numel() * p.element_size() for p in made.network.model.parameters()) / 1e6
     held = known.part(parts.held)

@@ -50,6 +50,7 @@ class Encoder:
 
     Attributes:
         key: names the vectors that come out, for caches: model, hash of its weights, `max_tokens` and pooling.
+        content: that hash, of weights and tokenizer, whatever the folder is called.
         dim: length of a vector.
         folder: where the model lies on this machine.
     """
@@ -62,8 +63,8 @@ class Encoder:
         self._budget = batch_tokens if self._model.device.type == "cuda" else min(batch_tokens, CPU_BATCH_TOKENS)
         self.dim, of_text = self._reads()
         self.max_tokens = min(max_tokens, positions(of_text))
-        content = _sha256(*weights, *sorted(folder.glob("tokenizer*.json")), *self._more_files())
-        self.key = f"{_slug(name)}-{content[:16]}-{self.max_tokens}-{self.pooling}"
+        self.content = _sha256(*weights, *sorted(folder.glob("tokenizer*.json")), *self._more_files())[:16]
+        self.key = f"{_slug(name)}-{self.content}-{self.max_tokens}-{self.pooling}"
 
     @classmethod
     def load(cls, name: str, max_tokens: int = 256, batch_tokens: int = 8192) -> Encoder:

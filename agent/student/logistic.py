@@ -8,11 +8,11 @@ Every weight is penalised alike. `l2` is 1/C of scikit-learn's LogisticRegressio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.records import Floats
+from agent.records import Floats, Rows
 from agent.student.solver import minimise
 
 
@@ -118,9 +118,42 @@ def solve(lessons: Lessons, l2: float, start: Floats, tolerance: float) -> Float
     return scale * minimise(function, start / scale, tolerance * float(lessons.weights.sum()))
 
 
+def solve_beside(lessons: Lessons, l2: float, logits: Floats, columns: Rows, tolerance: float) -> Floats:
+    """The best (d, k) weights of k classes, where all others stay as they are.
+
+    Args:
+        lessons: n texts.
+        l2: the penalty's strength, positive; on what is added, so that it draws to the logits that are there.
+        logits: (n, C) of all classes, to which the k columns' are added.
+        columns: the k.
+        tolerance: as for `solve`.
+    """
+    axes = principal_axes(lessons)
+    features: Floats = lessons.features @ axes
+    turned = replace(lessons, features=features)
+    scale: Floats = 1 / np.sqrt(_curvature_at(turned, logits)[:, columns] + np.float32(l2))
+
+    def function(point: Floats) -> tuple[float, Floats]:
+        weights, moved = scale * point, logits.copy()
+        moved[:, columns] += features @ weights
+        loss, residual = lessons.loss(moved)
+        gradient = features.T @ residual[:, columns]
+        gradient += np.float32(l2) * weights
+        return loss + 0.5 * l2 * float(np.vdot(weights, weights)), scale * gradient
+
+    best = minimise(function, np.zeros_like(scale), tolerance * float(lessons.weights.sum()))
+    found: Floats = axes @ (scale * best)
+    return found
+
+
 def _curvature(lessons: Lessons, at: Floats) -> Floats:
     """(d, C): the diagonal of the loss's second derivative."""
-    p = lessons.probabilities(lessons.features @ at)
+    return _curvature_at(lessons, lessons.features @ at)
+
+
+def _curvature_at(lessons: Lessons, logits: Floats) -> Floats:
+    """The same, given (n, C) logits."""
+    p = lessons.probabilities(logits)
     p *= 1 - p
     p *= lessons.weights[:, None]
     found: Floats = np.square(lessons.features).T @ p

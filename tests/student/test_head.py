@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from agent.records import Floats
 from agent.student.head import Head
-from agent.student.logistic import Lessons, principal_axes, softmax, solve
+from agent.student.logistic import Lessons, principal_axes, softmax, solve, solve_beside
 from tests.student.making import clusters, one_hot
 
 seeds = st.integers(0, 10_000)
@@ -70,6 +70,31 @@ def test_soft_targets_and_weights_are_learnt_as_the_formula_says(
         lessons.probabilities((lessons.features @ slow).astype(np.float32)),
         atol=5e-3,
     )
+
+
+@settings(max_examples=15)
+@given(seeds, st.integers(1, 40), st.integers(1, 2), st.sampled_from([0.01, 0.3, 5.0]), st.booleans())
+def test_classes_beside_others_are_learnt_as_the_formula_says(
+    seed: int, n: int, new: int, l2: float, independent: bool
+) -> None:
+    """The same formula in the new columns alone, on logits that are there."""
+    rng = np.random.default_rng(seed)
+    features, targets = clusters(rng, n, 4, 6)[0], soft(rng, (n, 4), independent)
+    lessons = Lessons(features, targets, rng.uniform(0.2, 3, size=n).astype(np.float32), independent)
+    there, columns = rng.normal(0, 2, (n, 4)).astype(np.float32), np.sort(rng.permutation(4)[:new])
+
+    def logits(added: Floats) -> Floats:
+        found = there.copy()
+        found[:, columns] += features @ added.astype(np.float32)
+        return found
+
+    def loss(flat: np.ndarray[Any, Any]) -> float:
+        value, _ = lessons.loss(logits(flat.reshape(6, new)).astype(np.float64))
+        return value + 0.5 * l2 * float(flat @ flat)
+
+    fast = solve_beside(lessons, l2, there, columns, 1e-8)
+    slow = minimize(loss, fast.ravel().astype(np.float64), method="Powell", options={"ftol": 1e-12, "xtol": 1e-8})
+    assert loss(fast.ravel().astype(np.float64)) <= slow.fun + 1e-3
 
 
 def theirs(vectors: Floats, labels: np.ndarray[Any, Any], l2: float, others: Floats) -> Floats:
