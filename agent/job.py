@@ -775,7 +775,8 @@ class DistilSettings(Section):
     """The model that comes out."""
 
     epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """At its peak; `auto` goes by how wide the encoder is, for tasks with classes (docs/distilling.md)."""
     loss: Literal["auto", "cross_entropy", "generalised", "reweighted", "co_teaching"] = "cross_entropy"
     """What is learnt from labels of which some are wrong: `generalised` (cross-entropy that unlikely labels pull
     less), `reweighted` (labels that look wrong out of fold count less) and `co_teaching` (two networks, each of which
@@ -801,6 +802,10 @@ class DistilSettings(Section):
     lora_rank: Annotated[int, Field(ge=1, le=256)] = 16
     """Of a task of generation: how much such a model can learn (LoRA); what it learnt is merged into its weights."""
     enabled: bool = True
+
+    def rate(self, otherwise: float = 2e-5) -> float:
+        """The learning rate, and what `auto` means."""
+        return otherwise if self.learning_rate == "auto" else self.learning_rate
 
     @model_validator(mode="after")
     def _one_way_to_abstain(self) -> DistilSettings:

@@ -264,7 +264,7 @@ def distil_answers(
     began = time.monotonic()
     network = Answers.open(encoder, columns, seed, may_be_none=may_be_none)
     epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
-    rate = RATE_TIMES * settings.learning_rate
+    rate = RATE_TIMES * settings.rate()
     what = [list(lessons.texts), list(lessons.values), list(columns), may_be_none, seed]
     checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, encoder.key), pace, note)
     losses = train(

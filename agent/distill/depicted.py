@@ -18,9 +18,10 @@ import numpy as np
 from agent.distill.card import Card, Figure
 from agent.distill.distil import MEASURED_FROM, save_with_card
 from agent.distill.network import ABSTAIN, saved_config
+from agent.distill.shown import public_name
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import public_name, right_of
+from agent.distill.trials import right_of
 from agent.errors import ModelError
 from agent.images import Images
 from agent.job import DistilSettings

@@ -17,7 +17,7 @@ import numpy as np
 from agent.distill.abstaining import Choose, decide
 from agent.distill.card import Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
-from agent.distill.finetune import Lessons, Trained
+from agent.distill.finetune import Lessons, Trained, rate_for
 from agent.distill.making import Made, cool, fingerprint, make
 from agent.distill.network import Network
 from agent.distill.reference import write_reference
@@ -233,7 +233,7 @@ def _told(made: Made, known: Examples, settings: DistilSettings, source: Source)
         "encoder": public_name(_made_of(source)),
         "seed": known.seed,
         "epochs": made.trained.epochs,
-        "learning rate": settings.learning_rate,
+        "learning rate": settings.rate(rate_for(made.network)),
         "loss": settings.loss.replace("_", "-"),
     }
     if settings.layer_decay != 1:

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.coteaching import Twins, bootstrapped
-from agent.distill.finetune import Course, Lessons, Trained, finetune
+from agent.distill.finetune import Course, Lessons, Trained, finetune, rate_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.going_on import begin
 from agent.distill.losses import Q, trust_out_of_fold
@@ -69,9 +69,10 @@ def make(
     lessons = Lessons(tokens, known.targets, known.teaching).part(learn)
     held_out = Lessons(tokens, known.targets, known.weights).part(held) if len(held) else None
     head, replay = begin(network, lessons, source, known.seed)
+    course = _course(known, settings, rate_for(network))
     if known.multilabel or settings.loss not in OF_ONE_LABEL:
         taught = _with(lessons, replay)
-        trained = finetune(network, taught, _course(known, settings), held_out, progress, checkpoint=checkpoint)
+        trained = finetune(network, taught, course, held_out, progress, checkpoint=checkpoint)
         return Made(network, trained, head, lessons, held_out, 0, 0.0, len(taught) - len(learn), is_measurable)
     sure = np.zeros(len(learn), np.bool_) if known.people is None else known.people[learn]
     trust = trust_out_of_fold(lessons.targets, head.out_of_fold, sure)
@@ -82,14 +83,14 @@ def make(
         lessons = replace(lessons, weights=least)
         _, replay = begin(network, lessons, source, known.seed)
         taught = _with(lessons, replay)
-        trained = finetune(network, taught, _course(known, settings), held_out, progress, checkpoint=checkpoint)
+        trained = finetune(network, taught, course, held_out, progress, checkpoint=checkpoint)
     else:
         other, taught = opened(source, known), _with(lessons, replay)
         begin(other, bootstrapped(lessons, known.seed), source, known.seed)
         wrong = doubted / (~sure).sum() if not sure.all() else 0.0
         doubtful = np.append(~sure, np.zeros(len(taught) - len(learn), np.bool_))
         twins = Twins(network, other, taught, doubtful, float(wrong))
-        network, trained = twins.learn(_course(known, settings), held_out, progress, checkpoint)
+        network, trained = twins.learn(course, held_out, progress, checkpoint)
     return Made(
         network, trained, head, lessons, held_out, doubted, float(wrong), len(taught) - len(learn), is_measurable
     )
@@ -99,10 +100,10 @@ def _with(lessons: Lessons, replay: Lessons | None) -> Lessons:
     return lessons if replay is None else lessons.beside(replay)
 
 
-def _course(known: Examples, settings: DistilSettings) -> Course:
+def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Course:
     return Course(
         settings.epochs,
-        settings.learning_rate,
+        settings.rate(otherwise),
         known.seed,
         q=Q if settings.loss == "generalised" else 0.0,
         layer_decay=settings.layer_decay,

@@ -193,7 +193,7 @@ def distil_texts(
     began = time.monotonic()
     writer = Writer.open(settings.model, asked)
     epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
-    rate, rank = RATE_TIMES * settings.learning_rate, settings.lora_rank
+    rate, rank = RATE_TIMES * settings.rate(), settings.lora_rank
     what = [list(lessons.texts), list(lessons.answers), asdict(asked), seed]
     checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, _key(writer)), pace, note)
     losses = train(

@@ -118,7 +118,7 @@ class Reviewer:
         assert self.made.given() == labels
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for what the page has sent to be stored; what did not come in half a minute is for the caller to see."""
+        """Wait for what the page has sent to be stored; what is not there in half a minute the caller sees."""
         deadline = time.monotonic() + 30
         while not holds() and time.monotonic() < deadline:
             self.page.wait_for_timeout(20)
