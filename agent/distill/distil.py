@@ -54,7 +54,7 @@ class Distilled:
     Attributes:
         folder: the model's.
         trained: epochs and losses.
-        temperature: that its logits were divided by after the training; 1 where no labels were held out.
+        temperature: that its logits were divided by after the training.
         figures: agreement with labels: those held out, or by cross-validation before the encoder learnt.
         learnt, held_out, replayed: numbers of texts.
         seconds: that it took.
@@ -123,7 +123,7 @@ def distil(
     checkpoint = Checkpoint(Path(folder), fingerprint(known, settings, source), pace, note)
     made = make(known, settings, source, checkpoint, progress=progress)
     network, held_out = made.network, made.held_out
-    temperature = 1.0
+    temperature = made.temperature
     figures: tuple[Figure, ...] = ()
     if held_out is not None:
         temperature, figures = _calibrate(network, held_out)

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.coteaching import Twins, bootstrapped
-from agent.distill.finetune import Course, Lessons, Trained, finetune, rate_for
+from agent.distill.finetune import SOFTER, Course, Lessons, Trained, finetune, rate_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.going_on import begin
 from agent.distill.losses import Q, trust_out_of_fold
@@ -22,6 +22,7 @@ from agent.distill.training import Progress
 from agent.job import DistilSettings
 from agent.records import Floats
 from agent.student.head import Head
+from agent.student.logistic import softmax
 
 OF_ONE_LABEL = ("reweighted", "co_teaching")
 """Losses that doubt labels out of fold, which takes one label a text; with any number of them they are plain
@@ -39,6 +40,7 @@ class Made:
         forgotten: of the labels that may be wrong, the share that was not learnt in a step, in the end.
         replayed: how many other texts were learnt, so that classes that were known are not forgotten.
         is_measurable: by the labels: not where the model that it goes on from may have learnt them.
+        temperature: that the logits were divided by already; see `settle`.
     """
 
     network: Network
@@ -50,6 +52,7 @@ class Made:
     forgotten: float = 0.0
     replayed: int = 0
     is_measurable: bool = True
+    temperature: float = 1.0
 
 
 def make(
@@ -61,6 +64,15 @@ def make(
     progress: Progress,
 ) -> Made:
     """Train a network on examples that were checked; `settings.loss` is no longer `auto`."""
+    made = _trained(known, settings, source, checkpoint, progress)
+    if known.multilabel or made.held_out is not None or not made.is_measurable:
+        return made
+    return replace(made, temperature=settle(made))
+
+
+def _trained(
+    known: Examples, settings: DistilSettings, source: Source, checkpoint: Checkpoint, progress: Progress
+) -> Made:
     network, is_measurable = opened(source, known), not may_have_learnt(source, known)
     learn, held = np.arange(len(known.texts)), np.arange(0)
     if is_measurable:
@@ -111,6 +123,27 @@ def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Cour
         accumulate=settings.accumulate,
         precision=settings.precision,
     )
+
+
+def settle(made: Made) -> float:
+    """Make a network surer that was not trained for long enough to leave its soft start (`finetune.SOFTER`) behind.
+
+    A few short epochs may leave it less sure of what it learnt than the first head was of texts that it had not seen,
+    whose confidence is fitted to that: then it is made as sure as that. Returns what its logits were divided by.
+    """
+    out_of_fold, lessons = made.head.out_of_fold, made.lessons
+    if not np.ptp(out_of_fold) or not made.trained.losses:
+        return 1.0
+    surprise = -(lessons.targets * np.log(np.maximum(out_of_fold, np.float32(1e-9)))).sum(axis=1)
+    if made.trained.losses[-1] < np.average(surprise, weights=lessons.weights):
+        return 1.0
+    logits, wanted = made.network.logits(lessons.tokens), float(out_of_fold.max(axis=1).mean())
+    scales = np.geomspace(1, 2 * SOFTER, 64)
+    sure = [float(softmax(logits * np.float32(scale)).max(axis=1).mean()) for scale in scales]
+    temperature = 1 / float(scales[min(int(np.searchsorted(sure, wanted)), len(scales) - 1)])
+    if temperature != 1:
+        made.network.divide_logits(temperature)
+    return temperature
 
 
 def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
