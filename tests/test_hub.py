@@ -243,7 +243,7 @@ def test_what_a_job_makes_is_pushed_where_that_is_said(  # noqa: PLR0917 - fixtu
     code, said = labelwright(monkeypatch, capsys, "distil", path, "--push", "ben/topics")
     assert code == 2
     assert "the token may not write there (403" in said, "and not that there is nothing to distil"
-    monkeypatch.setattr(delivery, "distil_again", lambda bench, *, promote: model)
+    monkeypatch.setattr(delivery, "distil_again", lambda bench, *, promote, start: model)
     code, said = labelwright(monkeypatch, capsys, "distil", path, "--push", "ada/topics")
     assert code == 0, said
     assert set(hub.repositories["model/ada/topics"].files) == OWN | {"model.onnx"}
