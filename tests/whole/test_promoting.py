@@ -20,14 +20,24 @@ from tests.whole.jobs import labelwright, truth, write_job
 POOL = 300
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job that has been run, with a good model; its endpoint is gone."""
+    server = ScriptedServer(dict(truth(POOL))).start()
+    try:
+        changes = {"oracle__base_url": server.url, "selection__batch": POOL, "selection__cold_start": POOL}
+        folder = tmp_path_factory.mktemp("finished")
+        run(Job.load(write_job(folder, pool=POOL, people__threshold=0.0, stop__max_rounds=1, **changes)))
+        return folder
+    finally:
+        server.stop()
+
+
 @pytest.fixture
-def path(tmp_path: Path, serve_gold: Callable[..., ScriptedServer]) -> Path:
-    """A job that has been run, with a good model."""
-    server = serve_gold(dict(truth(POOL)))
-    changes = {"oracle__base_url": server.url, "selection__batch": POOL, "selection__cold_start": POOL}
-    path = write_job(tmp_path, pool=POOL, people__threshold=0.0, stop__max_rounds=1, **changes)
-    run(Job.load(path))
-    return path
+def path(finished: Path, tmp_path: Path) -> Path:
+    """A copy of its own of that job."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "job.yaml"
 
 
 def weights(folder: Path) -> bytes:
