@@ -32,7 +32,8 @@ def test_each_text_comes_with_its_own_picture(browser: Browser, tmp_path: Path, 
     ada = Reviewer(context.new_page(), Served(made))
     for number, width in enumerate((300, 2000)):
         ada.sees("#text", f"Article number {number}.")
-        ada.page.wait_for_function(f"({SHOWN})() === {width}")
+        ada.until(lambda width=width: ada.page.evaluate(SHOWN) == width)  # type: ignore[misc]
+        assert ada.page.evaluate(SHOWN) == width
         expect(ada.page.locator("#picture img")).to_have_attribute("alt", "photo")
         box = ada.page.locator("#picture img").bounding_box()
         assert box is not None
