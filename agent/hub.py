@@ -16,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from agent.distill.card import FACTS
 from agent.errors import HubError
 from agent.records import Source
 from agent.report.card import files_named
@@ -26,10 +27,9 @@ MOST_SAID = 300
 """Characters of what a library says of a failure."""
 LABELS = "labels.parquet"
 UNNAMED = re.compile(r"reviewer|person \d+")
-ABOUT = "labelwright.json"
 OF_A_MODEL = (
     CARD,
-    ABOUT,
+    FACTS,
     "config.json",
     "generation_config.json",
     "*.safetensors",
@@ -141,12 +141,12 @@ def reserve(name: str, kind: Kind, *, public: bool = False) -> Place:
 
 def kind_of(folder: Path) -> Kind:
     """What a folder holds. Raises HubError where it is neither a model nor labels."""
-    if all((folder / name).is_file() for name in (CARD, ABOUT, "config.json")) and any(folder.glob("*.safetensors")):
+    if all((folder / name).is_file() for name in (CARD, FACTS, "config.json")) and any(folder.glob("*.safetensors")):
         return Kind.MODEL
     if all((folder / name).is_file() for name in (CARD, LABELS)) and LABELS in _named(folder):
         return Kind.LABELS
     raise HubError(
-        f"{folder}: neither a model that `labelwright distil` made ({CARD}, {ABOUT}, config.json, *.safetensors) nor "
+        f"{folder}: neither a model that `labelwright distil` made ({CARD}, {FACTS}, config.json, *.safetensors) nor "
         f"labels that `labelwright export` wrote ({CARD}, {LABELS}): name the folder that it wrote"
     )
 

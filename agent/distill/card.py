@@ -14,6 +14,8 @@ import yaml
 
 from agent.student.encoder import BUILTIN
 
+FACTS = "labelwright.json"
+"""The file beside the card that holds what it says."""
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MANY_CLASSES = 200
 MEANT_FOR = (

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from agent.distill.card import Card, Figure
-from agent.distill.distil import MEASURED_FROM, save_with_card
+from agent.distill.card import Card
+from agent.distill.distil import cross_validated, save_with_card
 from agent.distill.network import ABSTAIN, saved_config
 from agent.distill.shown import public_name
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import right_of
 from agent.errors import ModelError
 from agent.images import Images
 from agent.job import DistilSettings
@@ -30,7 +29,6 @@ from agent.records import Floats
 from agent.student.depicted import PREPARED, DepictedEncoder
 from agent.student.encoder import WANTED
 from agent.student.head import Head
-from agent.tasks.intervals import wilson
 
 KIND = "labelwright-depicted"
 ENCODER, HEAD = "encoder", "head.safetensors"
@@ -152,24 +150,13 @@ def distil_depicted(
         encoder.name,
         encoder.max_tokens,
         training,
-        _cross_validated(head, known),
+        cross_validated(head, known.targets),
         facts or {},
         abstain_below=settings.abstain_below,
         depicted=reads,
     )
     save_with_card(network, card, folder)
     return network
-
-
-def _cross_validated(head: Head, known: Examples) -> tuple[Figure, ...]:
-    """How far heads agreed with labels that they had not seen; nothing for a handful."""
-    if len(known.texts) < MEASURED_FROM or not np.ptp(head.out_of_fold):
-        return ()
-    said = head.out_of_fold >= 0.5 if head.independent else head.out_of_fold
-    same = right_of(said, known.targets, multilabel=head.independent)
-    lo, hi = wilson(float(same.sum()), len(same))
-    name = "exact_match" if head.independent else "accuracy"
-    return (Figure(name, float(same.mean()), lo, hi, len(same), "labels, cross-validated"),)
 
 
 def is_depicted(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agent.distill.abstaining import Choose, decide
-from agent.distill.card import Card, Figure
+from agent.distill.card import FACTS, Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
 from agent.distill.finetune import Lessons, Trained, rate_for
 from agent.distill.making import Made, cool, fingerprint, make
@@ -35,7 +35,6 @@ from agent.student.head import Head
 from agent.tasks import Task
 from agent.tasks.intervals import wilson
 
-FACTS = "labelwright.json"
 FORMAT = 1
 MEASURED_FROM = 20
 """With fewer labels than this, agreement with them says nothing."""
@@ -128,7 +127,7 @@ def distil(
     if held_out is not None:
         temperature, figures = _calibrate(network, held_out)
     elif made.is_measurable:
-        figures = cross_validated(made.head, made.lessons)
+        figures = cross_validated(made.head, made.lessons.targets, ", before fine-tuning")
     training = _told(made, known, settings, source) | {"temperature": round(temperature, 4)}
     training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
     way = Attempt(source.name, settings, source)
@@ -256,20 +255,20 @@ def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure
     """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels."""
     temperature, logits = cool(network, held_out)
     said = logits >= 0 if network.multilabel else logits
-    return temperature, (_agreement(said, held_out, network.multilabel, "labels held out of the training"),)
+    return temperature, (_agreement(said, held_out.targets, network.multilabel, "labels held out of the training"),)
 
 
-def cross_validated(head: Head, lessons: Lessons) -> tuple[Figure, ...]:
-    """How far the classifier agreed with labels it had not seen, before the encoder learnt; nothing for a handful."""
-    if len(lessons) < MEASURED_FROM or not np.ptp(head.out_of_fold):  # uniform: too few of each class to hold any out
+def cross_validated(head: Head, targets: Floats, when: str = "") -> tuple[Figure, ...]:
+    """How far a head agreed with labels it had not seen, and `when` in the training; nothing for a handful."""
+    if len(targets) < MEASURED_FROM or not np.ptp(head.out_of_fold):  # uniform: too few of each class to hold any out
         return ()
     said = head.out_of_fold >= 0.5 if head.independent else head.out_of_fold
-    return (_agreement(said, lessons, head.independent, "labels, cross-validated, before fine-tuning"),)
+    return (_agreement(said, targets, head.independent, f"labels, cross-validated{when}"),)
 
 
-def _agreement(said: Floats | Any, lessons: Lessons, multilabel: bool, measured_on: str) -> Figure:
-    """The share of lessons where the likeliest class, or for multilabel every decision, is that of the label."""
-    same = right_of(said, lessons.targets, multilabel=multilabel)
+def _agreement(said: Floats | Any, targets: Floats, multilabel: bool, measured_on: str) -> Figure:
+    """The share of texts where the likeliest class, or for multilabel every decision, is that of the label."""
+    same = right_of(said, targets, multilabel=multilabel)
     lo, hi = wilson(float(same.sum()), len(same))
     name = "exact_match" if multilabel else "accuracy"
     return Figure(name, float(same.mean()), lo, hi, len(same), measured_on)

@@ -82,34 +82,37 @@ def _trained(
     held_out = Lessons(tokens, known.targets, known.weights).part(held) if len(held) else None
     head, replay = begin(network, lessons, source, known.seed)
     course = _course(known, settings, rate_for(network))
-    if known.multilabel or settings.loss not in OF_ONE_LABEL:
-        taught = _with(lessons, replay)
-        trained = finetune(network, taught, course, held_out, progress, checkpoint=checkpoint)
-        return Made(network, trained, head, lessons, held_out, 0, 0.0, len(taught) - len(learn), is_measurable)
     sure = np.zeros(len(learn), np.bool_) if known.people is None else known.people[learn]
-    trust = trust_out_of_fold(lessons.targets, head.out_of_fold, sure)
-    doubted, wrong = int((trust < 1).sum()), 0.0
-    if settings.loss == "reweighted":
+    loss, doubted, wrong = "cross_entropy" if known.multilabel else settings.loss, 0, 0.0
+    if loss in OF_ONE_LABEL:
+        trust = trust_out_of_fold(lessons.targets, head.out_of_fold, sure)
+        doubted = int((trust < 1).sum())
+        wrong = doubted / max(1, int((~sure).sum()))
+    if loss == "reweighted":
         # a label that somebody doubts already is not doubted twice
         least = np.minimum(lessons.weights, (known.weights[learn] * trust).astype(np.float32))
         lessons = replace(lessons, weights=least)
         _, replay = begin(network, lessons, source, known.seed)
-        taught = _with(lessons, replay)
-        trained = finetune(network, taught, course, held_out, progress, checkpoint=checkpoint)
-    else:
-        other, taught = opened(source, known), _with(lessons, replay)
+    taught = lessons if replay is None else lessons.beside(replay)
+    replayed = len(taught) - len(lessons)
+    if loss == "co_teaching":
+        other = opened(source, known)
         begin(other, bootstrapped(lessons, known.seed), source, known.seed)
-        wrong = doubted / (~sure).sum() if not sure.all() else 0.0
-        doubtful = np.append(~sure, np.zeros(len(taught) - len(learn), np.bool_))
-        twins = Twins(network, other, taught, doubtful, float(wrong))
+        twins = Twins(network, other, taught, np.append(~sure, np.zeros(replayed, np.bool_)), wrong)
         network, trained = twins.learn(course, held_out, progress, checkpoint)
+    else:
+        trained = finetune(network, taught, course, held_out, progress, checkpoint=checkpoint)
     return Made(
-        network, trained, head, lessons, held_out, doubted, float(wrong), len(taught) - len(learn), is_measurable
+        network,
+        trained,
+        head,
+        lessons,
+        held_out,
+        doubted,
+        forgotten=wrong if loss == "co_teaching" else 0.0,
+        replayed=replayed,
+        is_measurable=is_measurable,
     )
-
-
-def _with(lessons: Lessons, replay: Lessons | None) -> Lessons:
-    return lessons if replay is None else lessons.beside(replay)
 
 
 def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Course:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.distill.card import FACTS
 from agent.distill.network import Network, quietly, saved_config
 from agent.distill.reference import model_key
 from agent.distill.runtime import Runtime
@@ -100,7 +101,7 @@ class Start:
     def made_of(self) -> str:
         """The encoder that it was made of, by the name on its card; its own where it has none."""
         try:
-            about = json.loads((self.encoder.folder / "labelwright.json").read_text(encoding="utf-8"))
+            about = json.loads((self.encoder.folder / FACTS).read_text(encoding="utf-8"))
             return str(about["card"]["encoder"])
         except (OSError, ValueError, KeyError, TypeError):
             return self.name
