@@ -37,7 +37,7 @@ rivals: $(READY)  ## environments of their own for the libraries that evals.sele
 	$(PYTHON) -m venv .cache/rivals
 	.cache/rivals/bin/pip install -qq -c constraints.txt small-text==1.4.1 scikit-activeml==1.0.1 scikit-learn numpy scipy pandas
 	.cache/rivals/bin/pip install -qq --no-deps modAL-python==0.4.2.1
-	$(PYTHON) -m venv .cache/distillers
+	$(PYTHON) -m venv --clear .cache/distillers
 	.cache/distillers/bin/pip install -qq --no-deps setfit==1.2.0 sentence-transformers==6.2.0 evaluate==0.4.6
 	$(BIN)/python -c 'import site; print(*site.getsitepackages())' > "$$(.cache/distillers/bin/python -c 'import site; print(*site.getsitepackages())')/labelwright.pth"
 

@@ -18,8 +18,9 @@ from agent import steps
 from agent.certifying import certificates
 from agent.errors import DataError
 from agent.hints import trust
+from agent.job import DistilSettings
 from agent.measuring import Lesson
-from agent.records import Rows, Source
+from agent.records import Label, Rows, Source, TextId
 from agent.refreshing import go_on
 from agent.report.certificate import certificate
 from agent.student import Reader, RidgeStudent, Tagger
@@ -33,6 +34,7 @@ MOST_TOLD = 400
 """Characters of the guideline that a model that writes is told."""
 LATER = {
     "loss": "cross_entropy",
+    "labels": "as_given",
     "layer_decay": 1.0,
     "abstain_below": None,
     "abstain_at_accuracy": None,
@@ -47,6 +49,7 @@ MOST_TAUGHT, UNSEEN = 0.1, 200
 """Share of the pool that may have taught a model whose inputs are held against the rest, and how many of that."""
 FEWEST_OTHERS, MOST_OTHERS = 200, 1000
 """Texts without a label that are replayed where a model goes on from another one."""
+AS_GIVEN = "as_given"
 FROM = " from "
 """In the hash of what a model is made from: behind it that of the model that it went on from."""
 
@@ -125,7 +128,7 @@ def _go_on_from(bench: Workbench, start: Path, *, again: bool) -> Path:
 def _how_of_classes(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[str, Any]:
     """All that a model with classes is made from but what it begins with; says that it takes long."""
     bench.watch.note(f"distilling a model from {len(lessons):,} labels; this takes a while")
-    what = {"examples": _examples(bench, lessons), "settings": bench.job.distil, "choose": _bar(bench)}
+    what = {"examples": examples_of(bench, lessons), "settings": _settings(bench), "choose": _bar(bench)}
     return what | _how(bench, lessons, lesson_hash)
 
 
@@ -155,7 +158,7 @@ def _distil_depicted(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: s
     bench.watch.note(f"teaching a head on {encoder.name} from {len(lessons):,} labels")
     how = _how(bench, lessons, lesson_hash)
     del how["note"]
-    distill.distil_depicted(_examples(bench, lessons), bench.job.distil, (text, image), encoder=encoder, **how)
+    distill.distil_depicted(examples_of(bench, lessons), _settings(bench), (text, image), encoder=encoder, **how)
 
 
 def _distil_spans(bench: Workbench, task: Spans, lessons: Sequence[Lesson], lesson_hash: str) -> None:
@@ -235,8 +238,8 @@ def compare_encoders(bench: Workbench, names: Sequence[str]) -> Any:
     encoders = [Encoder.load(name, student.max_tokens, student.batch_tokens) for name in names]
     how = _how(bench, lessons, _hash(bench, lessons))
     unseen = _unseen(bench, lessons)
-    examples, choose = _examples(bench, lessons), _bar(bench)
-    return distill.compare(examples, bench.job.distil, encoders, unseen=unseen, choose=choose, **how)
+    examples, choose = examples_of(bench, lessons), _bar(bench)
+    return distill.compare(examples, _settings(bench), encoders, unseen=unseen, choose=choose, **how)
 
 
 def _lessons_to_distil(bench: Workbench) -> list[Lesson]:
@@ -265,6 +268,12 @@ def _how(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) -> dict[
     }
 
 
+def _settings(bench: Workbench) -> DistilSettings:
+    """Those of the job. Who would have no label doubted has none put right."""
+    found = bench.job.distil
+    return found.model_copy(update={"labels": AS_GIVEN}) if bench.job.student.label_noise == "ignore" else found
+
+
 def _bar(bench: Workbench) -> Callable[..., Any] | None:
     """How it is found from where on the model answers, where the job wants so many of its answers to be right."""
     from agent.distill import Bar
@@ -289,27 +298,56 @@ def _how_at_once(bench: Workbench, lessons: Sequence[Lesson], lesson_hash: str) 
 def _hash(bench: Workbench, lessons: Sequence[Lesson]) -> str:
     """What the model is made from: labels, settings of student and distilling, seed."""
     settings = bench.job.settings()
-    distil = {key: value for key, value in settings["distil"].items() if key not in LATER or LATER[key] != value}
+    corrects = bool(bench.task.names) and not _is_multilabel(bench) and _settings(bench).labels != AS_GIVEN
+    distil = settings["distil"] | ({} if corrects else {"labels": AS_GIVEN})
+    distil = {key: value for key, value in distil.items() if key not in LATER or LATER[key] != value}
     what = [settings["student"], distil, settings["seed"], list(bench.task.names)]
     what += [bench.encoder.key] if bench.is_tuned else []
+    if corrects:
+        what += [[(i, x.by, x.value) for i, x in sorted(_put_right(bench, lessons).items())]]
     rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
     return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
 
 
-def _examples(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
+def examples_of(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
+    """Labels as what a model with classes learns: `agent.distill.Examples`."""
     from agent.distill import Examples
 
+    targets = bench.task.targets([label for _, label in lessons])
+    people = np.array([label.source in (Source.PERSON, Source.SEED) for _, label in lessons], np.bool_)
+    before = _put_right(bench, lessons)
+    last = [before.get(text.id, label) for text, label in lessons]
+    heard = np.array([label.source is Source.ORACLE for label in last], np.bool_)
+    told = np.where(heard[:, None], bench.task.targets(last), 0).astype(np.float32)
+    machines = {name: place for place, name in enumerate(dict.fromkeys(label.by for label in last))}
     return Examples(
         texts=[t.text for t, _ in lessons],
-        targets=bench.task.targets([label for _, label in lessons]),
+        targets=targets,
         weights=np.ones(len(lessons), np.float32),
         trust=trust(bench, lessons),
-        people=np.array([label.source in (Source.PERSON, Source.SEED) for _, label in lessons], np.bool_),
+        people=people,
+        told=told,
+        by=np.array([machines[label.by] for label in last], np.int64),
         names=bench.task.names,
-        multilabel=bench.task.kind == "multilabel",
+        multilabel=_is_multilabel(bench),
         columns=bench.task.columns if isinstance(bench.task, Pairs) else None,
         seed=bench.job.seed,
     )
+
+
+def _is_multilabel(bench: Workbench) -> bool:
+    return bench.task.kind == "multilabel"
+
+
+def _put_right(bench: Workbench, lessons: Sequence[Lesson]) -> dict[TextId, Label]:
+    """Of texts whose label people or the seed gave, what an oracle said of them last, where one was asked."""
+    by_people = {text.id for text, label in lessons if label.source is not Source.ORACLE}
+    labels = bench.store.contested(bench.job.name)
+    return {
+        label.text_id: label
+        for label in labels
+        if label.source is Source.ORACLE and label.text_id in by_people and label.value in bench.task.names
+    }
 
 
 def _unseen(bench: Workbench, lessons: Sequence[Lesson], others: Rows | Sequence[int] = ()) -> list[str]:

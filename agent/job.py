@@ -782,6 +782,10 @@ class DistilSettings(Section):
     less), `reweighted` (labels that look wrong out of fold count less) and `co_teaching` (two networks, each of which
     learns what the other finds easy, in twice the time) may stand them better; `auto` tries all four on people's
     labels, at six times the cost, and says which and why (docs/distilling.md)."""
+    labels: Literal["corrected", "as_given"] = "corrected"
+    """How oracles' labels are learnt where a text has one: `corrected` by the mistakes that an oracle makes, which
+    are learnt from like texts and from people's labels (docs/distilling.md), or `as_given`, each as far as the
+    student believes it. With `student.label_noise: ignore` it is `as_given`."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer learns at so many times the rate of the one above it."""
     abstain_below: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -36,6 +36,7 @@ class Known:
         targets: (n, C) soft.
         trust: (n,) how far a job's student, taught without a text, believes its label; one for people's.
         people: (n,) which a person gave, and those are right.
+        told: (n, C) what the oracle said of each; None of gold labels.
     """
 
     corpus: Corpus
@@ -43,6 +44,7 @@ class Known:
     targets: Floats
     trust: Floats
     people: Bools
+    told: Floats | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -62,7 +64,7 @@ class Known:
         targets, sure, people = self.targets.copy(), self.trust.copy(), self.people.copy()
         targets[shown] = np.eye(targets.shape[1], dtype=np.float32)[self.corpus.labels[self.rows[shown]]]
         sure[shown], people[shown] = 1, True
-        return Known(self.corpus, self.rows, targets, sure, people)
+        return Known(self.corpus, self.rows, targets, sure, people, self.told)
 
 
 def known(corpus: Corpus, told: Answers, count: int, *, gold: bool = False) -> Known:
@@ -76,7 +78,7 @@ def known(corpus: Corpus, told: Answers, count: int, *, gold: bool = False) -> K
     head = Head(len(corpus.names))
     head.fit(*labelled.arrays, np.random.default_rng(SEED))
     sure = trust(head, labelled, Hints(names=None if corpus.columns else corpus.class_vectors, doubtful=doubtful))
-    return Known(corpus, rows, targets, sure, ~doubtful)
+    return Known(corpus, rows, targets, sure, ~doubtful, targets)
 
 
 def student(labels: Known, settings: DistilSettings, tokens: int) -> tuple[Bools, float]:
@@ -92,6 +94,7 @@ def student(labels: Known, settings: DistilSettings, tokens: int) -> tuple[Bools
         trust=labels.trust,
         people=labels.people,
         columns=corpus.columns,
+        told=labels.told,
     )
     with tempfile.TemporaryDirectory() as folder:
         encoder = Encoder.load(BUILTIN, max_tokens=tokens)

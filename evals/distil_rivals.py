@@ -12,16 +12,19 @@ Needs ../shared/data (or LABELWRIGHT_SHARED) and the environment that `make riva
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
 from agent.distill.refresh import pinned
+from agent.distill.saving import replacing_file
 from agent.job import DistilSettings
 from agent.student.encoder import BUILTIN, Encoder
 from evals import _corpora
@@ -29,7 +32,10 @@ from evals._distilling import EPOCHS, QUICK_LABELS, QUICK_TOKENS, SEED, TOKENS, 
 from evals._oracles import answers
 from evals.outcome import Outcome
 
-PYTHON = _corpora.ROOT / ".cache" / "distillers" / "bin" / "python"
+FOLDER = _corpora.ROOT / ".cache" / "distillers"
+PYTHON = FOLDER / "bin" / "python"
+SAID = FOLDER / "said"
+"""What the libraries said before, by all that they were given and their versions; `make rivals` begins anew."""
 LABELS = {"banking77": 1500, "clinc150": 1500, "dbpedia14": 600, "bbc": 600}
 ORACLES = ("instance", "symmetric")
 RIVALS = ("setfit", "trainer", "cleanlab")
@@ -54,15 +60,33 @@ def rival(name: str, labels: Known, tokens: int, threads: int) -> tuple[Bools, f
         "threads": threads,
         "seed": SEED,
     }
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
-        words = (str(PYTHON), str(Path(__file__).parent / "_distillers.py"), name, temporary)
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
-        if done.returncode:
-            raise RuntimeError(f"{name} ended with {done.returncode}: {done.stderr[-1000:]}")
-        told = json.loads((folder / "said.json").read_text(encoding="utf-8"))
+    told = _kept(name, json.dumps(given))
     return np.array(told["said"]) == corpus.labels[corpus.test], told["seconds"], told["library"]
+
+
+def _kept(name: str, given: str) -> dict[str, Any]:
+    """What a library makes of what it is given; kept, since it takes minutes and says the same again."""
+    program = Path(__file__).parent / "_distillers.py"
+    what = [
+        name,
+        given,
+        program.read_text(encoding="utf-8"),
+        *sorted(p.name for p in FOLDER.glob("lib/*/site-packages/*.dist-info")),
+    ]
+    path = SAID / f"{name}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}.json"
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            (folder / "given.json").write_text(given, encoding="utf-8")
+            words = (str(PYTHON), str(program), name, temporary)
+            done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+            if done.returncode:
+                raise RuntimeError(f"{name} ended with {done.returncode}: {done.stderr[-1000:]}")
+            SAID.mkdir(parents=True, exist_ok=True)
+            with replacing_file(path) as partial:
+                partial.write_text((folder / "said.json").read_text(encoding="utf-8"), encoding="utf-8")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def measure(outcome: Outcome, name: str, kind: str, threads: int) -> dict[str, float]:

@@ -54,7 +54,7 @@ def decide(known: Examples, way: Attempt, made: Made, watched: Watched, choose: 
     """
     settings = way.settings
     if settings.abstain_below is not None:
-        return _fixed(settings.abstain_below, made)
+        return _fixed(settings.abstain_below, known, made)
     if settings.abstain_at_accuracy is None or choose is None:
         return Abstention()
     parts = split_by_people(known)
@@ -71,18 +71,18 @@ def decide(known: Examples, way: Attempt, made: Made, watched: Watched, choose: 
     return Abstention(bar.below, answered(sure, right, bar.below, parts.measured_on), told)
 
 
-def _fixed(below: float, made: Made) -> Abstention:
+def _fixed(below: float, known: Examples, made: Made) -> Abstention:
     """What is known of a threshold without a training of its own."""
     told = (("abstains below", below), ("why so", "as the job says"))
     multilabel, held = made.network.multilabel, made.held_out
     if held is not None:
         logits, on = made.network.logits(held.tokens), "labels held out of the training"
         sure, said = confidence(logits, multilabel=multilabel), logits >= 0 if multilabel else logits
-        targets = held.targets
+        targets = known.targets[made.held]
     elif made.is_measurable and len(made.lessons) and np.ptp(made.head.out_of_fold):
         p, on = made.head.out_of_fold, "labels, cross-validated, before fine-tuning"
         sure = np.maximum(p, 1 - p).min(axis=1) if multilabel else p.max(axis=1)
-        said, targets = p >= 0.5 if multilabel else p, made.lessons.targets
+        said, targets = p >= 0.5 if multilabel else p, known.targets[made.learn]
     else:
         return Abstention(below, (), told)
     right = right_of(said, targets, multilabel=multilabel)

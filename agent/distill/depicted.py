@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from agent.distill.card import Card
+from agent.distill.correcting import correct
 from agent.distill.distil import cross_validated, save_with_card
 from agent.distill.network import ABSTAIN, saved_config
 from agent.distill.shown import public_name
@@ -119,7 +120,7 @@ def distil_depicted(
     the vectors of the labelled texts do.
 
     Args:
-        settings: of which only `abstain_below` has a meaning here.
+        settings: of which only `labels` and `abstain_below` have a meaning here.
         reads: the columns that hold texts and the paths of pictures.
         folder: replaced in one step; until then, and after any failure, the old one stands.
 
@@ -134,7 +135,9 @@ def distil_depicted(
         vectors[start : start + len(some)] = encoder.encode(some)
         progress(start + len(some), len(known.texts))
     head = Head(len(known.names), independent=known.multilabel)
-    head.fit(vectors, known.targets, known.teaching, np.random.default_rng([known.seed, 0]))
+    righted = correct(vectors, known) if settings.labels == "corrected" else None
+    targets, weights = (known.targets, known.teaching) if righted is None else (righted.targets, righted.weights)
+    head.fit(vectors, targets, weights, np.random.default_rng([known.seed, 0]))
     network = DepictedNetwork(encoder, head, known.names, reads, settings.abstain_below)
     training = {
         "encoder": public_name(encoder.name),

@@ -125,9 +125,9 @@ def distil(
     temperature = made.temperature
     figures: tuple[Figure, ...] = ()
     if held_out is not None:
-        temperature, figures = _calibrate(network, held_out)
+        temperature, figures = _calibrate(network, held_out, known.targets[made.held])
     elif made.is_measurable:
-        figures = cross_validated(made.head, made.lessons.targets, ", before fine-tuning")
+        figures = cross_validated(made.head, known.targets[made.learn], ", before fine-tuning")
     training = _told(made, known, settings, source) | {"temperature": round(temperature, 4)}
     training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
     way = Attempt(source.name, settings, source)
@@ -239,6 +239,10 @@ def _told(made: Made, known: Examples, settings: DistilSettings, source: Source)
         told["decay of the learning rate by layer"] = settings.layer_decay
     if settings.loss == "reweighted":
         told["labels that look wrong, and count less"] = made.doubted
+    if made.corrected is not None:
+        told["labels of machines learnt as another class"] = made.corrected.changed
+        if made.corrected.mistakes:
+            told["usual mistakes in them"] = made.corrected.told(known.names)
     if made.forgotten:
         told["share of machines' labels that was not learnt in a step"] = round(made.forgotten, 3)
     told["texts learnt from"] = len(made.lessons)
@@ -251,11 +255,12 @@ def _told(made: Made, known: Examples, settings: DistilSettings, source: Source)
     return told
 
 
-def _calibrate(network: Network, held_out: Lessons) -> tuple[float, tuple[Figure, ...]]:
-    """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels."""
+def _calibrate(network: Network, held_out: Lessons, given: Floats) -> tuple[float, tuple[Figure, ...]]:
+    """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels,
+    as they were given."""
     temperature, logits = cool(network, held_out)
     said = logits >= 0 if network.multilabel else logits
-    return temperature, (_agreement(said, held_out.targets, network.multilabel, "labels held out of the training"),)
+    return temperature, (_agreement(said, given, network.multilabel, "labels held out of the training"),)
 
 
 def cross_validated(head: Head, targets: Floats, when: str = "") -> tuple[Figure, ...]:

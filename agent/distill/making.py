@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
+from agent.distill.correcting import Corrected, correct
 from agent.distill.coteaching import Twins, bootstrapped
 from agent.distill.finetune import SOFTER, Course, Lessons, Trained, finetune, rate_for
 from agent.distill.fingerprint import fingerprint_of
@@ -20,7 +21,7 @@ from agent.distill.start import Source, may_have_learnt, opened
 from agent.distill.targets import Examples, best_temperature, hold_out
 from agent.distill.training import Progress
 from agent.job import DistilSettings
-from agent.records import Floats
+from agent.records import Floats, Rows
 from agent.student.head import Head
 from agent.student.logistic import softmax
 
@@ -36,6 +37,8 @@ class Made:
     Attributes:
         head: the warm start's, which says what it thinks of texts it had not seen.
         lessons, held_out: what was learnt from, and what picked the epoch.
+        learn, held: which of the examples these are.
+        corrected: how machines' labels were put right; None where they were not.
         doubted: how many labels were given less weight, since they look wrong.
         forgotten: of the labels that may be wrong, the share that was not learnt in a step, in the end.
         replayed: how many other texts were learnt, so that classes that were known are not forgotten.
@@ -48,6 +51,9 @@ class Made:
     head: Head
     lessons: Lessons
     held_out: Lessons | None
+    learn: Rows
+    held: Rows
+    corrected: Corrected | None = None
     doubted: int = 0
     forgotten: float = 0.0
     replayed: int = 0
@@ -78,8 +84,16 @@ def _trained(
     if is_measurable:
         learn, held = hold_out(known, np.random.default_rng([known.seed, 0]))
     tokens = network.tokens(known.texts)
-    lessons = Lessons(tokens, known.targets, known.teaching).part(learn)
-    held_out = Lessons(tokens, known.targets, known.weights).part(held) if len(held) else None
+    righted = None
+    if settings.labels == "corrected" and is_measurable:
+        righted = correct(network.features(tokens), known)
+    if righted is None:
+        targets, weights, judging = known.targets, known.teaching, known.weights
+    else:
+        targets, weights = righted.targets, righted.weights
+        judging = weights
+    lessons = Lessons(tokens, targets, weights).part(learn)
+    held_out = Lessons(tokens, targets, judging).part(held) if len(held) else None
     head, replay = begin(network, lessons, source, known.seed)
     course = _course(known, settings, rate_for(network))
     sure = np.zeros(len(learn), np.bool_) if known.people is None else known.people[learn]
@@ -108,6 +122,9 @@ def _trained(
         head,
         lessons,
         held_out,
+        learn,
+        held,
+        righted,
         doubted,
         forgotten=wrong if loss == "co_teaching" else 0.0,
         replayed=replayed,
@@ -160,5 +177,5 @@ def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
 def fingerprint(examples: Examples, settings: DistilSettings, source: Source) -> str:
     """Of all that a training on these examples depends on."""
     what = [list(examples.texts), list(examples.names), examples.multilabel, examples.seed, examples.columns]
-    numbers = (examples.targets, examples.weights, examples.teaching, examples.people)
+    numbers = (examples.targets, examples.weights, examples.teaching, examples.people, examples.told, examples.by)
     return fingerprint_of(what, numbers, settings, source.key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ class Examples:
         trust: (n,) float32, how far each label is believed where it teaches, see `agent.student.teaching.trust`; not
             where it judges, or whoever doubted it would be judged by what it believes. None: wholly.
         people: (n,) bool, which labels people gave. None: it is not known of any.
+        told: (n, C) float32 what a machine said of each text before a person did, zeros where none spoke; a label
+            that no person gave is what a machine said, whatever stands here. None: of people's texts none spoke.
+        by: (n,) int64 which machine that was. None: one said everything.
     """
 
     texts: Sequence[str]
@@ -50,6 +54,8 @@ class Examples:
     seed: int = 0
     trust: Floats | None = None
     people: npt.NDArray[np.bool_] | None = None
+    told: Floats | None = None
+    by: Rows | None = None
 
     @property
     def teaching(self) -> Floats:
@@ -57,11 +63,15 @@ class Examples:
         return self.weights if self.trust is None else (self.weights * self.trust).astype(np.float32)
 
     def part(self, rows: Rows) -> Examples:
-        trust = None if self.trust is None else np.asarray(self.trust, np.float32)[rows]
-        people = None if self.people is None else np.asarray(self.people, np.bool_)[rows]
         texts = [self.texts[i] for i in rows.tolist()]
         targets, weights = self.targets[rows], self.weights[rows]
-        return replace(self, texts=texts, targets=targets, weights=weights, trust=trust, people=people)
+        beside: dict[str, Any] = {
+            "trust": None if self.trust is None else np.asarray(self.trust, np.float32)[rows],
+            "people": None if self.people is None else np.asarray(self.people, np.bool_)[rows],
+            "told": None if self.told is None else np.asarray(self.told, np.float32)[rows],
+            "by": None if self.by is None else np.asarray(self.by, np.int64)[rows],
+        }
+        return replace(self, texts=texts, targets=targets, weights=weights, **beside)
 
     def checked(self) -> Examples:
         """Those of positive weight. Raises DataError where there are none, ValueError where shapes disagree."""

@@ -136,6 +136,25 @@ def consensus(
     return Consensus(work.posterior, tuple(work.confusions), tuple(np.exp(work.logs).tolist()), work.shares)
 
 
+def by_its_own_word(told: Doubles, said: Indices) -> tuple[Doubles, Doubles]:
+    """(m, C) the logarithm of how much likelier an answer's own (m, C) probabilities make each class than those of an
+    oracle's other answers of the same class do; and (C, C) how often each class is given for each, by the same
+    probabilities and one made-up text of each class: a class that it never named is still known by its usual
+    accuracy."""
+    m, classes = told.shape
+    told = told + LEAST / classes
+    told = told / told.sum(axis=1, keepdims=True)
+    own = told[np.arange(m), said].mean() if m else SUREST
+    accuracy = float(np.clip(own, 1 / classes, SUREST))
+    joint = smeared(np.arange(classes), classes, accuracy) + (_naming(said, classes) @ told).T
+    return np.log(told / (joint / joint.sum(axis=0)).T[said]), joint
+
+
+def _naming(said: Indices, classes: int) -> sparse.csr_array:
+    """(C, m) sparse, 1 where an answer names a class."""
+    return sparse.csr_array((np.ones(len(said)), (said, np.arange(len(said)))), shape=(classes, len(said)))
+
+
 def in_effect(chances: Doubles) -> Doubles:
     """(r,) weights of texts that were reviewed with these chances: each in proportion to one over its chance, all
     together as many as such weights are worth (Kish 1965), so that one text that stands for twenty does not count as
@@ -164,17 +183,9 @@ class _Expected:
 
     @classmethod
     def of(cls, voice: Voice, classes: int) -> _Expected:
-        m, said = len(voice.said), voice.said
-        told = voice.told + LEAST / classes
-        told = told / told.sum(axis=1, keepdims=True)
-        own = told[np.arange(m), said].mean() if m else SUREST
-        accuracy = float(np.clip(own, 1 / classes, SUREST))
-        dummies = sparse.csr_array((np.ones(m), (said, np.arange(m))), shape=(classes, m))
-        # one made-up text of each class: a class that it never named is still known by its usual accuracy
-        joint = smeared(np.arange(classes), classes, accuracy) + (dummies @ told).T
-        shape = np.log(told / (joint / joint.sum(axis=0)).T[said])
+        shape, joint = by_its_own_word(voice.told, voice.said)
         rows = joint.sum(axis=1)
-        return cls(voice, shape, joint / rows[:, None], rows / rows.sum(), dummies)
+        return cls(voice, shape, joint / rows[:, None], rows / rows.sum(), _naming(voice.said, classes))
 
 
 class _Work:
