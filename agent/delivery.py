@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from agent import gold
-from agent.distilling import MODEL, compare_encoders, distil_model, learnable, wanted
+from agent.distilling import MODEL, compare_encoders, distil_model
 from agent.doubt import Calibration
 from agent.errors import StoreError, UserError
 from agent.frontier import frontier_of
+from agent.lessons import learnable, wanted
 from agent.measuring import Quality, quality
 from agent.promoting import is_measurable, made_and_kept, predicted
 from agent.records import Prediction, Source, Text, Value

@@ -788,6 +788,9 @@ class DistilSettings(Section):
     student believes it. With `student.label_noise: ignore` it is `as_given`."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer learns at so many times the rate of the one above it."""
+    label_threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = "auto"
+    """With any number of labels a text, the probability from which on the model says one; `auto` is where F1 is
+    highest on labels that it had not seen, a half at most."""
     abstain_below: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The model gives no label where it is less sure than this; null gives one always."""
     abstain_at_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -14,7 +14,9 @@ import numpy as np
 
 from agent.distill.card import Figure
 from agent.distill.checkpoint import Checkpoint
+from agent.distill.deciding import least_sure
 from agent.distill.making import Made, cool, fingerprint, make
+from agent.distill.network import Network
 from agent.distill.start import SEEN
 from agent.distill.targets import Examples
 from agent.distill.trials import FEWEST_JUDGES, Attempt, Bools, Split, Watched, right_of, split_by_people
@@ -63,7 +65,7 @@ def decide(known: Examples, way: Attempt, made: Made, watched: Watched, choose: 
         watched.note(why)
         return Abstention(None, (), (("abstains below", "never"), ("why so", why)))
     watched.note(f"how sure the model has to be is looked at on {len(parts.held):,} labels of people, held out")
-    sure, right = _judged(known, way, parts, watched)
+    sure, right = _judged(known, way, parts, watched, made.network.label_threshold)
     bar = choose(sure, right)
     head = "answers always" if bar.below is None else f"abstains below {bar.below:.3f}"
     watched.note(f"{head}: {bar.why}")
@@ -77,19 +79,20 @@ def _fixed(below: float, known: Examples, made: Made) -> Abstention:
     multilabel, held = made.network.multilabel, made.held_out
     if held is not None:
         logits, on = made.network.logits(held.tokens), "labels held out of the training"
-        sure, said = confidence(logits, multilabel=multilabel), logits >= 0 if multilabel else logits
+        sure, said = _decided(logits, made.network)
         targets = known.targets[made.held]
     elif made.is_measurable and len(made.lessons) and np.ptp(made.head.out_of_fold):
         p, on = made.head.out_of_fold, "labels, cross-validated, before fine-tuning"
-        sure = np.maximum(p, 1 - p).min(axis=1) if multilabel else p.max(axis=1)
-        said, targets = p >= 0.5 if multilabel else p, known.targets[made.learn]
+        at = made.network.label_threshold
+        sure = least_sure(p, at) if multilabel else p.max(axis=1)
+        said, targets = p >= at if multilabel else p, known.targets[made.learn]
     else:
         return Abstention(below, (), told)
     right = right_of(said, targets, multilabel=multilabel)
     return Abstention(below, answered(sure, right, below, on), told)
 
 
-def _judged(known: Examples, way: Attempt, parts: Split, watched: Watched) -> tuple[Floats, Bools]:
+def _judged(known: Examples, way: Attempt, parts: Split, watched: Watched, threshold: float) -> tuple[Floats, Bools]:
     """(m,) how sure a model made without the held-out labels is of each of them, and whether it is right."""
     learnt, held = known.part(parts.learn), known.part(parts.held)
     mark = "abstaining" + fingerprint(learnt, way.settings, way.source)
@@ -99,17 +102,18 @@ def _judged(known: Examples, way: Attempt, parts: Split, watched: Watched) -> tu
         cool(made.network, made.held_out)
     logits = made.network.logits(made.network.tokens(held.texts))
     checkpoint.end()
-    several = known.multilabel
-    said = logits >= 0 if several else logits
-    return confidence(logits, multilabel=several), right_of(said, held.targets, multilabel=several)
+    made.network.label_threshold = threshold
+    sure, said = _decided(logits, made.network)
+    return sure, right_of(said, held.targets, multilabel=known.multilabel)
 
 
-def confidence(logits: Floats, *, multilabel: bool) -> Floats:
-    """(m,): the probability of the likeliest class; for multilabel, of the least certain decision."""
-    if not multilabel:
-        return np.asarray(softmax(logits).max(axis=1), np.float32)
+def _decided(logits: Floats, network: Network) -> tuple[Floats, Floats | Bools]:
+    """(m,) the probability of the likeliest class; for multilabel, of the least certain decision. And what it says:
+    decisions, or else the logits, of which the highest wins."""
+    if not network.multilabel:
+        return np.asarray(softmax(logits).max(axis=1), np.float32), logits
     p = sigmoid(logits)
-    return np.asarray(np.maximum(p, 1 - p).min(axis=1), np.float32)
+    return least_sure(p, network.label_threshold), p >= network.label_threshold
 
 
 def answered(

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from agent.distill.network import HALF
 from agent.student.encoder import BUILTIN
 
 FACTS = "labelwright.json"
@@ -61,6 +62,7 @@ class Card:
         onnx: names of files that hold the same network for onnxruntime.
         scale: of a model that says numbers, in words; it has no names then.
         abstain_below: the confidence below which `labelwright predict` and `serve` give no label.
+        label_threshold: with any number of labels a text, the probability from which on one holds.
         quotes: it answers questions by quoting, has no names, and `columns` are question and context.
         writes: of a model that writes, Python that asks it; it has no names then.
         depicted: of a classifier of texts with pictures, the columns that hold them.
@@ -78,6 +80,7 @@ class Card:
     onnx: Sequence[str] = ()
     scale: str = ""
     abstain_below: float | None = None
+    label_threshold: float = HALF
     quotes: bool = False
     writes: str = ""
     depicted: Sequence[str] = ()
@@ -225,7 +228,14 @@ def _use(card: Card) -> str:
         )
     if card.writes:
         code = card.writes
-    more = " A label holds where its probability is at least one half." if card.multilabel else ""
+    more = ""
+    if card.multilabel and card.label_threshold == HALF:
+        more = " A label holds where its probability is at least one half."
+    elif card.multilabel:
+        more = (
+            f" A label holds where its probability is at least {card.label_threshold:g}, from where F1 is highest "
+            "(`model.config.label_threshold`)."
+        )
     cut = f"Texts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more}"
     if card.quotes:
         cut = f"A longer context than fits into {card.max_tokens} tokens is read in windows that overlap, below."

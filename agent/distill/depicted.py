@@ -18,7 +18,7 @@ import numpy as np
 from agent.distill.card import Card
 from agent.distill.correcting import correct
 from agent.distill.distil import cross_validated, save_with_card
-from agent.distill.network import ABSTAIN, saved_config
+from agent.distill.network import ABSTAIN, HALF, saved_config
 from agent.distill.shown import public_name
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
@@ -45,6 +45,7 @@ class DepictedNetwork:
     """
 
     columns: tuple[str, str] | None = None
+    label_threshold = HALF
 
     def __init__(
         self,

@@ -17,21 +17,23 @@ import numpy as np
 from agent.distill.abstaining import Choose, decide
 from agent.distill.card import FACTS, Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
-from agent.distill.finetune import Lessons, Trained, rate_for
+from agent.distill.deciding import best_threshold
+from agent.distill.finetune import Trained, rate_for
 from agent.distill.making import Made, cool, fingerprint, make
-from agent.distill.network import Network
+from agent.distill.network import HALF
 from agent.distill.reference import write_reference
 from agent.distill.saving import replacing, replacing_file
 from agent.distill.shown import public_facts, public_name
 from agent.distill.start import SEEN, Source, Start
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import Attempt, Watched, choose_loss, right_of
+from agent.distill.trials import Attempt, Bools, Watched, choose_loss, right_of
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
+from agent.student.logistic import sigmoid
 from agent.tasks import Task
 from agent.tasks.intervals import wilson
 
@@ -123,11 +125,16 @@ def distil(
     made = make(known, settings, source, checkpoint, progress=progress)
     network, held_out = made.network, made.held_out
     temperature = made.temperature
+    if known.multilabel and settings.label_threshold != "auto":
+        network.label_threshold = settings.label_threshold
     figures: tuple[Figure, ...] = ()
     if held_out is not None:
-        temperature, figures = _calibrate(network, held_out, known.targets[made.held])
+        temperature, figures = _calibrate(made, known, settings)
     elif made.is_measurable:
-        figures = cross_validated(made.head, known.targets[made.learn], ", before fine-tuning")
+        given = known.targets[made.learn]
+        if known.multilabel:
+            network.label_threshold = _threshold(made.head.out_of_fold, given, made.lessons.weights, settings)
+        figures = cross_validated(made.head, given, ", before fine-tuning", network.label_threshold)
     training = _told(made, known, settings, source) | {"temperature": round(temperature, 4)}
     training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
     way = Attempt(source.name, settings, source)
@@ -143,6 +150,7 @@ def distil(
         facts or {},
         known.columns,
         abstain_below=silent.below,
+        label_threshold=network.label_threshold,
     )
     with replacing(Path(folder)) as partial:
         network.save(partial)
@@ -255,19 +263,32 @@ def _told(made: Made, known: Examples, settings: DistilSettings, source: Source)
     return told
 
 
-def _calibrate(network: Network, held_out: Lessons, given: Floats) -> tuple[float, tuple[Figure, ...]]:
+def _calibrate(made: Made, known: Examples, settings: DistilSettings) -> tuple[float, tuple[Figure, ...]]:
     """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels,
     as they were given."""
-    temperature, logits = cool(network, held_out)
-    said = logits >= 0 if network.multilabel else logits
+    network, held, given = made.network, made.held_out, known.targets[made.held]
+    assert held is not None
+    temperature, logits = cool(network, held)
+    said: Floats | Bools = logits
+    if network.multilabel:
+        chances = sigmoid(logits / np.float32(temperature))
+        network.label_threshold = _threshold(chances, given, held.weights, settings)
+        said = chances >= network.label_threshold
     return temperature, (_agreement(said, given, network.multilabel, "labels held out of the training"),)
 
 
-def cross_validated(head: Head, targets: Floats, when: str = "") -> tuple[Figure, ...]:
+def _threshold(chances: Floats, given: Floats, weights: Floats, settings: DistilSettings) -> float:
+    """From which probability on a label holds: as the job says, or by labels that taught none of these."""
+    if settings.label_threshold != "auto":
+        return settings.label_threshold
+    return best_threshold(chances, given, weights) if np.ptp(chances) else HALF
+
+
+def cross_validated(head: Head, targets: Floats, when: str = "", threshold: float = HALF) -> tuple[Figure, ...]:
     """How far a head agreed with labels it had not seen, and `when` in the training; nothing for a handful."""
     if len(targets) < MEASURED_FROM or not np.ptp(head.out_of_fold):  # uniform: too few of each class to hold any out
         return ()
-    said = head.out_of_fold >= 0.5 if head.independent else head.out_of_fold
+    said = head.out_of_fold >= threshold if head.independent else head.out_of_fold
     return (_agreement(said, targets, head.independent, f"labels, cross-validated{when}"),)
 
 

@@ -33,7 +33,7 @@ def fingerprint_of(
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    of_weights = settings.model_dump(exclude={"abstain_below", "abstain_at_accuracy"})
+    of_weights = settings.model_dump(exclude={"abstain_below", "abstain_at_accuracy", "label_threshold"})
     all_of_it = [FORMAT, *what, of_weights, key, device, torch.get_num_threads()]
     all_of_it += [torch.backends.cpu.get_cpu_capability(), has_fast_bfloat16("cpu")]
     all_of_it += [metadata.version(package) for package in ("torch", "transformers", "numpy", "scipy")]

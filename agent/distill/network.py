@@ -28,6 +28,8 @@ COLUMNS = "text_columns"
 """Of a saved model's configuration: the names of the two texts of a pair. `transformers` hands it through."""
 ABSTAIN = "abstain_below"
 """Likewise: the confidence below which the model gives no label."""
+THRESHOLD, HALF = "label_threshold", 0.5
+"""Likewise: with any number of labels a text, the probability from which on a label holds."""
 SEGMENTS = "token_type_ids"
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 
@@ -50,6 +52,7 @@ class Network:
         multilabel: each class is a decision of its own.
         columns: where a text is a pair (`agent.pairing`), what its two texts are called; None for single texts.
         abstain_below: the confidence below which a text gets no label; None where every text gets one.
+        label_threshold: for multilabel, the probability from which on a label holds.
         max_tokens: a longer text is cut; of a pair whichever is longer.
         batch_tokens: most tokens, padding counted, that go through the model at once when nothing is learnt.
         model: the `transformers` model.
@@ -67,6 +70,7 @@ class Network:
         self.multilabel = model.config.problem_type == MULTI
         self.columns = columns_of(model.config)
         self.abstain_below = abstention_of(model.config)
+        self.label_threshold = threshold_of(model.config)
 
     @classmethod
     def open(
@@ -94,7 +98,11 @@ class Network:
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = MULTI if multilabel else SINGLE
-        for ours in (COLUMNS, ABSTAIN):  # of a model that is distilled further, and does not hold of the new one
+        for ours in (
+            COLUMNS,
+            ABSTAIN,
+            THRESHOLD,
+        ):  # of a model that is distilled further, and does not hold of the new one
             vars(config).pop(ours, None)
         if columns is not None:
             setattr(config, COLUMNS, list(columns))
@@ -127,6 +135,8 @@ class Network:
         """Write weights (safetensors), configuration and tokenizer as `transformers` does. Raises OSError."""
         if self.abstain_below is not None:
             setattr(self.model.config, ABSTAIN, self.abstain_below)
+        if self.label_threshold != HALF:
+            setattr(self.model.config, THRESHOLD, self.label_threshold)
         save_as_transformers(self.model, self.tokenizer, folder)
 
     # Texts to numbers ----------------------------------------------------------------------------------------------
@@ -219,6 +229,11 @@ def abstention_of(config: Any) -> float | None:
     """The confidence below which a saved model gives no label; None where it always gives one."""
     found = getattr(config, ABSTAIN, None)
     return None if found is None else float(found)
+
+
+def threshold_of(config: Any) -> float:
+    """The probability from which on a saved model's labels hold."""
+    return float(getattr(config, THRESHOLD, None) or HALF)
 
 
 def cut_tokens(tokenizer: Any, texts: Sequence[str], most: int, *, pairs: bool) -> Tokens:

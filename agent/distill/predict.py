@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agent.distill.answering import Answers, is_answerer
+from agent.distill.deciding import least_sure
 from agent.distill.depicted import DepictedNetwork, is_depicted, item_of
 from agent.distill.grading import Grades, is_grader
 from agent.distill.network import ABSTAIN, Network, saved_config
@@ -136,7 +137,8 @@ class Model:
 
     Attributes:
         names: the C class names, in the order of the probabilities.
-        multilabel: any number of labels a text; a label holds where its probability is at least one half.
+        multilabel: any number of labels a text.
+        label_threshold: for multilabel, a label holds where its probability is at least that.
         columns: of a model of pairs, what the two texts are called; it takes them joined (`agent.pairing`).
         abstain_below: the confidence below which `rows` and `told` give no label; None where they always do.
         groups: of labels that are paths, where a text has one: what they lie in (`agent.tasks.hierarchy`).
@@ -147,7 +149,7 @@ class Model:
         self.groups = () if network.multilabel else parents(tuple(network.names))
         self.names, self.multilabel = network.names, network.multilabel
         self.columns = network.columns
-        self.abstain_below = network.abstain_below
+        self.abstain_below, self.label_threshold = network.abstain_below, network.label_threshold
 
     @classmethod
     def load(cls, folder: str | Path, batch_tokens: int = 8192, runtime: Runtime = Runtime.TORCH) -> Model:
@@ -159,7 +161,8 @@ class Model:
     def predict(self, texts: Sequence[str]) -> Prediction:
         """Values, doubt and (n, C) probabilities of n texts; the same as `pipeline("text-classification")` gives.
 
-        Doubt is 1 minus the probability of the likeliest class; for multilabel, of the least certain decision.
+        Doubt is 1 minus the probability of the likeliest class; for multilabel, of the least certain decision, which
+        may be less than one half where a label holds from less on.
         """
         probabilities = np.empty((len(texts), len(self.names)), np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
@@ -225,11 +228,11 @@ class Model:
     def _values(self, probabilities: Floats) -> Iterator[Value]:
         if not self.multilabel:
             return (self.names[c] for c in probabilities.argmax(axis=1))
-        return (tuple(self.names[c] for c in np.flatnonzero(row)) for row in probabilities >= 0.5)
+        return (tuple(self.names[c] for c in np.flatnonzero(row)) for row in probabilities >= self.label_threshold)
 
     def _doubt(self, probabilities: Floats) -> Floats:
-        decisions = np.maximum(probabilities, 1 - probabilities)
-        sure = decisions.min(axis=1) if self.multilabel else probabilities.max(axis=1)
+        several = self.multilabel
+        sure = least_sure(probabilities, self.label_threshold) if several else probabilities.max(axis=1)
         doubt: Floats = np.clip(1 - sure, 0, 1).astype(np.float32)
         return doubt
 

@@ -23,6 +23,7 @@ from agent.distill.network import (
     cut_tokens,
     most_tokens,
     read_tokenizer,
+    threshold_of,
     to_pad,
 )
 from agent.errors import ExtraMissing, ModelError
@@ -56,12 +57,14 @@ class Classifier(Protocol):
         multilabel: each class is a decision of its own.
         columns: where a text is a pair (`agent.pairing`), what its two texts are called.
         abstain_below: the confidence below which a text gets no label; None where every text gets one.
+        label_threshold: for multilabel, the probability from which on a label holds.
     """
 
     names: tuple[str, ...]
     multilabel: bool
     columns: tuple[str, str] | None
     abstain_below: float | None
+    label_threshold: float
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Token numbers of each text, cut where the model's reach ends."""
@@ -103,6 +106,7 @@ class OnnxNetwork:
         self.multilabel = config.problem_type == MULTI
         self.columns = columns_of(config)
         self.abstain_below = abstention_of(config)
+        self.label_threshold = threshold_of(config)
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime, batch_tokens: int = CPU_BATCH_TOKENS) -> OnnxNetwork:

@@ -128,7 +128,7 @@ def test_it_is_chosen_from_peoples_labels_that_another_model_had_not_seen(encode
         found = threshold(sure, right, 0.25)
         return Bar(found.value, found.basis)
 
-    settings = DistilSettings(epochs=3, learning_rate=1e-3, abstain_at_accuracy=0.75)
+    settings = DistilSettings(epochs=3, learning_rate=1e-3, abstain_at_accuracy=0.75, labels="as_given")
     said: list[str] = []
     folder = tmp_path / "model"
     distil(known, settings, encoder=encoder, folder=folder, choose=choose, note=said.append)  # type: ignore[arg-type]

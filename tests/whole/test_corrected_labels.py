@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.distill import Model
 from agent.job import Job
+from agent.lessons import examples_of, lessons_that_count
 from agent.loop import run
 from agent.workbench import Workbench
 from tests.servers.scripted import ScriptedServer
@@ -47,8 +48,6 @@ def test_who_would_have_no_label_doubted_has_none_put_right(tmp_path: Path, serv
 
 
 def test_what_an_oracle_said_before_a_person_did_is_kept_beside_it(tmp_path: Path, serve_gold: Serve) -> None:
-    from agent.distilling import examples_of, lessons_that_count
-
     small = job(tmp_path, serve_gold(misled()), distil__enabled=False)
     run(small)
     answer_queue(small)

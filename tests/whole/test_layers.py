@@ -21,6 +21,7 @@ LEVELS = (
     {"delivery"},
     {"promoting"},
     {"rest", "suspects", "distilling"},
+    {"lessons"},
     {"steps", "frontier", "unfitting"},
     {"gold", "relabelling"},
     {"hearing", "picking", "refreshing", "escalating"},
