@@ -21,7 +21,7 @@ from agent.job import DistilSettings
 from agent.student.encoder import Encoder
 from tests.distill.making import NAMES, examples, sentences
 
-QUICK = {"epochs": 1, "learning_rate": 1e-4}
+QUICK = {"epochs": 1, "learning_rate": 1e-4, "labels": "as_given"}
 
 
 def noisy(n: int, people: int) -> Examples:
