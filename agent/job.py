@@ -926,7 +926,7 @@ class Job(Section):
                 "leave one of the two out"
             )
         for key, field in DistilSettings.model_fields.items():
-            if key not in ("enabled", "abstain_below") and getattr(self.distil, key) != field.default:
+            if key not in ("enabled", "labels", "abstain_below") and getattr(self.distil, key) != field.default:
                 raise ValueError(
                     f"`distil.{key}`: with `data.image` a head is taught on an encoder that stays as it is, and this "
                     "has no meaning; leave it out"
@@ -963,6 +963,16 @@ class Job(Section):
                 raise ValueError(
                     f"`{name}`: it is for tasks with one class a text (`kind: classification` or `pairs`), not for "
                     f"{self.task.kind}; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_of_kinds(self) -> Job:
+        for name, kinds in (("labels", ("classification", "pairs")), ("label_threshold", ("multilabel",))):
+            changed = getattr(self.distil, name) != DistilSettings.model_fields[name].default
+            if changed and self.task.kind not in kinds and ":" not in self.task.kind:
+                raise ValueError(
+                    f"`distil.{name}`: it is for {' and '.join(kinds)}, not {self.task.kind}; leave it out"
                 )
         return self
 

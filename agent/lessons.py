@@ -89,14 +89,17 @@ def settings_of(bench: Workbench) -> DistilSettings:
 def hash_of(bench: Workbench, lessons: Sequence[Lesson]) -> str:
     """What the model is made from: labels, settings of student and distilling, seed."""
     settings = bench.job.settings()
-    corrects = bool(bench.task.names) and not _is_multilabel(bench) and settings_of(bench).labels != AS_GIVEN
+    corrects, decides = _corrects(bench, lessons), _is_multilabel(bench) and bench.job.data.image is None
+    # what has no effect here makes no other model
     distil = settings["distil"] | ({} if corrects else {"labels": AS_GIVEN})
-    distil |= {} if _is_multilabel(bench) else {"label_threshold": 0.5}
+    distil |= {} if decides else {"label_threshold": LATER["label_threshold"]}
     distil = {key: value for key, value in distil.items() if key not in LATER or LATER[key] != value}
     what = [settings["student"], distil, settings["seed"], list(bench.task.names)]
     what += [bench.encoder.key] if bench.is_tuned else []
-    if corrects:
-        what += [[(i, x.by, x.value) for i, x in sorted(_put_right(bench, lessons).items())]]
+    if corrects:  # by how each machine errs, and so by who said what
+        before = _said_before(bench, lessons)
+        last = [before.get(text.id, label) for text, label in lessons]
+        what += [[(x.by, x.value, sorted((x.probabilities or {}).items())) for x in last]]
     rows = [[t.id, label.value, label.source, sorted((label.probabilities or {}).items())] for t, label in lessons]
     return hashlib.sha256(json.dumps([what, rows], default=str).encode()).hexdigest()
 
@@ -107,7 +110,7 @@ def examples_of(bench: Workbench, lessons: Sequence[Lesson]) -> Any:
 
     targets = bench.task.targets([label for _, label in lessons])
     people = np.array([label.source in (Source.PERSON, Source.SEED) for _, label in lessons], np.bool_)
-    before = _put_right(bench, lessons)
+    before = _said_before(bench, lessons)
     last = [before.get(text.id, label) for text, label in lessons]
     heard = np.array([label.source is Source.ORACLE for label in last], np.bool_)
     told = np.where(heard[:, None], bench.task.targets(last), 0).astype(np.float32)
@@ -131,15 +134,21 @@ def _is_multilabel(bench: Workbench) -> bool:
     return bench.task.kind == "multilabel"
 
 
-def _put_right(bench: Workbench, lessons: Sequence[Lesson]) -> dict[TextId, Label]:
+def _corrects(bench: Workbench, lessons: Sequence[Lesson]) -> bool:
+    """Whether machines' labels may be put right before they teach."""
+    if not bench.task.names or _is_multilabel(bench) or settings_of(bench).labels == AS_GIVEN:
+        return False
+    from agent.distill.correcting import FEWEST
+
+    given = sum(label.source is Source.ORACLE for _, label in lessons)
+    return given > 0 and given + len(_said_before(bench, lessons)) >= FEWEST
+
+
+def _said_before(bench: Workbench, lessons: Sequence[Lesson]) -> dict[TextId, Label]:
     """Of texts whose label people or the seed gave, what an oracle said of them last, where one was asked."""
-    by_people = {text.id for text, label in lessons if label.source is not Source.ORACLE}
-    labels = bench.store.contested(bench.job.name)
-    return {
-        label.text_id: label
-        for label in labels
-        if label.source is Source.ORACLE and label.text_id in by_people and label.value in bench.task.names
-    }
+    by_people = [text.id for text, label in lessons if label.source is not Source.ORACLE]
+    labels = bench.store.standing(bench.job.name, by_people)
+    return {x.text_id: x for x in labels if x.source is Source.ORACLE and x.value in bench.task.names}
 
 
 def unseen_of(bench: Workbench, lessons: Sequence[Lesson], others: Rows | Sequence[int] = ()) -> list[str]:

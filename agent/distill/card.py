@@ -62,7 +62,7 @@ class Card:
         onnx: names of files that hold the same network for onnxruntime.
         scale: of a model that says numbers, in words; it has no names then.
         abstain_below: the confidence below which `labelwright predict` and `serve` give no label.
-        label_threshold: with any number of labels a text, the probability from which on one holds.
+        label_threshold, why_threshold: with any number of labels a text, the probability from which on one holds.
         quotes: it answers questions by quoting, has no names, and `columns` are question and context.
         writes: of a model that writes, Python that asks it; it has no names then.
         depicted: of a classifier of texts with pictures, the columns that hold them.
@@ -81,6 +81,7 @@ class Card:
     scale: str = ""
     abstain_below: float | None = None
     label_threshold: float = HALF
+    why_threshold: str = ""
     quotes: bool = False
     writes: str = ""
     depicted: Sequence[str] = ()
@@ -194,6 +195,14 @@ def _use_depicted(card: Card) -> str:
     return said
 
 
+def _holds(card: Card) -> str:
+    """From where on a label holds."""
+    at, why = "one half", f" ({card.why_threshold})" if card.why_threshold else ""
+    if card.label_threshold != HALF:
+        at = f"{card.label_threshold:g}, which is `model.config.label_threshold`"
+    return f" A label holds where its probability is at least {at}{why}."
+
+
 def _use(card: Card) -> str:
     if card.depicted:
         return _use_depicted(card)
@@ -228,14 +237,7 @@ def _use(card: Card) -> str:
         )
     if card.writes:
         code = card.writes
-    more = ""
-    if card.multilabel and card.label_threshold == HALF:
-        more = " A label holds where its probability is at least one half."
-    elif card.multilabel:
-        more = (
-            f" A label holds where its probability is at least {card.label_threshold:g}, from where F1 is highest "
-            "(`model.config.label_threshold`)."
-        )
+    more = _holds(card) if card.multilabel else ""
     cut = f"Texts are cut at {card.max_tokens} tokens, which `truncation=True` does.{more}"
     if card.quotes:
         cut = f"A longer context than fits into {card.max_tokens} tokens is read in windows that overlap, below."

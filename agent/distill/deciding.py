@@ -7,6 +7,8 @@ arXiv:1402.1892). Numbers in, numbers out.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +21,17 @@ FEWEST = 100
 """Texts that must be there to choose by."""
 
 
-def best_threshold(probabilities: Floats, targets: Floats, weights: Floats) -> float:
+class Holds(NamedTuple):
+    """From which probability on a label holds. `why` are some words."""
+
+    threshold: float
+    why: str
+
+
+AT_HALF = Holds(HALF, "")
+
+
+def best_threshold(probabilities: Floats, targets: Floats, weights: Floats) -> Holds:
     """The one of the best F1 over all decisions, or a half where there are few texts or none is better.
 
     Args:
@@ -27,17 +39,25 @@ def best_threshold(probabilities: Floats, targets: Floats, weights: Floats) -> f
         targets: (n, C) the labels, or how likely they are.
         weights: (n,) of the texts.
     """
-    if len(targets) < FEWEST:
-        return HALF
+    if len(targets) < FEWEST or not np.ptp(probabilities):
+        return Holds(HALF, f"fewer than {FEWEST} labels that it had not seen say nothing of another")
     tried = np.arange(HALF, LEAST - STEP / 2, -STEP)
     found = [_f1(probabilities >= threshold, targets, weights) for threshold in tried]
-    return round(float(tried[int(np.argmax(found))]), 4)
+    return Holds(round(float(tried[int(np.argmax(found))]), 4), "of the best F1 on labels that it had not seen")
+
+
+def at_half(probabilities: Floats, threshold: float) -> Floats:
+    """(n, C) the same decisions with a half for a threshold: the odds, divided by those of the threshold."""
+    if threshold == HALF:
+        return probabilities
+    against = (1 - probabilities) * np.float32(threshold / (1 - threshold))
+    return np.asarray(probabilities / np.maximum(probabilities + against, 1e-12), np.float32)
 
 
 def least_sure(probabilities: Floats, threshold: float) -> Floats:
-    """(n,) the probability of each text's least certain decision."""
-    given = np.where(probabilities >= threshold, probabilities, 1 - probabilities)
-    return np.asarray(given.min(axis=1), np.float32)
+    """(n,) how sure each text's least certain decision is, from one half to one: see `at_half`."""
+    shifted = at_half(probabilities, threshold)
+    return np.asarray(np.maximum(shifted, 1 - shifted).min(axis=1), np.float32)
 
 
 def _f1(said: npt.NDArray[np.bool_], targets: Floats, weights: Floats) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from agent.distill.abstaining import Choose, decide
 from agent.distill.card import FACTS, Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace, forget
-from agent.distill.deciding import best_threshold
+from agent.distill.deciding import AT_HALF, Holds, best_threshold
 from agent.distill.finetune import Trained, rate_for
 from agent.distill.making import Made, cool, fingerprint, make
 from agent.distill.network import HALF
@@ -27,13 +27,12 @@ from agent.distill.shown import public_facts, public_name
 from agent.distill.start import SEEN, Source, Start
 from agent.distill.targets import Examples
 from agent.distill.training import Progress
-from agent.distill.trials import Attempt, Bools, Watched, choose_loss, right_of
+from agent.distill.trials import Attempt, Watched, choose_loss, right_of
 from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.records import Floats, Label, Student, Text
 from agent.student.encoder import BUILTIN, Encoder
 from agent.student.head import Head
-from agent.student.logistic import sigmoid
 from agent.tasks import Task
 from agent.tasks.intervals import wilson
 
@@ -124,17 +123,12 @@ def distil(
     checkpoint = Checkpoint(Path(folder), fingerprint(known, settings, source), pace, note)
     made = make(known, settings, source, checkpoint, progress=progress)
     network, held_out = made.network, made.held_out
-    temperature = made.temperature
-    if known.multilabel and settings.label_threshold != "auto":
-        network.label_threshold = settings.label_threshold
-    figures: tuple[Figure, ...] = ()
+    temperature, logits = made.temperature, None
     if held_out is not None:
-        temperature, figures = _calibrate(made, known, settings)
-    elif made.is_measurable:
-        given = known.targets[made.learn]
-        if known.multilabel:
-            network.label_threshold = _threshold(made.head.out_of_fold, given, made.lessons.weights, settings)
-        figures = cross_validated(made.head, given, ", before fine-tuning", network.label_threshold)
+        temperature, logits = cool(network, held_out)
+    holds = _threshold(made, known, settings, source, logits) if known.multilabel else AT_HALF
+    network.label_threshold = holds.threshold
+    figures = _figures(made, known, logits)
     training = _told(made, known, settings, source) | {"temperature": round(temperature, 4)}
     training |= ({"why this loss": why} if why else {}) | dict(chosen or {})
     way = Attempt(source.name, settings, source)
@@ -150,7 +144,8 @@ def distil(
         facts or {},
         known.columns,
         abstain_below=silent.below,
-        label_threshold=network.label_threshold,
+        label_threshold=holds.threshold,
+        why_threshold=holds.why,
     )
     with replacing(Path(folder)) as partial:
         network.save(partial)
@@ -263,25 +258,30 @@ def _told(made: Made, known: Examples, settings: DistilSettings, source: Source)
     return told
 
 
-def _calibrate(made: Made, known: Examples, settings: DistilSettings) -> tuple[float, tuple[Figure, ...]]:
-    """Fold the best temperature into the network. Returns it, and how far the network agrees with held-out labels,
-    as they were given."""
-    network, held, given = made.network, made.held_out, known.targets[made.held]
-    assert held is not None
-    temperature, logits = cool(network, held)
-    said: Floats | Bools = logits
-    if network.multilabel:
-        chances = sigmoid(logits / np.float32(temperature))
-        network.label_threshold = _threshold(chances, given, held.weights, settings)
-        said = chances >= network.label_threshold
-    return temperature, (_agreement(said, given, network.multilabel, "labels held out of the training"),)
-
-
-def _threshold(chances: Floats, given: Floats, weights: Floats, settings: DistilSettings) -> float:
-    """From which probability on a label holds: as the job says, or by labels that taught none of these."""
+def _threshold(made: Made, known: Examples, settings: DistilSettings, source: Source, logits: Floats | None) -> Holds:
+    """From which probability on a label holds: as the job says, or as labels do that taught none of these."""
     if settings.label_threshold != "auto":
-        return settings.label_threshold
-    return best_threshold(chances, given, weights) if np.ptp(chances) else HALF
+        return Holds(settings.label_threshold, "as the job says")
+    if not made.is_measurable:
+        assert isinstance(source, Start)
+        return Holds(source.label_threshold, "as of the model that it went on from")
+    if logits is not None and made.held_out is not None:
+        return best_threshold(made.network.chances(logits), known.targets[made.held], made.held_out.weights)
+    return best_threshold(made.head.out_of_fold, known.targets[made.learn], made.lessons.weights)
+
+
+def _figures(made: Made, known: Examples, logits: Floats | None) -> tuple[Figure, ...]:
+    """How far the network agrees with held-out labels, or its first classifier with those it had not seen, as they
+    were given."""
+    network = made.network
+    if logits is None:
+        if not made.is_measurable:
+            return ()
+        given = known.targets[made.learn]
+        return cross_validated(made.head, given, ", before fine-tuning", network.label_threshold)
+    said = network.chances(logits) >= network.label_threshold if network.multilabel else logits
+    given = known.targets[made.held]
+    return (_agreement(said, given, network.multilabel, "labels held out of the training"),)
 
 
 def cross_validated(head: Head, targets: Floats, when: str = "", threshold: float = HALF) -> tuple[Figure, ...]:

@@ -167,11 +167,11 @@ def settle(made: Made) -> float:
 
 
 def cool(network: Network, held_out: Lessons) -> tuple[float, Floats]:
-    """Fold the temperature that fits held-out labels best into a network. Returns it, and the logits of before."""
+    """Fold the temperature that fits held-out labels best into a network. Returns it, and the logits of now."""
     logits = network.logits(held_out.tokens)
     temperature = best_temperature(logits, held_out.targets, held_out.weights, multilabel=network.multilabel)
     network.divide_logits(temperature)
-    return temperature, logits
+    return temperature, np.asarray(logits / np.float32(temperature), np.float32)
 
 
 def fingerprint(examples: Examples, settings: DistilSettings, source: Source) -> str:

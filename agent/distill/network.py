@@ -18,6 +18,7 @@ from agent.errors import ModelError
 from agent.pairing import split
 from agent.records import Floats
 from agent.student.encoder import CPU_BATCH_TOKENS, positions
+from agent.student.logistic import sigmoid, softmax
 
 if TYPE_CHECKING:
     import torch
@@ -159,6 +160,10 @@ class Network:
         """(n, d) float32: what the classifier reads, which is the last linear layer."""
         return self.read(tokens)[1]
 
+    def chances(self, logits: Floats) -> Floats:
+        """(n, C) probabilities of logits."""
+        return sigmoid(logits) if self.multilabel else softmax(logits)
+
     def read(self, tokens: Tokens) -> tuple[Floats, Floats]:
         """`logits` and `features`, of one pass."""
         import torch
@@ -232,8 +237,11 @@ def abstention_of(config: Any) -> float | None:
 
 
 def threshold_of(config: Any) -> float:
-    """The probability from which on a saved model's labels hold."""
-    return float(getattr(config, THRESHOLD, None) or HALF)
+    """The probability from which on a saved model's labels hold. Raises ModelError where it is none."""
+    found = getattr(config, THRESHOLD, HALF)
+    if isinstance(found, float) and 0 < found < 1:
+        return found
+    raise ModelError(f"config.json: `{THRESHOLD}` is {found!r}, and takes a number between 0 and 1, or leave it out")
 
 
 def cut_tokens(tokenizer: Any, texts: Sequence[str], most: int, *, pairs: bool) -> Tokens:

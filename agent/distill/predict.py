@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agent.distill.answering import Answers, is_answerer
-from agent.distill.deciding import least_sure
+from agent.distill.deciding import at_half, least_sure
 from agent.distill.depicted import DepictedNetwork, is_depicted, item_of
 from agent.distill.grading import Grades, is_grader
 from agent.distill.network import ABSTAIN, Network, saved_config
@@ -124,7 +124,7 @@ class Read:
 
     Attributes:
         vectors: (n, d) float32, what its last layer reads; on onnxruntime the logits.
-        probabilities: (n, C) float32.
+        probabilities: (n, C) float32; for multilabel such that a label holds from one half on.
     """
 
     told: list[dict[str, Any]]
@@ -159,10 +159,10 @@ class Model:
         return cls(OnnxNetwork.load(Path(folder), runtime, batch_tokens))
 
     def predict(self, texts: Sequence[str]) -> Prediction:
-        """Values, doubt and (n, C) probabilities of n texts; the same as `pipeline("text-classification")` gives.
+        """Values, doubt and (n, C) probabilities of n texts; these as `pipeline("text-classification")` gives them.
 
-        Doubt is 1 minus the probability of the likeliest class; for multilabel, of the least certain decision, which
-        may be less than one half where a label holds from less on.
+        Doubt is 1 minus the probability of the likeliest class; for multilabel it is that of the least certain
+        decision, a half where a probability is at `label_threshold` (`agent.distill.deciding.at_half`).
         """
         probabilities = np.empty((len(texts), len(self.names)), np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
@@ -175,7 +175,8 @@ class Model:
         """All that one pass says of at least one text."""
         logits, vectors = self.network.read(self.network.tokens(texts))
         chances = self._chances(logits)
-        return Read(self._as_told(self._prediction(chances)), vectors, chances)
+        decided = at_half(chances, self.label_threshold) if self.multilabel else chances
+        return Read(self._as_told(self._prediction(chances)), vectors, decided)
 
     def adds(self) -> dict[str, Kind]:
         """Label, confidence, then each class; of a model that abstains also whether it did, and of labels that are

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.distill.network import Network
+from agent.distill.deciding import at_half
+from agent.distill.network import HALF, Network
 from agent.distill.runtime import FILES, Runtime
 from agent.errors import ModelError
 from agent.records import Floats
@@ -67,8 +68,9 @@ def model_key(folder: Path, runtime: Runtime) -> str:
     return hashed.hexdigest()[:12]
 
 
-def read_reference(folder: Path, runtime: Runtime, *, multilabel: bool) -> Reference | None:
-    """What a model folder holds of it for this runtime; None where it has nothing.
+def read_reference(folder: Path, runtime: Runtime, *, multilabel: bool, threshold: float = HALF) -> Reference | None:
+    """What a model folder holds of it for this runtime; None where it has nothing. For multilabel probabilities are
+    such that a label, which holds from the `threshold` on, does so from one half on.
 
     With weights of eight bits the numbers are others, and none were written of them. Raises ModelError where the file
     is there and cannot be read.
@@ -83,6 +85,7 @@ def read_reference(folder: Path, runtime: Runtime, *, multilabel: bool) -> Refer
     try:
         found = load_file(path)
         chances = (sigmoid if multilabel else softmax)(found["fresh_logits"])
+        chances = at_half(chances, threshold) if multilabel else chances
         anchors, vectors = (found[f"{name}_{kind}"].astype(np.float32) for name in ("taught", "fresh"))
     except (OSError, SafetensorError, KeyError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); remove it; first inputs take its place") from None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from agent.distill.card import FACTS
-from agent.distill.network import Network, quietly, saved_config
+from agent.distill.network import HALF, Network, quietly, saved_config
 from agent.distill.reference import model_key
 from agent.distill.runtime import Runtime
 from agent.distill.targets import Examples
@@ -40,6 +40,7 @@ class Start:
         names: the classes that it knows, C; none of a regression.
         multilabel, columns: as for `agent.distill.network.Network`.
         rows: (d + 1, C) float32, its classifier: weights, and the biases below them.
+        label_threshold: the probability from which on its labels hold.
     """
 
     encoder: Encoder
@@ -50,6 +51,7 @@ class Start:
     multilabel: bool
     columns: tuple[str, str] | None
     rows: Floats
+    label_threshold: float = HALF
 
     @classmethod
     def read(cls, folder: str | Path, texts: Sequence[str] = (), max_tokens: int = 256) -> Start:
@@ -79,6 +81,7 @@ class Start:
             network is not None and network.multilabel,
             None if network is None else network.columns,
             np.zeros((1, 0), np.float32) if network is None else _rows(network),
+            HALF if network is None else network.label_threshold,
         )
 
     @property
@@ -95,6 +98,7 @@ class Start:
         """A hash of all of it that a training depends on, wherever the folder is."""
         what = [self.encoder.content, self.hashed, self.encoder.pooling, self.max_tokens, self.is_classifier]
         what += [self.names, self.multilabel, self.columns, self.texts]
+        what += [] if self.label_threshold == HALF else [self.label_threshold]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
     @property

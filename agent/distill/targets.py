@@ -40,8 +40,8 @@ class Examples:
         trust: (n,) float32, how far each label is believed where it teaches, see `agent.student.teaching.trust`; not
             where it judges, or whoever doubted it would be judged by what it believes. None: wholly.
         people: (n,) bool, which labels people gave. None: it is not known of any.
-        told: (n, C) float32 what a machine said of each text before a person did, zeros where none spoke; a label
-            that no person gave is what a machine said, whatever stands here. None: of people's texts none spoke.
+        told: (n, C) float32 what a machine said of each text that people labelled, zeros where none spoke; what it
+            said of the others are the targets, whatever stands here. None: of people's texts none spoke.
         by: (n,) int64 which machine that was. None: one said everything.
     """
 
@@ -81,6 +81,9 @@ class Examples:
                 f"{len(self.texts)} texts and {len(self.names)} classes, "
                 f"but targets {targets.shape} and weights {weights.shape}"
             )
+        for array in (self.told, self.by, self.trust, self.people):
+            if array is not None and (len(array) != len(targets) or not np.isfinite(array).all()):
+                raise ValueError("what stands beside the targets has another length, or a number that is not finite")
         if not (np.isfinite(targets).all() and np.isfinite(weights).all()):
             raise ValueError("a target or a weight is not a finite number")
         kept = np.flatnonzero(weights > 0)

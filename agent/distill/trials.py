@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.distill.checkpoint import Checkpoint, Note, Pace, training_folder
+from agent.distill.deciding import best_threshold
 from agent.distill.making import fingerprint, make
 from agent.distill.saving import replacing_file
 from agent.distill.shown import public_name
@@ -181,7 +182,11 @@ def _attempt(known: Examples, parts: Split, way: Attempt, checkpoint: Checkpoint
     size = sum(p.numel() * p.element_size() for p in made.network.model.parameters()) / 1e6
     held = known.part(parts.held)
     logits = made.network.logits(made.network.tokens(held.texts))
-    said = logits >= 0 if known.multilabel else logits
+    said: Floats | Bools = logits
+    if known.multilabel:
+        chances, wanted = made.network.chances(logits), way.settings.label_threshold
+        found = best_threshold(chances, held.targets, held.weights)
+        said = chances >= (found.threshold if wanted == "auto" else wanted)
     return Trial(way.name, right_of(said, held.targets, multilabel=known.multilabel), seconds, size)
 
 

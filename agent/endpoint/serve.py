@@ -80,7 +80,7 @@ def kept(folder: Path, model: Labeller, runtime: Runtime, keeping: Keeping) -> I
     """Answers with the model, and keeps what it sees until the block ends. Raises UserError, DataError."""
     if not isinstance(model, Model):
         raise UserError(f"{folder}: --log keeps texts for classifiers alone, and this is none; leave it out")
-    reference = read_reference(folder, runtime, multilabel=model.multilabel)
+    reference = read_reference(folder, runtime, multilabel=model.multilabel, threshold=model.label_threshold)
     key = model_key(folder, runtime)
     about = About(folder.resolve().name, key, model.names, model.multilabel, model.columns, reference)
     keeper = Keeper(model, Log(keeping.folder, about, keeping.a_day), partial(print, flush=True))

@@ -108,6 +108,37 @@ def test_each_machine_has_mistakes_of_its_own() -> None:
     assert right(found, truth) > 0.97
 
 
+def test_a_rare_class_keeps_its_labels() -> None:
+    """Whoever has not seen the one text of a class takes it for another."""
+    features, truth = blobs(300, apart=4)
+    truth[:299] = truth[:299] % 2
+    truth[299] = 2
+    found = correct(features, labelled(truth, truth))
+    assert found is not None
+    assert found.targets[299].argmax() == 2
+
+
+def test_a_few_labels_of_many_classes_stay_as_they_were_given() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(100), 3)
+    features = (np.eye(100, dtype=np.float32)[truth] + rng.normal(0, 0.3, (300, 100))).astype(np.float32)
+    targets, ones = np.eye(100, dtype=np.float32)[truth], np.ones(300, np.float32)
+    names = tuple(map(str, range(100)))
+    assert correct(features, Examples([""] * 300, targets, ones, names, people=np.zeros(300, np.bool_))) is None
+
+
+def test_labels_that_are_not_believed_at_all_are_left_alone() -> None:
+    features, truth = blobs(300)
+    known = replace(labelled(truth, truth), trust=np.zeros(300, np.float32))
+    assert correct(features, known) is None
+
+
+@pytest.mark.parametrize("beside", [{"by": np.zeros(3, np.int64)}, {"told": np.full((60, 3), np.nan, np.float32)}])
+def test_what_stands_beside_the_labels_must_fit_them(beside: dict[str, Floats | Rows]) -> None:
+    with pytest.raises(ValueError, match="beside the targets"):
+        replace(examples(60), **beside).checked()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("what", ["few", "several", "nobody"])
 def test_where_nothing_can_be_known_nothing_is_put_right(what: str) -> None:
     features, truth = blobs(FEWEST + 20)
@@ -130,7 +161,8 @@ def test_matrices_are_what_counting_one_by_one_finds(seed: int, machines: int, n
     silent = people & (rng.random(n) < 0.5)
     told[silent] = 0
     by = rng.integers(0, machines, n)
-    targets, ones = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, n)], np.ones(n, np.float32)
+    given, ones = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, n)], np.ones(n, np.float32)
+    targets = np.where(people[:, None], given, told)
     known = Examples([""] * n, targets, ones, NAMES, people=people, told=told, by=by)
     truth, weights = rng.dirichlet(np.ones(CLASSES), n), rng.random(n) + 0.1
     work = _Machines(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig
 
-from agent.distill import Model, distil
-from agent.distill.deciding import FEWEST, best_threshold, least_sure
+from agent.distill import Model, Start, distil
+from agent.distill.deciding import FEWEST, at_half, best_threshold, least_sure
+from agent.errors import ModelError
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder
 from tests.distill.making import examples
@@ -35,14 +37,14 @@ def test_it_is_the_one_that_counting_one_by_one_finds(seed: int, classes: int) -
         f1 = 2 * hits / max(sizes, 1e-9)
         if f1 > best + 1e-6:
             best, found = f1, threshold
-    assert best_threshold(p, targets, weights) == pytest.approx(found)
+    assert best_threshold(p, targets, weights).threshold == pytest.approx(found)
 
 
 def test_of_rare_labels_the_best_f1_comes_from_half_of_it() -> None:
     rng = np.random.default_rng(0)
     p = rng.beta(0.6, 5, (4000, 8)).astype(np.float32)
     targets = (rng.random(p.shape) < p).astype(np.float32)
-    found = best_threshold(p, targets, np.ones(len(p), np.float32))
+    found = best_threshold(p, targets, np.ones(len(p), np.float32)).threshold
     said = p >= found
     f1 = 2 * (said * targets).sum() / (said.sum() + targets.sum())
     assert found < 0.4
@@ -51,12 +53,25 @@ def test_of_rare_labels_the_best_f1_comes_from_half_of_it() -> None:
 
 def test_by_few_texts_nothing_is_chosen() -> None:
     p = np.full((FEWEST - 1, 3), 0.2, np.float32)
-    assert best_threshold(p, np.ones_like(p), np.ones(len(p), np.float32)) == 0.5
+    found = best_threshold(p, np.ones_like(p), np.ones(len(p), np.float32))
+    assert found.threshold == 0.5
+    assert "fewer than 100" in found.why
 
 
-def test_the_least_certain_decision_may_be_less_likely_than_not() -> None:
-    p = np.array([[0.35, 0.05], [0.9, 0.2]], np.float32)
-    assert least_sure(p, 0.3).tolist() == pytest.approx([0.35, 0.8])
+@given(st.floats(0.001, 0.999), st.floats(0.1, 0.9))
+def test_what_is_as_likely_as_the_threshold_is_the_least_certain(p: float, threshold: float) -> None:
+    rows = np.array([[p], [threshold]], np.float32)
+    said, shifted = rows[0, 0] >= np.float32(threshold), at_half(rows, threshold)
+    assert shifted[1, 0] == pytest.approx(0.5, abs=1e-4)
+    assert said == (shifted[0, 0] >= 0.5) or shifted[0, 0] == pytest.approx(0.5, abs=1e-4)
+    assert least_sure(rows, threshold)[0] + 1e-6 >= 0.5
+    odds = lambda x: np.log(x / (1 - x))  # noqa: E731
+    assert odds(float(shifted[0, 0])) == pytest.approx(odds(p) - odds(threshold), abs=1e-2)
+
+
+def test_one_half_changes_nothing() -> None:
+    p = np.random.default_rng(0).random((5, 3)).astype(np.float32)
+    assert at_half(p, 0.5) is p
 
 
 def test_a_saved_model_says_labels_from_there_on(tmp_path: Path, encoder: Encoder) -> None:
@@ -74,7 +89,9 @@ def test_a_saved_model_says_labels_from_there_on(tmp_path: Path, encoder: Encode
     assert said.values != plain.values
     assert AutoConfig.from_pretrained(tmp_path / "0.2").label_threshold == 0.2
     assert "label_threshold" not in (tmp_path / "0.5" / "config.json").read_text(encoding="utf-8")
-    assert "probability is at least 0.2" in (tmp_path / "0.2" / "README.md").read_text(encoding="utf-8")
+    assert fifth.read(texts).probabilities.tolist() == at_half(said.probabilities, 0.2).tolist()
+    card = (tmp_path / "0.2" / "README.md").read_text(encoding="utf-8")
+    assert "probability is at least 0.2, which is `model.config.label_threshold` (as the job says)" in card
     assert "at least one half" in (tmp_path / "0.5" / "README.md").read_text(encoding="utf-8")
 
 
@@ -85,3 +102,21 @@ def test_what_a_model_learnt_from_another_says_is_its_own_business(tmp_path: Pat
     again = Encoder.load(str(tmp_path / "first"))
     distil(known, DistilSettings(epochs=1), encoder=again, folder=tmp_path / "second")
     assert Model.load(tmp_path / "second").label_threshold == 0.5
+
+
+def test_a_model_that_goes_on_keeps_its_threshold(tmp_path: Path, encoder: Encoder) -> None:
+    known = replace(examples(60), multilabel=True)
+    distil(known, DistilSettings(epochs=1, label_threshold=0.2), encoder=encoder, folder=tmp_path / "first")
+    start = Start.read(tmp_path / "first", known.texts[:10])
+    distil(known, DistilSettings(epochs=1), start=start, folder=tmp_path / "second")
+    assert Model.load(tmp_path / "second").label_threshold == 0.2
+    assert replace(start, label_threshold=0.3).key != start.key
+
+
+@pytest.mark.parametrize("said", ['"abc"', "1.5", "[0.2]", "0"])
+def test_a_threshold_that_is_none_is_said(tmp_path: Path, model_folder: Path, said: str) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "copy"))
+    config = (copy / "config.json").read_text(encoding="utf-8")
+    (copy / "config.json").write_text(config.replace("{", f'{{"label_threshold": {said},', 1), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"`label_threshold` is .*, and takes a number between 0 and 1"):
+        Model.load(copy)
