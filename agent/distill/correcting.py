@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +74,11 @@ class Corrected:
     def told(self, names: Sequence[str], most: int = 5) -> str:
         """The usual mistakes in words."""
         return "; ".join(f"{names[m.said]} for {names[m.truth]} ({m.share:.0%})" for m in self.mistakes[:most])
+
+    def rows(self, names: Sequence[str]) -> dict[str, Any]:
+        """For the card's table of the training."""
+        found: dict[str, Any] = {"labels of machines learnt as another class": self.changed}
+        return found | ({"usual mistakes in them": self.told(names)} if self.mistakes else {})
 
 
 def correct(features: Floats, known: Examples) -> Corrected | None:

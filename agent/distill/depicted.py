@@ -145,6 +145,7 @@ def distil_depicted(
         "seed": known.seed,
         "penalty": head.l2,
         "temperature": round(head.temperature, 4),
+        **({} if righted is None else righted.rows(known.names)),
         "texts learnt from": len(known.texts),
         "seconds": round(time.monotonic() - began, 1),
     }

@@ -123,6 +123,9 @@ def distil(
     checkpoint = Checkpoint(Path(folder), fingerprint(known, settings, source), pace, note)
     made = make(known, settings, source, checkpoint, progress=progress)
     network, held_out = made.network, made.held_out
+    if made.corrected is not None and made.corrected.changed:
+        usual = made.corrected.told(known.names)
+        note(f"{made.corrected.changed:,} labels of machines were learnt as another class{usual and f': {usual}'}")
     temperature, logits = made.temperature, None
     if held_out is not None:
         temperature, logits = cool(network, held_out)
@@ -243,9 +246,7 @@ def _told(made: Made, known: Examples, settings: DistilSettings, source: Source)
     if settings.loss == "reweighted":
         told["labels that look wrong, and count less"] = made.doubted
     if made.corrected is not None:
-        told["labels of machines learnt as another class"] = made.corrected.changed
-        if made.corrected.mistakes:
-            told["usual mistakes in them"] = made.corrected.told(known.names)
+        told |= made.corrected.rows(known.names)
     if made.forgotten:
         told["share of machines' labels that was not learnt in a step"] = round(made.forgotten, 3)
     told["texts learnt from"] = len(made.lessons)

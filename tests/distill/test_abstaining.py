@@ -160,6 +160,11 @@ def test_with_few_labels_of_people_it_answers_always_and_says_why(encoder: Encod
     [
         ({"distil": {"abstain_below": 0.5, "abstain_at_accuracy": 0.9}}, "give one of them"),
         ({"distil": {"abstain_below": 1.5}}, "abstain_below"),
+        ({"distil": {"label_threshold": 0.3}}, "it is for multilabel, not classification; leave it out"),
+        (
+            {"distil": {"labels": "as_given"}, "task": {"kind": "spans", "labels": ["a"]}},
+            "it is for classification and pairs, not spans; leave it out",
+        ),
         ({"distil": {"abstain_below": 0.5}, "task": {"kind": "spans", "labels": ["a"]}}, "not spans; leave it out"),
     ],
 )

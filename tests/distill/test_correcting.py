@@ -194,8 +194,12 @@ def test_the_card_says_what_was_put_right(tmp_path: Path, encoder: Encoder) -> N
     seen = np.zeros(len(truth), np.bool_)
     seen[:60] = True
     mixed = replace(known, targets=np.where(seen[:, None], known.targets, said), people=seen, told=said)
+    notes: list[str] = []
     for labels in ("corrected", "as_given"):
-        distil(mixed, DistilSettings(epochs=1, labels=labels), encoder=encoder, folder=tmp_path / labels)
+        how = DistilSettings(epochs=1, labels=labels)
+        distil(mixed, how, encoder=encoder, folder=tmp_path / labels, note=notes.append)
+    (note,) = notes
+    assert f"labels of machines were learnt as another class: {NAMES[1]} for {NAMES[0]} (" in note
     corrected, as_given = ((tmp_path / x / "README.md").read_text() for x in ("corrected", "as_given"))
     assert "labels of machines learnt as another class" in corrected
     assert f"{NAMES[1]} for {NAMES[0]} (" in corrected
