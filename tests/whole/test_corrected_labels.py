@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.distill import Model
 from agent.job import Job
-from agent.lessons import examples_of, lessons_that_count
+from agent.lessons import examples_of, hash_of, lessons_that_count
 from agent.loop import run
 from agent.workbench import Workbench
 from tests.servers.scripted import ScriptedServer
@@ -64,3 +64,20 @@ def test_what_an_oracle_said_before_a_person_did_is_kept_beside_it(tmp_path: Pat
     assert len(told) > len(heard)  # nobody asked the oracle about the seed
     given = [names[row.argmax()] for row in known.targets[known.people]]
     assert given == [gold[text] for text in told]
+
+
+def test_a_model_is_made_anew_only_where_labels_may_be_put_right(tmp_path: Path, serve_gold: Serve) -> None:
+    """What it was made from does not change with a setting that has no effect."""
+    server = serve_gold(misled())
+    for rounds, other in ((1, False), (5, True)):
+        how = {"distil__enabled": False, "stop__max_rounds": rounds}
+        small = job(tmp_path, server, **how)
+        run(small)
+        if other:  # what people put right was said by a machine, too
+            answer_queue(small)
+        made_from = []
+        for labels in ("corrected", "as_given"):
+            with Workbench(job(tmp_path, server, distil__labels=labels, **how)) as bench:
+                lessons = lessons_that_count(bench)
+                made_from.append(hash_of(bench, lessons))
+        assert (made_from[0] != made_from[1]) == other, f"{len(lessons)} labels"
