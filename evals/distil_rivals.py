@@ -17,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,17 @@ def rival(name: str, labels: Known, tokens: int, threads: int) -> tuple[Bools, f
         "threads": threads,
         "seed": SEED,
     }
-    told = _kept(name, json.dumps(given))
+    told = _kept(name, given)
     return np.array(told["said"]) == corpus.labels[corpus.test], told["seconds"], told["library"]
 
 
-def _kept(name: str, given: str) -> dict[str, Any]:
-    """What a library makes of what it is given; kept, since it takes minutes and says the same again."""
+def _kept(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a library makes of what it is given; kept, since it takes minutes and says the same again, wherever the
+    encoder lies."""
     program = Path(__file__).parent / "_distillers.py"
     what = [
         name,
-        given,
+        json.dumps({**given, "encoder": BUILTIN}),
         program.read_text(encoding="utf-8"),
         *sorted(p.name for p in FOLDER.glob("lib/*/site-packages/*.dist-info")),
     ]
@@ -77,7 +79,7 @@ def _kept(name: str, given: str) -> dict[str, Any]:
     if not path.exists():
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            (folder / "given.json").write_text(given, encoding="utf-8")
+            (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
             words = (str(PYTHON), str(program), name, temporary)
             done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
             if done.returncode:
