@@ -21,7 +21,6 @@ from agent.distill.start import SEEN
 from agent.distill.targets import Examples
 from agent.distill.trials import FEWEST_JUDGES, Attempt, Bools, Split, Watched, right_of, split_by_people
 from agent.records import Floats
-from agent.student.logistic import sigmoid, softmax
 from agent.tasks.intervals import wilson
 
 COVERAGE, ANSWERED = "coverage", "accuracy of what is answered"
@@ -76,19 +75,17 @@ def decide(known: Examples, way: Attempt, made: Made, watched: Watched, choose: 
 def _fixed(below: float, known: Examples, made: Made) -> Abstention:
     """What is known of a threshold without a training of its own."""
     told = (("abstains below", below), ("why so", "as the job says"))
-    multilabel, held = made.network.multilabel, made.held_out
+    held = made.held_out
     if held is not None:
         logits, on = made.network.logits(held.tokens), "labels held out of the training"
-        sure, said = _decided(logits, made.network)
-        targets = known.targets[made.held]
+        chances, targets = made.network.chances(logits), known.targets[made.held]
     elif made.is_measurable and len(made.lessons) and np.ptp(made.head.out_of_fold):
-        p, on = made.head.out_of_fold, "labels, cross-validated, before fine-tuning"
-        at = made.network.label_threshold
-        sure = least_sure(p, at) if multilabel else p.max(axis=1)
-        said, targets = p >= at if multilabel else p, known.targets[made.learn]
+        chances, on = made.head.out_of_fold, "labels, cross-validated, before fine-tuning"
+        targets = known.targets[made.learn]
     else:
         return Abstention(below, (), told)
-    right = right_of(said, targets, multilabel=multilabel)
+    sure, said = _decided(chances, made.network)
+    right = right_of(said, targets, multilabel=made.network.multilabel)
     return Abstention(below, answered(sure, right, below, on), told)
 
 
@@ -103,17 +100,16 @@ def _judged(known: Examples, way: Attempt, parts: Split, watched: Watched, thres
     logits = made.network.logits(made.network.tokens(held.texts))
     checkpoint.end()
     made.network.label_threshold = threshold
-    sure, said = _decided(logits, made.network)
+    sure, said = _decided(made.network.chances(logits), made.network)
     return sure, right_of(said, held.targets, multilabel=known.multilabel)
 
 
-def _decided(logits: Floats, network: Network) -> tuple[Floats, Floats | Bools]:
-    """(m,) the probability of the likeliest class; for multilabel, of the least certain decision. And what it says:
-    decisions, or else the logits, of which the highest wins."""
+def _decided(chances: Floats, network: Network) -> tuple[Floats, Floats | Bools]:
+    """(m,) the probability of the likeliest class; for multilabel, how sure the least certain decision is. And what
+    it says: decisions, or else the probabilities, of which the highest wins."""
     if not network.multilabel:
-        return np.asarray(softmax(logits).max(axis=1), np.float32), logits
-    p = sigmoid(logits)
-    return least_sure(p, network.label_threshold), p >= network.label_threshold
+        return np.asarray(chances.max(axis=1), np.float32), chances
+    return least_sure(chances, network.label_threshold), chances >= network.label_threshold
 
 
 def answered(

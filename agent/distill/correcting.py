@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from agent.distill.targets import Examples, best_temperature
+from agent.distill.targets import Examples, best_temperature, mean_length
 from agent.doubt import by_its_own_word
 from agent.records import Floats, Rows
 from agent.student.head import ROUGH, Head
@@ -81,25 +81,28 @@ class Corrected:
         return found | ({"usual mistakes in them": self.told(names)} if self.mistakes else {})
 
 
-def correct(features: Floats, known: Examples) -> Corrected | None:
-    """Put machines' labels right, or None where that cannot be done.
+def is_correctable(known: Examples) -> bool:
+    """Not with any number of labels a text, where machines labelled fewer than FEWEST texts, or where a class has
+    fewer than FEWEST_A_CLASS on average."""
+    if known.multilabel or known.people is None or known.people.all():
+        return False
+    if int((_told(known).sum(axis=1) > 0).sum()) < FEWEST or not known.teaching.any():
+        return False
+    classes = len(np.unique(known.targets.argmax(axis=1)))
+    return len(known.texts) >= FEWEST_A_CLASS * classes
 
-    That is with any number of labels a text, where machines labelled fewer than FEWEST texts, where a class has fewer
-    than FEWEST_A_CLASS on average, and where none has enough to hold some out.
+
+def correct(features: Floats, known: Examples) -> Corrected | None:
+    """Put machines' labels right, or None where that cannot be done: see `is_correctable`; or where no class has
+    enough to hold some out.
 
     Args:
         features: (n, d) float32.
         known: n examples that were checked.
     """
-    if known.multilabel or known.people is None or known.people.all():
+    if not is_correctable(known):
         return None
-    if int((_told(known).sum(axis=1) > 0).sum()) < FEWEST or not known.teaching.any():
-        return None
-    classes = len(np.unique(known.targets.argmax(axis=1)))
-    if len(known.texts) < FEWEST_A_CLASS * classes:
-        return None
-    scale = np.float32(max(float(np.linalg.norm(features, axis=1).mean()), 1e-6))
-    work = _Work(features / scale, known)
+    work = _Work(features / mean_length(features), known)
     truth = work.truth()
     return None if truth is None else work.corrected(truth)
 

@@ -14,6 +14,7 @@ from agent.distill.checkpoint import Checkpoint
 from agent.distill.epochs import BATCH_TEXTS, Manner, go_down
 from agent.distill.losses import row_losses
 from agent.distill.network import Network, Tokens, has_fast_bfloat16
+from agent.distill.targets import mean_length
 from agent.distill.training import Best, LossOf, Progress
 from agent.records import Floats, Rows
 from agent.student.head import Head
@@ -131,7 +132,7 @@ def warm_start(network: Network, lessons: Lessons, seed: int) -> Head:
 
 def head_on(features: Floats, lessons: Lessons, seed: int, *, multilabel: bool) -> tuple[Head, np.float32]:
     """That logistic regression, on (n, d) features divided by their mean length, and this length."""
-    scale = np.float32(max(float(np.linalg.norm(features, axis=1).mean()), 1e-6))
+    scale = mean_length(features)
     head = Head(lessons.targets.shape[1], independent=multilabel)
     head.fit(features / scale, lessons.targets, lessons.weights, np.random.default_rng([seed, len(lessons)]))
     return head, scale

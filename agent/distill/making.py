@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
-from agent.distill.correcting import Corrected, correct
+from agent.distill.correcting import Corrected, correct, is_correctable
 from agent.distill.coteaching import Twins, bootstrapped
 from agent.distill.finetune import SOFTER, Course, Lessons, Trained, finetune, rate_for
 from agent.distill.fingerprint import fingerprint_of
@@ -85,13 +85,12 @@ def _trained(
         learn, held = hold_out(known, np.random.default_rng([known.seed, 0]))
     tokens = network.tokens(known.texts)
     righted = None
-    if settings.labels == "corrected" and is_measurable:
+    if settings.labels == "corrected" and is_measurable and is_correctable(known):  # before texts are encoded for it
         righted = correct(network.features(tokens), known)
     if righted is None:
         targets, weights, judging = known.targets, known.teaching, known.weights
     else:
-        targets, weights = righted.targets, righted.weights
-        judging = weights
+        targets, weights, judging = righted.targets, righted.weights, righted.weights
     lessons = Lessons(tokens, targets, weights).part(learn)
     held_out = Lessons(tokens, targets, judging).part(held) if len(held) else None
     head, replay = begin(network, lessons, source, known.seed)

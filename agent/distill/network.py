@@ -31,6 +31,7 @@ ABSTAIN = "abstain_below"
 """Likewise: the confidence below which the model gives no label."""
 THRESHOLD, HALF = "label_threshold", 0.5
 """Likewise: with any number of labels a text, the probability from which on a label holds."""
+OURS = (COLUMNS, ABSTAIN, THRESHOLD)
 SEGMENTS = "token_type_ids"
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 
@@ -99,11 +100,7 @@ class Network:
         config.id2label = dict(enumerate(names))
         config.label2id = {name: i for i, name in enumerate(names)}
         config.problem_type = MULTI if multilabel else SINGLE
-        for ours in (
-            COLUMNS,
-            ABSTAIN,
-            THRESHOLD,
-        ):  # of a model that is distilled further, and does not hold of the new one
+        for ours in OURS:  # of a model that is distilled further, and does not hold of the new one
             vars(config).pop(ours, None)
         if columns is not None:
             setattr(config, COLUMNS, list(columns))

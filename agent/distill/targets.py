@@ -121,6 +121,11 @@ def drawn(examples: Examples, candidates: Rows, wanted: int, rng: np.random.Gene
     return np.setdiff1d(np.arange(len(examples.texts)), out), out
 
 
+def mean_length(features: Floats) -> np.float32:
+    """Of (n, d) features, which are divided by it, so that penalties mean the same for each encoder."""
+    return np.float32(max(float(np.linalg.norm(features, axis=1).mean()), 1e-6))
+
+
 def best_temperature(logits: Floats, targets: Floats, weights: Floats, *, multilabel: bool) -> float:
     """What to divide (n, C) logits by, so that probabilities fit the targets best (Guo et al. 2017, sec. 4.2).
 
