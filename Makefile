@@ -13,14 +13,14 @@ help:  ## what there is
 demo: $(READY)  ## label 1,000 news articles for a few cents of recorded answers, in a few minutes
 	$(BIN)/labelwright demo
 
-test: $(READY)  ## every test, as many at once as there are cores, four at most; ARGS='-k word' narrows them
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY)  ## the tests, as many at once as there are cores, four at most; ARGS='-k word' narrows them
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not storm' $(ARGS)
 
 postgres: $(READY)  ## a throw-away PostgreSQL in the foreground, and the `store:` address to use; Ctrl-C ends it
 	$(BIN)/python -m tests.postgres
 
-storm: $(READY)  ## money and answers against a provider and a machine that misbehave, at full size: about half an hour
-	@failed=; for name in race faults kills batches; do $(BIN)/python -m tests.storm $$name || failed="$$failed $$name"; done; \
+storm: $(READY)  ## money and answers against a provider and a machine that misbehave, at full size: about half an hour, and the tests that are for it alone
+	@failed=; $(BIN)/pytest -m storm || failed=" tests"; for name in race faults kills batches; do $(BIN)/python -m tests.storm $$name || failed="$$failed $$name"; done; \
 	test -z "$$failed" || { echo "does not hold:$$failed"; exit 1; }
 
 check: $(READY)  ## lint, format and types

@@ -32,7 +32,7 @@ from tests.servers.scripted import ScriptedServer
 from tests.stores import backend, new_store, postgres  # noqa: F401 - fixtures
 
 hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, database=None)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=20, derandomize=True, database=None)
 hypothesis.settings.register_profile("storm", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from agent.store import Store
 from tests.postgres import NotInstalled, PostgresServer
 
 NewStore = Callable[..., str]
@@ -39,13 +42,30 @@ def new_store(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
 
     def make(*, empty: bool = False) -> str:
         if backend == "sqlite":
-            return f"sqlite:///{tmp_path / f'store{next(number)}' / 'labelwright.db'}"
+            path = tmp_path / f"store{next(number)}" / "labelwright.db"
+            return f"sqlite:///{path}" if empty else new_file(path)
         made.append(request.getfixturevalue("postgres").new_database(empty=empty))
         return made[-1]
 
     yield make
     for url in made:
         request.getfixturevalue("postgres").drop(url)
+
+
+@cache
+def _made() -> bytes:
+    """A SQLite file with the tables in it, as a job begins with."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labelwright.db"
+        Store.open(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
+def new_file(path: Path) -> str:
+    """The address of a new store in this file, copied, which is faster than making its tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_made())
+    return f"sqlite:///{path}"
 
 
 on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

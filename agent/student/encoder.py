@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -333,8 +334,14 @@ def positions(config: Any) -> int:
 
 
 def _sha256(*paths: Path) -> str:
+    """Of files one after the other, which a process reads once while they stay as they are."""
+    return _digest(tuple((path, (now := path.stat()).st_ino, now.st_size, now.st_mtime_ns) for path in paths))
+
+
+@lru_cache(maxsize=32)
+def _digest(files: tuple[tuple[Path, int, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for path in paths:
+    for path, *_ in files:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -18,6 +18,7 @@ import pytest
 from agent.store import AttemptState, Store
 from tests.bulk.dying import POINTS
 from tests.bulk.making import RICH, attempts, line_ids, opened, texts
+from tests.marks import storm
 from tests.servers.charges import read_log
 from tests.servers.scripted import BatchFaults, ScriptedServer
 
@@ -63,7 +64,7 @@ def found(folder: Path) -> dict[str, str]:
 Serve = Callable[..., ScriptedServer]
 
 
-@pytest.mark.parametrize("point", POINTS[::2])  # `make storm` kills at all of them, again and again
+@pytest.mark.parametrize("point", [*POINTS[::3], *storm(*(p for i, p in enumerate(POINTS) if i % 3))])
 def test_a_run_that_is_killed_goes_on_and_buys_nothing_twice(serve_gold: Serve, tmp_path: Path, point: str) -> None:
     server = serve_gold(texts(COUNT), batch_faults=BatchFaults(polls=1), log=tmp_path / "charges")
     assert start(tmp_path, server.url, point).wait(120) == -9, (tmp_path / "run.log").read_text()

@@ -22,6 +22,7 @@ from agent.distill.checkpoint import Checkpoint, Pace, Saved
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder
 from tests.distill.making import examples, make_encoder
+from tests.marks import storm
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SETTINGS = DistilSettings(epochs=3, learning_rate=1e-5)
@@ -143,7 +144,7 @@ def test_it_goes_back_to_what_was_kept_last_and_ends_the_same(
     assert len(notes) == 1
 
 
-@pytest.mark.parametrize("lines", [1, 6, 11])  # a stop after each step is tested above, in one process
+@pytest.mark.parametrize("lines", [*storm(1, 11), 6])  # a stop after each step is tested above, in one process
 def test_killed_at_any_moment_it_ends_the_same(tmp_path: Path, lines: int) -> None:
     """`kill -9` while it learns or writes, wherever it has come to by then; then once more, to the end."""
     encoder = make_encoder(tmp_path / "tiny")

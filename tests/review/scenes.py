@@ -13,6 +13,7 @@ from agent.pairing import join
 from agent.records import Label, MicroDollars, Pick, Route, Source, Text, TextId, Value
 from agent.store import AuditItem, RouteRow, Store
 from agent.tasks import Task, build
+from tests.stores import new_file
 
 SECTIONS = {
     "business": "companies, markets, jobs, trade",
@@ -88,7 +89,7 @@ def job_of(folder: Path, *, name: str = "news", guidelines: str = "", **task: An
 
 def open_store(folder: Path) -> Store:
     """Where scenes keep their state, unless a fixture says otherwise."""
-    return Store.open(f"sqlite:///{folder / 'review.db'}")
+    return Store.open(new_file(folder / "review.db"))
 
 
 def scene(folder: Path, waiting: Sequence[Waiting], **settings: Any) -> Scene:
@@ -98,24 +99,20 @@ def scene(folder: Path, waiting: Sequence[Waiting], **settings: Any) -> Scene:
     store.open_job(job.name, job.settings(), job.fingerprint(), MicroDollars(1_000_000))
     made = Scene(store, job, build(job.task))
     ids = [TextId(w.id or f"t{number:03d}") for number, w in enumerate(waiting)]
-    for text_id, item, place in zip(ids, waiting, range(len(ids), 0, -1), strict=True):
-        pick = Pick(text_id, place, item.slice, 0.5, None, item.why)
-        store.add_picks(job.name, 3, [pick], {text_id: item.text})
-        label_id = None
-        if item.suggestion is not None:
-            label = Label(
-                text_id,
-                item.suggestion,
-                Source.ORACLE,
-                item.by,
-                item.probabilities,
-                item.confidence,
-            )
-            label_id = store.add_labels(job.name, [label])[0]
-        route = RouteRow(
-            text_id, label_id, Route.PERSON, item.reason, item.confidence, item.blind, priority=float(place)
-        )
-        store.add_routes(job.name, 3, [route])
+    places = range(len(ids), 0, -1)
+    picks = [Pick(i, place, w.slice, 0.5, None, w.why) for i, w, place in zip(ids, waiting, places, strict=True)]
+    store.add_picks(job.name, 3, picks, {i: w.text for i, w in zip(ids, waiting, strict=True)})
+    labels = [
+        Label(i, w.suggestion, Source.ORACLE, w.by, w.probabilities, w.confidence)
+        for i, w in zip(ids, waiting, strict=True)
+        if w.suggestion is not None
+    ]
+    label_ids = dict(zip((x.text_id for x in labels), store.add_labels(job.name, labels), strict=True))
+    routes = [
+        RouteRow(i, label_ids.get(i), Route.PERSON, w.reason, w.confidence, w.blind, priority=float(place))
+        for i, w, place in zip(ids, waiting, places, strict=True)
+    ]
+    store.add_routes(job.name, 3, routes)
     return made
 
 

@@ -19,6 +19,6 @@ def test_no_run_is_charged_more_than_its_cap_and_calm_ones_use_it(tmp_path: Path
 
 @pytest.mark.slow
 def test_the_cap_holds_for_ledgers_that_know_nothing_of_each_other(tmp_path: Path, new_store: NewStore) -> None:
-    figures = race.storm(12, 2, tmp_path, shared=1, new_store=new_store)
+    figures = race.storm(6, 2, tmp_path, shared=1, new_store=new_store)
     assert not figures.failed
     assert not figures.problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "agent"
@@ -29,6 +30,7 @@ class Import:
         return self.what.split(".")[0]
 
 
+@cache
 def rooms() -> set[str]:
     """Folders and files directly inside the package, but for its own `__init__`."""
     found = {p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__"}
@@ -40,8 +42,13 @@ def room_of(path: Path) -> str:
     return inside[0].removesuffix(".py")
 
 
-def imports() -> Iterator[Import]:
+@cache
+def imports() -> tuple[Import, ...]:
     """Every import of every module of the package."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[Import]:
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
         for node in ast.walk(tree):

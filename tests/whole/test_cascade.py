@@ -19,6 +19,7 @@ from agent.records import Label, Route, Source, TextId
 from agent.store import Store
 from agent.watch import Silent
 from agent.workbench import Workbench
+from tests.marks import storm
 from tests.servers.scripted import Prices, ScriptedServer
 from tests.whole.jobs import answer_queue, truth, write_job
 
@@ -217,7 +218,7 @@ class Killed(BaseException):
     """What stands for a run's sudden end."""
 
 
-@pytest.mark.parametrize("budget", [SHORT, AMPLE])
+@pytest.mark.parametrize("budget", [SHORT, *storm(AMPLE)])
 def test_a_run_that_dies_anywhere_goes_on_and_buys_nothing_twice(
     tmp_path: Path, serve_gold: Serve, budget: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

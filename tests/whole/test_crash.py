@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from agent.store import AttemptState, Store
+from tests.marks import storm
 from tests.servers.scripted import Faults, ScriptedServer
 
 TOPICS = {
@@ -30,7 +31,7 @@ TOPICS = {
     "delivery": ["where is my parcel", "late again", "tracking number", "courier"],
     "praise": ["thank you", "lovely", "well done", "five stars"],
 }
-POOL = 200
+POOL = 120
 
 
 def texts() -> dict[str, str]:
@@ -127,7 +128,7 @@ def test_a_run_that_is_killed_goes_on_and_buys_nothing_twice(
 ) -> None:
     kills: list[tuple[int, set[str]]] = []  # rows of the server's log at that moment, texts whose answer was stored
     in_flight = 0
-    for reached in (20, 80, 140):
+    for reached in (20, 70):
         one = run()
         assert server.log.wait_for(reached, timeout_s=240), (job_file.parent / "run.log").read_text()
         one.stop(signal.SIGKILL)
@@ -164,7 +165,7 @@ def _money_adds_up(job_file: Path, server: ScriptedServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [*storm(signal.SIGINT), signal.SIGTERM])
 def test_ctrl_c_or_sigterm_ends_cleanly_and_says_how_to_go_on(
     job_file: Path, server: ScriptedServer, run: Callable[[], Run], how: signal.Signals
 ) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from agent.store.migrate import HEAD
+from tests.marks import storm
 from tests.servers.scripted import Faults, ScriptedServer
 from tests.storm import books
 from tests.storm.aging import age, rows_of
@@ -120,7 +121,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
 # Full -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("leave", [0, 4096, 65_536])
+@pytest.mark.parametrize("leave", [0, *storm(4096), 65_536])
 def test_a_disk_that_is_full_at_the_start_is_told_and_nothing_is_sent(
     desk: Desk, small_disk: Path, leave: int
 ) -> None:

@@ -12,13 +12,14 @@ from agent.errors import UserError
 from agent.job import Job
 from agent.loop import run
 from agent.store import Store
+from tests.marks import storm
 from tests.servers.scripted import Faults, ScriptedServer
 from tests.whole.jobs import truth, write_job
 
 Serve = Callable[..., ScriptedServer]
 
 
-@pytest.mark.parametrize("gold", ["gold.csv", None])
+@pytest.mark.parametrize("gold", ["gold.csv", *storm(None)])
 def test_a_job_whose_first_answers_all_failed_goes_on_with_a_server_that_works(
     tmp_path: Path, serve_gold: Serve, gold: str | None
 ) -> None:

@@ -19,6 +19,7 @@ from agent.report import page
 from agent.store import AGAIN, Store
 from agent.watch import Silent
 from agent.workbench import Workbench
+from tests.marks import storm
 from tests.servers.model import Form, ScriptedModel, Token, chance
 from tests.servers.scripted import Prices, ScriptedServer
 from tests.whole.jobs import labelwright, truth, write_job
@@ -228,7 +229,7 @@ class Died(BaseException):
     """What stands for a run's sudden end."""
 
 
-@pytest.mark.parametrize("where", ["chosen", "asked", "settled"])
+@pytest.mark.parametrize("where", [*storm("chosen", "settled"), "asked"])
 def test_a_run_that_dies_while_it_asks_again_goes_on_and_buys_nothing_twice(
     tmp_path: Path, serve_gold: Serve, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
