@@ -10,9 +10,11 @@ so everything runs on one thread: the same seed gives the same batch on any mach
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import cast
+from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,9 +29,15 @@ METRICS = ("euclidean", "cosine")
 
 def one_thread() -> AbstractContextManager[object]:
     """Linear algebra on one thread inside: rounding then does not depend on the number of threads."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    return cast(AbstractContextManager[object], _libraries(len(sys.modules)).limit(limits=1))
 
-    return cast(AbstractContextManager[object], threadpool_limits(limits=1))
+
+@lru_cache(maxsize=1)
+def _libraries(_imported: int) -> Any:
+    """All that have threads; kept until another module is imported: to look for them takes some milliseconds."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()
 
 
 def read(vectors: Callable[[Rows], Floats], rows: Rows) -> Floats:

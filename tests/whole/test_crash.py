@@ -31,7 +31,7 @@ TOPICS = {
     "delivery": ["where is my parcel", "late again", "tracking number", "courier"],
     "praise": ["thank you", "lovely", "well done", "five stars"],
 }
-POOL = 120
+POOL = 200
 
 
 def texts() -> dict[str, str]:
@@ -122,13 +122,14 @@ def bought(rows: list[dict[str, object]]) -> list[str]:
     return [str(row["text"]) for row in rows if row["status"] == 200]
 
 
+@pytest.mark.storm  # a dozen kills are in tests/storm
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_and_buys_nothing_twice(
     job_file: Path, server: ScriptedServer, run: Callable[[], Run]
 ) -> None:
     kills: list[tuple[int, set[str]]] = []  # rows of the server's log at that moment, texts whose answer was stored
     in_flight = 0
-    for reached in (20, 70):
+    for reached in (20, 80, 140):
         one = run()
         assert server.log.wait_for(reached, timeout_s=240), (job_file.parent / "run.log").read_text()
         one.stop(signal.SIGKILL)

@@ -43,6 +43,7 @@ def picks(path: Path, threads: int) -> list[tuple[str, int, str, float]]:
         return [(p.text_id, p.round, p.slice, p.score) for p in store.picks(job.name)]
 
 
+@pytest.mark.storm  # each part of it is held to it in its own room
 @pytest.mark.slow
 def test_the_same_picks_on_one_and_on_two_threads(tmp_path: Path) -> None:
     one, two = (picks(written(tmp_path / str(threads)), threads) for threads in (1, 2))

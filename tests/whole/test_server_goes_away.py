@@ -16,6 +16,7 @@ from tests.servers.scripted import Faults, ScriptedServer
 from tests.whole.jobs import truth, write_job
 
 
+@pytest.mark.storm  # what a lost server does to each query is in tests/store
 @pytest.mark.slow
 def test_a_run_whose_server_goes_away_says_so_and_goes_on_when_it_is_back(
     tmp_path: Path, serve_gold: Callable[..., ScriptedServer]
