@@ -20,7 +20,8 @@ postgres: $(READY)  ## a throw-away PostgreSQL in the foreground, and the `store
 	$(BIN)/python -m tests.postgres
 
 storm: $(READY)  ## money and answers against a provider and a machine that misbehave, at full size: about half an hour, and the tests that are for it alone
-	@failed=; $(BIN)/pytest -m storm || failed=" tests"; for name in race faults kills batches; do $(BIN)/python -m tests.storm $$name || failed="$$failed $$name"; done; \
+	@failed=; $(BIN)/pytest -m storm || failed=" tests"; \
+	for name in race faults kills batches; do $(BIN)/python -m tests.storm $$name || failed="$$failed $$name"; done; \
 	test -z "$$failed" || { echo "does not hold:$$failed"; exit 1; }
 
 check: $(READY)  ## lint, format and types

@@ -99,18 +99,18 @@ def scene(folder: Path, waiting: Sequence[Waiting], **settings: Any) -> Scene:
     store.open_job(job.name, job.settings(), job.fingerprint(), MicroDollars(1_000_000))
     made = Scene(store, job, build(job.task))
     ids = [TextId(w.id or f"t{number:03d}") for number, w in enumerate(waiting)]
-    places = range(len(ids), 0, -1)
-    picks = [Pick(i, place, w.slice, 0.5, None, w.why) for i, w, place in zip(ids, waiting, places, strict=True)]
-    store.add_picks(job.name, 3, picks, {i: w.text for i, w in zip(ids, waiting, strict=True)})
+    items = list(zip(ids, waiting, range(len(ids), 0, -1), strict=True))
+    picks = [Pick(i, place, w.slice, 0.5, None, w.why) for i, w, place in items]
+    store.add_picks(job.name, 3, picks, {i: w.text for i, w, _ in items})
     labels = [
         Label(i, w.suggestion, Source.ORACLE, w.by, w.probabilities, w.confidence)
-        for i, w in zip(ids, waiting, strict=True)
+        for i, w, _ in items
         if w.suggestion is not None
     ]
     label_ids = dict(zip((x.text_id for x in labels), store.add_labels(job.name, labels), strict=True))
     routes = [
         RouteRow(i, label_ids.get(i), Route.PERSON, w.reason, w.confidence, w.blind, priority=float(place))
-        for i, w, place in zip(ids, waiting, places, strict=True)
+        for i, w, place in items
     ]
     store.add_routes(job.name, 3, routes)
     return made

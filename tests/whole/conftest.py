@@ -21,7 +21,7 @@ from tests.whole.staging import Run, Stage, Start
 
 @pytest.fixture(scope="session", autouse=True)
 def read_once() -> Iterator[None]:
-    """Jobs of one process share the packaged encoder and what it made of a text: a third of their time went there."""
+    """Jobs of one process share the packaged encoder and what it made of a text: two fifths of their time."""
     load, encode, kept = encoder._load, Encoder.encode, {}
     packaged = cache(load)
 
