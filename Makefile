@@ -13,8 +13,8 @@ help:  ## what there is
 demo: $(READY)  ## label 1,000 news articles for a few cents of recorded answers, in a few minutes
 	$(BIN)/labelwright demo
 
-test: $(READY)  ## the tests, as many at once as there are cores, four at most; ARGS='-k word' narrows them
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not storm' $(ARGS)
+test: $(READY)  ## the tests, on all cores, four at once at most; ARGS='-k word' narrows them
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not storm' $(ARGS)
 
 postgres: $(READY)  ## a throw-away PostgreSQL in the foreground, and the `store:` address to use; Ctrl-C ends it
 	$(BIN)/python -m tests.postgres

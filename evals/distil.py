@@ -22,7 +22,7 @@ from agent.distill.trials import LOSSES
 from agent.job import DistilSettings
 from agent.tasks.intervals import wilson
 from evals import _corpora, _distil_tasks
-from evals._distilling import EPOCHS, LABELS, QUICK_LABELS, QUICK_TOKENS, SEED, TOKENS, Bools, Known, known, student
+from evals._distilling import LABELS, QUICK_LABELS, QUICK_TOKENS, SEED, TOKENS, Bools, Known, known, student
 from evals._oracles import KINDS, answers
 from evals.outcome import Outcome
 
@@ -172,7 +172,7 @@ def main() -> int:
     began = time.monotonic()
     with pinned(args.threads):
         for name in args.sets:
-            settings = DistilSettings(epochs=EPOCHS, loss=args.loss)
+            settings = DistilSettings(loss=args.loss)
             if name in SEVERAL:
                 measure_sets(outcome, name, settings)
             else:

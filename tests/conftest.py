@@ -42,6 +42,14 @@ absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+MOST_WORKERS = 4
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: a sixth of their time tests wait for browsers, servers and other processes."""
+    return min(MOST_WORKERS, 1 + len(os.sched_getaffinity(0)))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the most slow tests come first: a long file that begins last would end alone, on one core."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))

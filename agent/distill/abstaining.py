@@ -18,8 +18,8 @@ from agent.distill.deciding import least_sure
 from agent.distill.making import Made, cool, fingerprint, make
 from agent.distill.network import Network
 from agent.distill.start import SEEN
-from agent.distill.targets import Examples
-from agent.distill.trials import FEWEST_JUDGES, Attempt, Bools, Split, Watched, right_of, split_by_people
+from agent.distill.targets import FEWEST_JUDGES, Examples
+from agent.distill.trials import Attempt, Bools, Split, Watched, right_of, split_by_people
 from agent.records import Floats
 from agent.tasks.intervals import wilson
 

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.epochs import go_down
-from agent.distill.finetune import Course, Lessons, Trained, manner_of, mean_loss
+from agent.distill.finetune import Course, Lessons, Trained, held_losses, manner_of
 from agent.distill.losses import row_losses, small_losses
 from agent.distill.network import Network
 from agent.distill.training import Best, Progress
+from agent.records import Floats
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +75,11 @@ class Twins:
         def begins(epoch: int) -> None:
             self._epoch, self._share = epoch, share_forgotten(self._noise, epoch, epochs)
 
-        judge = None if held_out is None else lambda: min(mean_loss(n, held_out) for n in self._networks)
-        best = Best(both, judge, course.patience)
+        def judge() -> Floats:
+            assert held_out is not None
+            return min((held_losses(n, held_out) for n in self._networks), key=np.mean)
+
+        best = Best(both, None if held_out is None else judge, course.patience)
         losses = go_down(
             both,
             [len(t) for t in self._lessons.tokens],
@@ -91,7 +95,7 @@ class Twins:
         trained = Trained(best.epochs(len(losses)), tuple(losses), tuple(best.losses))
         if held_out is None:
             return self._networks[0], trained
-        return min(self._networks, key=lambda network: mean_loss(network, held_out)), trained
+        return min(self._networks, key=lambda network: held_losses(network, held_out).mean()), trained
 
     def loss_of(self, batch: list[int]) -> tuple[torch.Tensor, float]:
         """What both lose on what each has chosen for the other, and the weight of that."""

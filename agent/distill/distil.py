@@ -89,9 +89,10 @@ def distil(
 
     The classifier starts as a penalised logistic regression on what the encoder says, its temperature fitted to
     out-of-fold logits and folded into its weights; then the whole network learns for a fixed number of epochs, from
-    every label. Of thousands of labels a part is held out as well: it picks the epoch and sets the temperature once
-    more. The same arguments give the same files on one machine, also where a process is killed and another one is
-    started: it goes on from what was kept in the hidden folder `.NAME.training` beside the model's.
+    every label. Of thousands of labels a part is held out as well: it sets the temperature once more, and people's
+    labels among it pick the epoch. The same arguments give the same files on one machine, also where a process is
+    killed and another one is started: it goes on from what was kept in the hidden folder `.NAME.training` beside the
+    model's.
 
     Args:
         examples: the labelled texts and their seed.

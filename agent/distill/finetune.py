@@ -12,19 +12,22 @@ import numpy as np
 
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.epochs import BATCH_TEXTS, Manner, go_down
-from agent.distill.losses import row_losses
+from agent.distill.losses import row_losses, surprise
 from agent.distill.network import Network, Tokens, has_fast_bfloat16
-from agent.distill.targets import mean_length
+from agent.distill.targets import best_temperature, mean_length
 from agent.distill.training import Best, LossOf, Progress
 from agent.records import Floats, Rows
 from agent.student.head import Head
-from agent.student.logistic import Lessons as Linear
 
 if TYPE_CHECKING:
     import torch
 
 TEXTS_SEEN = 1500
 """What `epochs: auto` aims at: on BBC news with noisy labels accuracy was flat from 600 seen texts on."""
+PAIRS_SEEN = 16_000
+"""Likewise of pairs: how two texts bear on each other is all to be learnt, where a topic can be read off the encoder
+as it is. One seed, 2,000 right labels of med_nli: 80.7 % of the answers were right after three epochs, 87.9 % after
+eight. Wrong labels cost no more in eight than in three."""
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
 RATE, WIDTH, HIGHEST_RATE = 1e-4, 384, 3e-4
 """The peak learning rate for MiniLM's width; others learn at more or less by theirs, as is usual for them."""
@@ -69,10 +72,11 @@ class Course:
         epochs: passes over the lessons; `auto` chooses by their number.
         learning_rate: at its peak, of AdamW.
         seed: of the order, of dropout and of the head's folds.
-        patience: with lessons held out, stop after so many epochs without a lower loss on them.
+        patience: with lessons that judge, stop after so many epochs that are worse on them beyond chance.
         q: of the loss, see `agent.distill.losses.row_losses`; nought is cross-entropy.
         layer_decay, batch, accumulate: see `agent.distill.epochs.Manner`.
         precision: `auto` is bfloat16 where that saves time on this machine.
+        texts_seen: what `epochs: auto` aims at.
     """
 
     epochs: int | Literal["auto"] = "auto"
@@ -84,10 +88,11 @@ class Course:
     batch: int = BATCH_TEXTS
     accumulate: int = 1
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    texts_seen: int = TEXTS_SEEN
 
     def epochs_of(self, lessons: int) -> int:
         """Passes over so many lessons."""
-        return epochs_for(lessons) if self.epochs == "auto" else self.epochs
+        return epochs_for(lessons, self.texts_seen) if self.epochs == "auto" else self.epochs
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Trained:
     Attributes:
         epochs: that the weights now in the network were trained for.
         losses: mean loss in nats of each epoch, while learning.
-        held_out: mean loss in nats on the held-out lessons, before the first epoch and after each; may be empty.
+        held_out: mean of `held_losses` on lessons that judge, before the first epoch and after each; may be empty.
     """
 
     epochs: int
@@ -105,9 +110,9 @@ class Trained:
     held_out: tuple[float, ...] = field(default=())
 
 
-def epochs_for(lessons: int) -> int:
-    """What `epochs: auto` means for so many lessons."""
-    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(TEXTS_SEEN / max(1, lessons))))
+def epochs_for(lessons: int, seen: int = TEXTS_SEEN) -> int:
+    """What `epochs: auto` means for so many lessons, where it aims at so many texts seen."""
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(seen / max(1, lessons))))
 
 
 def rate_for(network: Network) -> float:
@@ -151,9 +156,10 @@ def finetune(
 
     The loss is cross-entropy with soft targets, or for multilabel that of each decision, summed.
 
-    With a `checkpoint`, a training that was killed goes on where it was kept last, and ends with the same weights.
+    `held_out` are lessons that nobody doubts, which pick the epoch (`agent.distill.training.Best`). With a
+    `checkpoint`, a training that was killed goes on where it was kept last, and ends with the same weights.
     """
-    best = Best(network.model, None if held_out is None else lambda: mean_loss(network, held_out), course.patience)
+    best = Best(network.model, None if held_out is None else lambda: held_losses(network, held_out), course.patience)
     losses = go_down(
         network.model,
         [len(t) for t in lessons.tokens],
@@ -194,7 +200,13 @@ def _loss_of(network: Network, lessons: Lessons, q: float) -> LossOf:
     return loss_of
 
 
-def mean_loss(network: Network, lessons: Lessons) -> float:
-    """Nats for each lesson, by weight, without dropout."""
-    linear = Linear(np.zeros((0, 0), np.float32), lessons.targets, lessons.weights, network.multilabel)
-    return linear.loss(network.logits(lessons.tokens))[0] / float(lessons.weights.sum())
+def held_losses(network: Network, lessons: Lessons) -> Floats:
+    """(m,) nats for each lesson, times its weight as a share of the mean one, at the temperature that fits them best.
+
+    A network grows too sure of what it knows before it has stopped to learn, the more so from wrong labels; how sure
+    it is, is set in the end anyway.
+    """
+    logits, multilabel = network.logits(lessons.tokens), network.multilabel
+    temperature = best_temperature(logits, lessons.targets, lessons.weights, multilabel=multilabel)
+    nats = surprise(network.chances(logits / np.float32(temperature)), lessons.targets, multilabel=multilabel)
+    return np.asarray(nats * lessons.weights / lessons.weights.mean(), np.float32)

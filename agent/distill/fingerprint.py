@@ -18,7 +18,7 @@ import numpy.typing as npt
 from agent.distill.network import has_fast_bfloat16
 from agent.job import DistilSettings
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept on the way."""
 
 

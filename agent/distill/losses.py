@@ -49,6 +49,14 @@ def _generalised(logits: torch.Tensor, targets: torch.Tensor, *, multilabel: boo
     return (targets * holds + (1 - targets) * does_not).sum(dim=1)
 
 
+def surprise(chances: Floats, targets: Floats, *, multilabel: bool) -> Floats:
+    """(n,) the same cross-entropy, of (n, C) probabilities."""
+    found = targets * np.log(np.maximum(chances, np.float32(1e-9)))
+    if multilabel:
+        found += (1 - targets) * np.log(np.maximum(1 - chances, np.float32(1e-9)))
+    return np.asarray(-found.sum(axis=1), np.float32)
+
+
 def small_losses(
     losses: Floats, doubtful: npt.NDArray[np.bool_], share: float, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:

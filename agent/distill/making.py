@@ -12,13 +12,13 @@ import numpy as np
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.correcting import Corrected, correct, is_correctable
 from agent.distill.coteaching import Twins, bootstrapped
-from agent.distill.finetune import SOFTER, Course, Lessons, Trained, finetune, rate_for
+from agent.distill.finetune import PAIRS_SEEN, SOFTER, TEXTS_SEEN, Course, Lessons, Trained, finetune, rate_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.going_on import begin
-from agent.distill.losses import Q, trust_out_of_fold
+from agent.distill.losses import Q, surprise, trust_out_of_fold
 from agent.distill.network import Network
 from agent.distill.start import Source, may_have_learnt, opened
-from agent.distill.targets import Examples, best_temperature, hold_out
+from agent.distill.targets import FEWEST_JUDGES, Examples, best_temperature, hold_out
 from agent.distill.training import Progress
 from agent.job import DistilSettings
 from agent.records import Floats, Rows
@@ -36,7 +36,7 @@ class Made:
 
     Attributes:
         head: the warm start's, which says what it thinks of texts it had not seen.
-        lessons, held_out: what was learnt from, and what picked the epoch.
+        lessons, held_out: what was learnt from, and what it is measured on.
         learn, held: which of the examples these are.
         corrected: how machines' labels were put right; None where they were not.
         doubted: how many labels were given less weight, since they look wrong.
@@ -93,6 +93,7 @@ def _trained(
         targets, weights, judging = righted.targets, righted.weights, righted.weights
     lessons = Lessons(tokens, targets, weights).part(learn)
     held_out = Lessons(tokens, targets, judging).part(held) if len(held) else None
+    judges = None if held_out is None else _of_people(held_out, known, held)
     head, replay = begin(network, lessons, source, known.seed)
     course = _course(known, settings, rate_for(network))
     sure = np.zeros(len(learn), np.bool_) if known.people is None else known.people[learn]
@@ -112,9 +113,9 @@ def _trained(
         other = opened(source, known)
         begin(other, bootstrapped(lessons, known.seed), source, known.seed)
         twins = Twins(network, other, taught, np.append(~sure, np.zeros(replayed, np.bool_)), wrong)
-        network, trained = twins.learn(course, held_out, progress, checkpoint)
+        network, trained = twins.learn(course, judges, progress, checkpoint)
     else:
-        trained = finetune(network, taught, course, held_out, progress, checkpoint=checkpoint)
+        trained = finetune(network, taught, course, judges, progress, checkpoint=checkpoint)
     return Made(
         network,
         trained,
@@ -131,6 +132,14 @@ def _trained(
     )
 
 
+def _of_people(held_out: Lessons, known: Examples, held: Rows) -> Lessons | None:
+    """Those that people labelled, which pick the epoch; None where they are few. How well a network foresees what a
+    machine says is no judge: of one that is wrong where texts are hard, the head that nothing was taught foretells it
+    best."""
+    rows = np.arange(0) if known.people is None else np.flatnonzero(known.people[held])
+    return held_out.part(rows) if len(rows) >= FEWEST_JUDGES else None
+
+
 def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Course:
     return Course(
         settings.epochs,
@@ -141,6 +150,7 @@ def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Cour
         batch=settings.batch,
         accumulate=settings.accumulate,
         precision=settings.precision,
+        texts_seen=TEXTS_SEEN if known.columns is None else PAIRS_SEEN,
     )
 
 
@@ -153,8 +163,8 @@ def settle(made: Made) -> float:
     out_of_fold, lessons = made.head.out_of_fold, made.lessons
     if not np.ptp(out_of_fold) or not made.trained.losses:
         return 1.0
-    surprise = -(lessons.targets * np.log(np.maximum(out_of_fold, np.float32(1e-9)))).sum(axis=1)
-    if made.trained.losses[-1] < np.average(surprise, weights=lessons.weights):
+    surprised = surprise(out_of_fold, lessons.targets, multilabel=False)
+    if made.trained.losses[-1] < np.average(surprised, weights=lessons.weights):
         return 1.0
     logits, wanted = made.network.logits(lessons.tokens), float(out_of_fold.max(axis=1).mean())
     scales = np.geomspace(1, 2 * SOFTER, 64)

@@ -1,21 +1,25 @@
-"""A training step by step: a model, its loss, its descent, its place in the plan, and the best epoch so far.
+"""A training step by step: a model, its loss, its descent, its place in the plan, and the epoch that counts so far.
 
 Knows batches of numbered lessons; not what a lesson is, who made the plan, and no file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.distill.checkpoint import Checkpoint, Saved
 from agent.distill.descent import Descent
+from agent.records import Floats
 
 if TYPE_CHECKING:
     import torch
 
+ERRORS_APART = 1.96
+"""Standard errors between two losses that are apart beyond chance."""
 Progress = Callable[[int, int], None]
 """(texts seen, texts to see): called after each step."""
 Step = list[list[int]]
@@ -62,7 +66,7 @@ class Training:
         self.losses: list[float] = []
 
     def run(self, progress: Progress, checkpoint: Checkpoint | None) -> None:
-        """Learn until the plan is over, or the best epoch is long ago."""
+        """Learn until the plan is over, or it has been worse for too long."""
         texts = sum(map(_texts, self._plan))
         seen = sum(map(_texts, self._plan[: len(self.losses)]))
         self._best.begin()
@@ -110,13 +114,12 @@ class Training:
             tensors["random_cuda"] = torch.cuda.get_rng_state()
         place = {
             "losses": self.losses,
-            "held_out": self._best.losses,
             "steps": self._steps,
             "total": self._total,
             "weight": self._weight,
             "done": self._descent.done,
         }
-        return Saved(tensors, place)
+        return Saved(tensors, place | self._best.place())
 
     def restore(self, saved: Saved) -> None:
         import torch
@@ -127,7 +130,7 @@ class Training:
         place = saved.place
         self._model.load_state_dict(part("weights/"), strict=False)
         self._descent.restore(part("descent/"), place["done"])
-        self._best.weights, self._best.losses = part("best/"), list(place["held_out"])
+        self._best.go_on(place, part("best/"))
         self.losses, self._steps = list(place["losses"]), place["steps"]
         self._total, self._weight = place["total"], place["weight"]
         torch.set_rng_state(saved.tensors["random"])
@@ -145,22 +148,29 @@ def learnt(model: Any) -> dict[str, torch.Tensor]:
 
 
 class Best:
-    """Watches the loss on held-out lessons and keeps the weights of the best epoch.
+    """Watches held-out lessons: the weights of the last epoch are kept that is not worse on them than another.
+
+    The learning rate falls to nothing in the last epochs, and weights that have not settled yet are worse than what
+    becomes of them. So of two epochs that are alike but for chance the later one is kept.
 
     Args:
         model: whose weights.
-        judge: the loss now, without dropout; None where nothing is held out: then the last epoch counts as the best.
-        patience: it is too long ago after so many epochs without a lower loss.
+        judge: (m,) loss of each lesson now, without dropout; None where nothing is held out: then the last epoch
+            counts as the best.
+        patience: the training ends after so many epochs that are worse beyond chance.
 
     Attributes:
-        losses: before the first epoch and after each; none where nothing is held out.
-        weights: of the best, by name.
+        losses: mean before the first epoch and after each; none where nothing is held out.
+        kept: how many epochs the weights that are kept were trained for.
+        weights: these, by name.
     """
 
-    def __init__(self, model: Any, judge: Callable[[], float] | None = None, patience: int = 1) -> None:
+    def __init__(self, model: Any, judge: Callable[[], Floats] | None = None, patience: int = 1) -> None:
         self._model, self._judge, self._patience = model, judge, patience
         self.losses: list[float] = []
+        self.kept = 0
         self.weights: dict[str, Any] = {}
+        self._least: list[float] = []  # of each lesson, in the epoch where their mean is lowest
 
     def begin(self) -> None:
         """Look at the network that nothing was taught yet, unless that was done."""
@@ -171,20 +181,42 @@ class Best:
         """Called after each epoch."""
         if self._judge is None:
             return
-        self.losses.append(self._judge())
+        now = np.asarray(self._judge(), np.float64)
+        self.losses.append(float(now.mean()))
         if int(np.argmin(self.losses)) == len(self.losses) - 1:
-            self.weights = {name: value.clone() for name, value in learnt(self._model).items()}
+            self._least = now.tolist()
+        elif is_more(now, np.array(self._least)):
+            return
+        self.kept = len(self.losses) - 1
+        self.weights = {name: value.clone() for name, value in learnt(self._model).items()}
 
     def stale(self) -> bool:
-        """Whether the loss has not fallen for too long."""
-        return len(self.losses) > 1 and len(self.losses) - 1 - int(np.argmin(self.losses)) >= self._patience
+        """Whether it has been worse for too long."""
+        return bool(self.losses) and len(self.losses) - 1 - self.kept >= self._patience
 
     def epochs(self, made: int) -> int:
-        """After how many of `made` epochs the weights are the best."""
-        return made if self._judge is None else int(np.argmin(self.losses))
+        """After how many of `made` epochs the weights are those that count."""
+        return made if self._judge is None else self.kept
+
+    def place(self) -> dict[str, Any]:
+        """Where it stands but for the weights, as plain JSON."""
+        return {"held_out": self.losses, "kept": self.kept, "least": self._least}
+
+    def go_on(self, place: Mapping[str, Any], weights: dict[str, Any]) -> None:
+        """Stand where another one stood."""
+        self.losses, self.kept, self._least = list(place["held_out"]), place["kept"], list(place["least"])
+        self.weights = weights
 
     def restore(self) -> None:
-        """Put the best weights back; where nothing is held out, the last ones stay."""
+        """Put the kept weights back; where nothing is held out, the last ones stay."""
         self._model.eval()
         if self._judge is not None:
             self._model.load_state_dict(self.weights, strict=False)
+
+
+def is_more(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
+    """Whether the mean of a is above that of b beyond chance, pair by pair: by so many standard errors."""
+    apart = a - b
+    return (
+        float(apart.mean()) > ERRORS_APART * float(apart.std(ddof=1)) / len(apart) ** 0.5 if len(apart) > 1 else False
+    )

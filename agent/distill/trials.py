@@ -21,7 +21,7 @@ from agent.distill.making import fingerprint, make
 from agent.distill.saving import replacing_file
 from agent.distill.shown import public_name
 from agent.distill.start import SEEN, Source, may_have_learnt
-from agent.distill.targets import HELD_OUT, MOST_HELD_OUT, Examples, drawn
+from agent.distill.targets import FEWEST_JUDGES, MOST_HELD_OUT, Examples, drawn
 from agent.distill.training import Progress
 from agent.errors import DataError
 from agent.job import DistilSettings
@@ -29,8 +29,8 @@ from agent.records import Floats, Rows
 from agent.tasks.intervals import wilson
 
 LOSSES = ("cross_entropy", "generalised", "reweighted", "co_teaching")
-FEWEST_JUDGES = 100
-"""With fewer labels no difference that anybody would expect can be told from chance."""
+COMPARED = 0.2
+"""Of all labels, how many are held out to compare by where people gave too few."""
 SIGNIFICANT = 0.05
 
 Bools = npt.NDArray[np.bool_]
@@ -104,7 +104,7 @@ def split(known: Examples) -> Split:
     if (found := split_by_people(known)) is not None:
         return found
     n = len(known.texts)
-    wanted = min(MOST_HELD_OUT, round(HELD_OUT * n))
+    wanted = min(MOST_HELD_OUT, round(COMPARED * n))
     learn, held = drawn(known, np.arange(n), wanted, np.random.default_rng([known.seed, 7]))
     if len(held) < FEWEST_JUDGES // 2:
         raise DataError(

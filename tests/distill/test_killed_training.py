@@ -27,14 +27,15 @@ from tests.marks import storm
 CHECKOUT = Path(__file__).resolve().parents[2]
 SETTINGS = DistilSettings(epochs=3, learning_rate=1e-5)
 EVERY_STEP = Pace(seconds=0.0, share=1e9)
-targets = importlib.import_module("agent.distill.targets")
+targets, making = (importlib.import_module(f"agent.distill.{name}") for name in ("targets", "making"))
 checkpoint = importlib.import_module("agent.distill.checkpoint")
 
 CHILD = """
-import importlib, sys
-from tests.distill.test_killed_training import EVERY_STEP, SETTINGS, lessons
+import sys
+import pytest
+from tests.distill.test_killed_training import EVERY_STEP, SETTINGS, lessons, some_are_held_out
 from agent.distill import distil
-importlib.import_module("agent.distill.targets").HOLD_OUT_FROM = 50
+some_are_held_out(pytest.MonkeyPatch())
 say = lambda *said: print(*said, flush=True)
 distil(lessons(), SETTINGS, encoder=sys.argv[1], folder=sys.argv[2], progress=say, note=say, pace=EVERY_STEP)
 """
@@ -45,11 +46,18 @@ class KilledError(BaseException):
 
 
 def lessons() -> Examples:
-    """Texts in several batches an epoch; every fifth label is doubtful."""
+    """Texts in several batches an epoch; every fifth label is doubtful, and people gave the others."""
     known = examples(70)
     doubtful = np.arange(70) % 5 == 0
     soft = np.where(doubtful[:, None], 0.7 * known.targets + 0.1, known.targets).astype(np.float32)
-    return replace(known, targets=soft)
+    return replace(known, targets=soft, people=~doubtful)
+
+
+def some_are_held_out(patch: pytest.MonkeyPatch) -> None:
+    """And people's are enough to judge by, so that the weights of an epoch are kept too."""
+    patch.setattr(targets, "HOLD_OUT_FROM", 50)
+    patch.setattr(targets, "HELD_OUT", 0.2)
+    patch.setattr(making, "FEWEST_JUDGES", 5)
 
 
 def dies_after(steps: int) -> Callable[[int, int], None]:
@@ -64,8 +72,7 @@ def dies_after(steps: int) -> Callable[[int, int], None]:
 
 @pytest.fixture(autouse=True)
 def _some_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the best epoch's weights are kept too."""
-    monkeypatch.setattr(targets, "HOLD_OUT_FROM", 50)
+    some_are_held_out(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +80,7 @@ def whole(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     """The model that nobody killed, and how many steps it took."""
     folder, told = tmp_path_factory.mktemp("whole") / "m", []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "HOLD_OUT_FROM", 50)
+        some_are_held_out(patch)
         distil(lessons(), SETTINGS, encoder=encoder, folder=folder, progress=lambda *said: told.append(said))
     return folder, len(told)
 
@@ -218,7 +225,7 @@ def test_what_is_kept_is_no_pickle(encoder: Encoder, tmp_path: Path) -> None:
         head = path.read_bytes()
         said = json.loads(head[8 : 8 + int.from_bytes(head[:8], "little")])
     place = json.loads(said["__metadata__"]["place"])
-    assert set(place) == {"losses", "held_out", "steps", "total", "weight", "done"}
+    assert set(place) == {"losses", "held_out", "kept", "least", "steps", "total", "weight", "done"}
 
 
 def test_a_disk_that_is_full_ends_no_training(

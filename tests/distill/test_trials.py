@@ -15,7 +15,8 @@ from scipy.stats import binom
 from agent.distill import Examples, Model, distil
 from agent.distill.epochs import by_depth
 from agent.distill.network import Network
-from agent.distill.trials import FEWEST_JUDGES, SIGNIFICANT, Trial, best_of, split, split_by_people
+from agent.distill.targets import FEWEST_JUDGES
+from agent.distill.trials import SIGNIFICANT, Trial, best_of, split, split_by_people
 from agent.errors import DataError
 from agent.job import DistilSettings
 from agent.student.encoder import Encoder
