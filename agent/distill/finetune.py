@@ -82,7 +82,7 @@ class Course:
     epochs: int | Literal["auto"] = "auto"
     learning_rate: float = 2e-5
     seed: int = 0
-    patience: int = 2
+    patience: int = 3
     q: float = 0.0
     layer_decay: float = 1.0
     batch: int = BATCH_TEXTS

@@ -216,7 +216,7 @@ class Best:
 
 def is_more(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
     """Whether the mean of a is above that of b beyond chance, pair by pair: by so many standard errors."""
+    if len(a) < 2:
+        return False
     apart = a - b
-    return (
-        float(apart.mean()) > ERRORS_APART * float(apart.std(ddof=1)) / len(apart) ** 0.5 if len(apart) > 1 else False
-    )
+    return float(apart.mean()) > ERRORS_APART * float(apart.std(ddof=1)) / len(apart) ** 0.5
