@@ -16,7 +16,7 @@ import numpy.typing as npt
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.epochs import go_down
 from agent.distill.finetune import Course, Lessons, Trained, held_losses, manner_of
-from agent.distill.losses import row_losses, small_losses
+from agent.distill.losses import row_losses, small_losses, surprise
 from agent.distill.network import Network
 from agent.distill.training import Best, Progress
 from agent.records import Floats
@@ -56,8 +56,7 @@ class Twins:
         self, first: Network, second: Network, lessons: Lessons, doubtful: npt.NDArray[np.bool_], noise: float
     ) -> None:
         self._networks, self._lessons, self._doubtful, self._noise = (first, second), lessons, doubtful, noise
-        targets = lessons.targets
-        self._least = -(targets * np.log(np.maximum(targets, np.float32(1e-12)))).sum(axis=1)
+        self._least = surprise(lessons.targets, lessons.targets, multilabel=False)
         self._epoch, self._share, self._seed = 0, 0.0, 0
 
     def learn(
@@ -75,11 +74,8 @@ class Twins:
         def begins(epoch: int) -> None:
             self._epoch, self._share = epoch, share_forgotten(self._noise, epoch, epochs)
 
-        def judge() -> Floats:
-            assert held_out is not None
-            return min((held_losses(n, held_out) for n in self._networks), key=np.mean)
-
-        best = Best(both, None if held_out is None else judge, course.patience)
+        judge = None if held_out is None else lambda: self._better(held_out)[1]
+        best = Best(both, judge, course.patience)
         losses = go_down(
             both,
             [len(t) for t in self._lessons.tokens],
@@ -95,7 +91,11 @@ class Twins:
         trained = Trained(best.epochs(len(losses)), tuple(losses), tuple(best.losses))
         if held_out is None:
             return self._networks[0], trained
-        return min(self._networks, key=lambda network: held_losses(network, held_out).mean()), trained
+        return self._better(held_out)[0], trained
+
+    def _better(self, held_out: Lessons) -> tuple[Network, Floats]:
+        """Whichever of the two loses less on held-out lessons, and what it loses on each."""
+        return min(((n, held_losses(n, held_out)) for n in self._networks), key=lambda found: found[1].mean())
 
     def loss_of(self, batch: list[int]) -> tuple[torch.Tensor, float]:
         """What both lose on what each has chosen for the other, and the weight of that."""

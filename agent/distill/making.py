@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.correcting import Corrected, correct, is_correctable
@@ -93,10 +94,11 @@ def _trained(
         targets, weights, judging = righted.targets, righted.weights, righted.weights
     lessons = Lessons(tokens, targets, weights).part(learn)
     held_out = Lessons(tokens, targets, judging).part(held) if len(held) else None
-    judges = None if held_out is None else _of_people(held_out, known, held)
+    people = np.zeros(len(known.texts), np.bool_) if known.people is None else known.people
+    judges = None if held_out is None else _of_people(held_out, people[held])
     head, replay = begin(network, lessons, source, known.seed)
     course = _course(known, settings, rate_for(network))
-    sure = np.zeros(len(learn), np.bool_) if known.people is None else known.people[learn]
+    sure = people[learn]
     loss, doubted, wrong = "cross_entropy" if known.multilabel else settings.loss, 0, 0.0
     if loss in OF_ONE_LABEL:
         trust = trust_out_of_fold(lessons.targets, head.out_of_fold, sure)
@@ -132,12 +134,11 @@ def _trained(
     )
 
 
-def _of_people(held_out: Lessons, known: Examples, held: Rows) -> Lessons | None:
+def _of_people(held_out: Lessons, people: npt.NDArray[np.bool_]) -> Lessons | None:
     """Those that people labelled, which pick the epoch; None where they are few. How well a network foresees what a
     machine says is no judge: of one that is wrong where texts are hard, the head that nothing was taught foretells it
     best."""
-    rows = np.arange(0) if known.people is None else np.flatnonzero(known.people[held])
-    return held_out.part(rows) if len(rows) >= FEWEST_JUDGES else None
+    return held_out.part(np.flatnonzero(people)) if people.sum() >= FEWEST_JUDGES else None
 
 
 def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Course:

@@ -5,6 +5,7 @@ Knows batches of numbered lessons; not what a lesson is, who made the plan, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -219,4 +220,4 @@ def is_more(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
     if len(a) < 2:
         return False
     apart = a - b
-    return float(apart.mean()) > ERRORS_APART * float(apart.std(ddof=1)) / len(apart) ** 0.5
+    return float(apart.mean()) > ERRORS_APART * float(apart.std(ddof=1)) / math.sqrt(len(apart))
