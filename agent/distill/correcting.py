@@ -3,7 +3,9 @@
 A machine has a matrix of how often it gives each class for each true one. Expectation and maximisation find matrix
 and truth together: the truth of a text by its label, by a head that was taught without this text, and by the label's
 own probabilities; the matrix by the truth; then the head is taught again (Raykar and others 2010, Learning from
-Crowds, JMLR 11). What people said is true. Knows vectors and labels; no text, no network.
+Crowds, JMLR 11). What people said is true. A matrix knows mistakes that a class brings, not those that a hard text
+brings: where a machine makes only the latter, the head errs on the same texts, and its labels stay. Knows vectors and
+labels; no text, no network.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ ACCURACY = 0.8
 """Of a machine, before anything is known of it."""
 USUAL, OFTEN = 0.1, 5.0
 """A mistake that is told of: from this share of a class's labels, and from so many of them."""
+EASY, EASY_WRONG = 0.5, 0.01
+"""Of a machine's texts this part is easy, those that the head is surest of; where fewer than so many of their labels
+are other than the head's, the machine errs where texts are hard. On seven sets at most 0.2 % where it did, at least
+1 % where its mistakes came by chance or by the class. Of the former's labels that would have been changed (banking77,
+clinc150, dbpedia14, BBC news) a third were right before and half after: models of these were 0.7 points worse."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,19 @@ class Corrected:
 
     Attributes:
         targets: (n, C) float32: as given where nothing speaks against the label, else the chance of each class.
-        weights: (n,) float32, how much each counts: by the chance of its likeliest class where a machine gave it.
+        weights: (n,) float32, how much each counts where it teaches: by the chance of its likeliest class where a
+            machine gave it and errs by the class or by chance.
+        judging: (n,) float32, likewise where it judges.
         changed: how many have another class than was given.
+        left: how many labels are of machines that err where texts are hard: just their usual mistakes are changed.
         mistakes: the usual ones, most labels first.
     """
 
     targets: Floats
     weights: Floats
+    judging: Floats
     changed: int
+    left: int = 0
     mistakes: tuple[Mistake, ...] = ()
 
     def told(self, names: Sequence[str], most: int = 5) -> str:
@@ -78,6 +90,8 @@ class Corrected:
     def rows(self, names: Sequence[str]) -> dict[str, Any]:
         """For the card's table of the training."""
         found: dict[str, Any] = {"labels of machines learnt as another class": self.changed}
+        if self.left:
+            found["labels left as given, wrong only where texts are hard"] = self.left
         return found | ({"usual mistakes in them": self.told(names)} if self.mistakes else {})
 
 
@@ -114,9 +128,11 @@ class _Work:
         assert known.people is not None
         self._features, self._known, self._people = features, known, known.people
         self._weights = known.weights.astype(np.float64)
+        self._given = known.targets.argmax(axis=1)
         self._machines = _Machines(known)
         self._head = Head(len(known.names))
         self._parts: list[tuple[Rows, Head]] = []
+        self._by_text = np.zeros(len(known.texts), np.bool_)
 
     def truth(self) -> Doubles | None:
         """(n, C) of the round under which the labels that were given are likeliest, each foreseen by a head that did
@@ -131,17 +147,40 @@ class _Work:
             weights = self._known.weights
             if evidence > most:
                 most, best, kept = evidence, number, truth
+                self._by_text = self._errs_by_text(foreseen)
         return kept
 
     def corrected(self, truth: Doubles) -> Corrected:
-        given = self._known.targets.argmax(axis=1)
-        rare = (np.bincount(given, minlength=truth.shape[1]) < RARE)[given]
-        changed = (truth.argmax(axis=1) != given) & ~self._people & ~rare
-        targets = np.where(changed[:, None], truth, self._known.targets).astype(np.float32)
-        trusted = 1.0 if self._known.trust is None else self._known.trust
-        sure = np.where(self._people, 1.0, np.where(rare, trusted, truth.max(axis=1)))
+        known, likeliest = self._known, truth.argmax(axis=1)
         mistakes = self._machines.usual(truth, self._weights)
-        return Corrected(targets, (self._known.weights * sure).astype(np.float32), int(changed.sum()), mistakes)
+        rare = (np.bincount(self._given, minlength=truth.shape[1]) < RARE)[self._given]
+        changed = (likeliest != self._given) & ~self._people & ~rare
+        usual = np.zeros((truth.shape[1],) * 2, np.bool_)
+        usual[[m.truth for m in mistakes], [m.said for m in mistakes]] = True
+        left = self._by_text & ~(changed & usual[likeliest, self._given])
+        changed &= ~left
+        targets = np.where(changed[:, None], truth, known.targets).astype(np.float32)
+        trusted = 1.0 if known.trust is None else known.trust
+        sure = np.where(self._people, 1.0, np.where(rare | left, trusted, truth.max(axis=1)))
+        return Corrected(
+            targets,
+            (known.weights * sure).astype(np.float32),
+            (known.weights * np.where(left, 1.0, sure)).astype(np.float32),
+            int(changed.sum()),
+            int(left.sum()),
+            mistakes,
+        )
+
+    def _errs_by_text(self, foreseen: Doubles) -> npt.NDArray[np.bool_]:
+        """(n,) labels of machines that contradict the head on hardly any text that is easy."""
+        by = np.zeros(len(foreseen), np.int64) if self._known.by is None else np.asarray(self._known.by)
+        found, sureness = np.zeros(len(foreseen), np.bool_), foreseen.max(axis=1)
+        other = foreseen.argmax(axis=1) != self._given
+        for machine in np.unique(by[~self._people]):
+            rows = np.flatnonzero((by == machine) & ~self._people)
+            easy = rows[np.argsort(-sureness[rows], kind="stable")][: max(1, round(EASY * len(rows)))]
+            found[rows] = other[easy].mean() < EASY_WRONG
+        return found
 
     def _settled(self, foreseen: Doubles) -> tuple[Doubles, float]:
         """The truth, with the matrices that suit it, and the mean logarithm of how likely all labels are."""

@@ -91,7 +91,7 @@ def _trained(
     if righted is None:
         targets, weights, judging = known.targets, known.teaching, known.weights
     else:
-        targets, weights, judging = righted.targets, righted.weights, righted.weights
+        targets, weights, judging = righted.targets, righted.weights, righted.judging
     lessons = Lessons(tokens, targets, weights).part(learn)
     held_out = Lessons(tokens, targets, judging).part(held) if len(held) else None
     people = np.zeros(len(known.texts), np.bool_) if known.people is None else known.people

@@ -43,6 +43,12 @@ def taken_for(truth: Rows, share: float, seed: int = 1) -> Rows:
     return np.where((truth == 0) & (rng.random(len(truth)) < share), 1, truth)
 
 
+def wrong_where_hard(features: Floats, truth: Rows) -> Rows:
+    """What a machine says that takes each text for the nearest corner, as it sees it: a little askew."""
+    corners = np.eye(CLASSES, 8) + np.random.default_rng(4).normal(0, 0.15, (CLASSES, 8))
+    return np.asarray((features @ corners.T).argmax(axis=1), truth.dtype)
+
+
 def right(found: Corrected, truth: Rows) -> float:
     return float((found.targets.argmax(axis=1) == truth).mean())
 
@@ -59,6 +65,50 @@ def test_a_class_that_is_taken_for_another_is_found_again() -> None:
     assert (mistake.truth, mistake.said) == (0, 1)
     assert 0.3 < mistake.share < 0.5
     assert found.told(NAMES) == f"{NAMES[1]} for {NAMES[0]} ({mistake.share:.0%})"
+
+
+def test_where_a_machine_errs_on_hard_texts_alone_its_labels_stay() -> None:
+    """What contradicts them there errs on the same texts."""
+    features, truth = blobs(900)
+    said = wrong_where_hard(features, truth)
+    assert 0.03 < (said != truth).mean() < 0.2
+    known = replace(labelled(truth, said), trust=np.linspace(0.5, 1, 900, dtype=np.float32))
+    found = correct(features, known)
+    assert found is not None
+    assert (found.changed, found.left) == (0, 900)
+    assert found.targets.tolist() == known.targets.tolist()
+    assert found.weights.tolist() == known.teaching.tolist()
+    assert found.judging.tolist() == known.weights.tolist()
+    assert found.rows(NAMES)["labels left as given, wrong only where texts are hard"] == 900
+
+
+def test_but_a_mistake_that_people_know_of_is_put_right_there_too() -> None:
+    """Of a rare class, so that hardly any easy text shows it."""
+    features, truth = blobs(2400)
+    said = wrong_where_hard(features, truth)
+    said = np.where((truth == 0) & (np.random.default_rng(6).random(2400) < 0.7), 1, said)
+    rows = np.setdiff1d(np.arange(2400), np.flatnonzero(truth == 0)[30:])
+    features, truth, said = features[rows], truth[rows], said[rows]
+    seen = np.flatnonzero(truth == 0)[:20]
+    found = correct(features, labelled(truth, said, seen))
+    assert found is not None
+    assert found.left > 1500
+    taken = np.setdiff1d(np.flatnonzero((truth == 0) & (said == 1)), seen)
+    assert found.changed >= len(taken) > 4
+    assert (found.targets[taken].argmax(axis=1) == 0).all()
+
+
+def test_one_machine_errs_on_hard_texts_and_another_by_chance() -> None:
+    features, truth = blobs(1200)
+    by = np.arange(1200) // 600
+    other = np.where(np.random.default_rng(5).random(1200) < 0.2, (truth + 1) % CLASSES, truth)
+    said = np.where(by == 0, wrong_where_hard(features, truth), other)
+    found = correct(features, replace(labelled(truth, said), by=by))
+    assert found is not None
+    assert found.left == 600
+    changed = found.targets.argmax(axis=1) != said
+    assert not changed[by == 0].any()
+    assert changed[by == 1].mean() > 0.1
 
 
 def test_people_tell_what_the_labels_alone_cannot() -> None:
