@@ -117,8 +117,8 @@ def correct(features: Floats, known: Examples) -> Corrected | None:
     if not is_correctable(known):
         return None
     work = _Work(features / mean_length(features), known)
-    truth = work.truth()
-    return None if truth is None else work.corrected(truth)
+    found = work.truth()
+    return None if found is None else work.corrected(*found)
 
 
 class _Work:
@@ -132,11 +132,10 @@ class _Work:
         self._machines = _Machines(known)
         self._head = Head(len(known.names))
         self._parts: list[tuple[Rows, Head]] = []
-        self._by_text = np.zeros(len(known.texts), np.bool_)
 
-    def truth(self) -> Doubles | None:
-        """(n, C) of the round under which the labels that were given are likeliest, each foreseen by a head that did
-        not see its text. None where none can be held out."""
+    def truth(self) -> tuple[Doubles, Doubles] | None:
+        """(n, C) of the round under which the labels that were given are likeliest, and (n, C) as it was foreseen by
+        heads that did not see the text. None where none can be held out."""
         truth: Doubles = self._known.targets.astype(np.float64)
         weights, most, best, kept = self._known.teaching, -np.inf, 0, None
         for number in range(ROUNDS):
@@ -146,18 +145,17 @@ class _Work:
             truth, evidence = self._settled(foreseen)
             weights = self._known.weights
             if evidence > most:
-                most, best, kept = evidence, number, truth
-                self._by_text = self._errs_by_text(foreseen)
+                most, best, kept = evidence, number, (truth, foreseen)
         return kept
 
-    def corrected(self, truth: Doubles) -> Corrected:
+    def corrected(self, truth: Doubles, foreseen: Doubles) -> Corrected:
         known, likeliest = self._known, truth.argmax(axis=1)
         mistakes = self._machines.usual(truth, self._weights)
         rare = (np.bincount(self._given, minlength=truth.shape[1]) < RARE)[self._given]
         changed = (likeliest != self._given) & ~self._people & ~rare
         usual = np.zeros((truth.shape[1],) * 2, np.bool_)
         usual[[m.truth for m in mistakes], [m.said for m in mistakes]] = True
-        left = self._by_text & ~(changed & usual[likeliest, self._given])
+        left = self._errs_by_text(foreseen) & ~(changed & usual[likeliest, self._given])
         changed &= ~left
         targets = np.where(changed[:, None], truth, known.targets).astype(np.float32)
         trusted = 1.0 if known.trust is None else known.trust
@@ -173,11 +171,11 @@ class _Work:
 
     def _errs_by_text(self, foreseen: Doubles) -> npt.NDArray[np.bool_]:
         """(n,) labels of machines that contradict the head on hardly any text that is easy."""
-        by = np.zeros(len(foreseen), np.int64) if self._known.by is None else np.asarray(self._known.by)
+        by, machines = _by(self._known), ~self._people
         found, sureness = np.zeros(len(foreseen), np.bool_), foreseen.max(axis=1)
         other = foreseen.argmax(axis=1) != self._given
-        for machine in np.unique(by[~self._people]):
-            rows = np.flatnonzero((by == machine) & ~self._people)
+        for machine in np.unique(by[machines]):
+            rows = np.flatnonzero((by == machine) & machines)
             easy = rows[np.argsort(-sureness[rows], kind="stable")][: max(1, round(EASY * len(rows)))]
             found[rows] = other[easy].mean() < EASY_WRONG
         return found
@@ -225,8 +223,7 @@ class _Machines:
         told = _told(known)
         self._heard = np.flatnonzero(told.sum(axis=1) > 0)
         self._said = told[self._heard].argmax(axis=1)
-        by = np.zeros(len(told), np.int64) if known.by is None else np.asarray(known.by, np.int64)
-        self._by = np.unique(by[self._heard], return_inverse=True)[1]
+        self._by = np.unique(_by(known)[self._heard], return_inverse=True)[1]
         classes, machines = told.shape[1], int(self._by.max(initial=0)) + 1
         self._own = np.ones((len(self._heard), classes))
         for k in range(machines):
@@ -276,6 +273,11 @@ def _told(known: Examples) -> Floats:
     """(n, C) what a machine said of each text; zeros where none spoke."""
     told = np.zeros_like(known.targets) if known.told is None else np.asarray(known.told, np.float32)
     return told if known.people is None else np.where(known.people[:, None], told, known.targets)
+
+
+def _by(known: Examples) -> Rows:
+    """(n,) which machine spoke of each text, where one did."""
+    return np.zeros(len(known.texts), np.int64) if known.by is None else np.asarray(known.by, np.int64)
 
 
 def _even(classes: int, accuracy: float) -> Doubles:
