@@ -83,6 +83,12 @@ def known(corpus: Corpus, told: Answers, count: int, *, gold: bool = False) -> K
 
 def student(labels: Known, settings: DistilSettings, tokens: int) -> tuple[Bools, float]:
     """Which of the set's test texts a model of these labels gets right, and the seconds of its training."""
+    chances, seconds = said_of_test(labels, settings, tokens)
+    return chances.argmax(axis=1) == labels.corpus.labels[labels.corpus.test], seconds
+
+
+def said_of_test(labels: Known, settings: DistilSettings, tokens: int) -> tuple[Floats, float]:
+    """(m, C) probabilities of the set's test texts, by a model of these labels, and the seconds of its training."""
     corpus = labels.corpus
     ones = np.ones(len(labels.rows), np.float32)
     examples = Examples(
@@ -101,4 +107,4 @@ def student(labels: Known, settings: DistilSettings, tokens: int) -> tuple[Bools
         done = distil(examples, settings, encoder=encoder, folder=Path(folder) / "model")
         said = Model.load(Path(folder) / "model").predict([corpus.texts[i] for i in corpus.test])
     assert said.probabilities is not None
-    return said.probabilities.argmax(axis=1) == corpus.labels[corpus.test], done.seconds
+    return said.probabilities, done.seconds

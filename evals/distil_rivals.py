@@ -44,7 +44,7 @@ OURS = "labelwright"
 TIMEOUT_S = 3600
 
 
-def rival(name: str, labels: Known, tokens: int, threads: int) -> tuple[Bools, float, str]:
+def rival(name: str, labels: Known, tokens: int, threads: int, passes: int = EPOCHS) -> tuple[Bools, float, str]:
     """Which test texts another library's model gets right, its seconds, and its version.
 
     Raises RuntimeError with its last words where it fails.
@@ -57,7 +57,7 @@ def rival(name: str, labels: Known, tokens: int, threads: int) -> tuple[Bools, f
         "names": corpus.names,
         "encoder": str(Encoder.load(BUILTIN).folder),
         "tokens": tokens,
-        "passes": EPOCHS,
+        "passes": passes,
         "threads": threads,
         "seed": SEED,
     }

@@ -33,7 +33,7 @@ from agent.distill.network import (
 )
 from agent.distill.shown import public_name
 from agent.distill.tables import Kind
-from agent.distill.tagging import RATE_TIMES, epochs_for
+from agent.distill.tagging import PASSES, RATE_TIMES
 from agent.distill.training import Progress
 from agent.errors import ModelError
 from agent.job import DistilSettings
@@ -263,7 +263,7 @@ def distil_answers(
     """
     began = time.monotonic()
     network = Answers.open(encoder, columns, seed, may_be_none=may_be_none)
-    epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
+    epochs = PASSES.over(len(lessons.texts), settings.epochs)
     rate = RATE_TIMES * settings.rate()
     what = [list(lessons.texts), list(lessons.values), list(columns), may_be_none, seed]
     checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, encoder.key), pace, note)

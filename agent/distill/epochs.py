@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,21 @@ GROUPED_BATCHES = 8
 """Texts are sorted by length within so many batches: little padding, and still another mixture every epoch."""
 LAYER = re.compile(r"\.(?:layers?|h)\.(\d+)\.")
 """Where the number of a layer stands in the name of a parameter."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What `epochs: auto` means: so many passes over the lessons that about `seen` texts are seen, within bounds."""
+
+    seen: int
+    fewest: int
+    most: int
+
+    def over(self, lessons: int, setting: int | Literal["auto"] = "auto") -> int:
+        """Passes over so many lessons, as a job's setting says."""
+        if setting != "auto":
+            return setting
+        return min(self.most, max(self.fewest, round(self.seen / max(1, lessons))))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from agent.distill.network import has_fast_bfloat16
 from agent.job import DistilSettings
 
-FORMAT = 4
+FORMAT = 5
 """Of what is kept on the way."""
 
 

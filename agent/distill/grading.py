@@ -18,8 +18,7 @@ import numpy as np
 from agent.distill.card import Card, Figure
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace
 from agent.distill.distil import MEASURED_FROM, save_with_card
-from agent.distill.epochs import PLAIN, Manner, go_down
-from agent.distill.finetune import epochs_for
+from agent.distill.epochs import PLAIN, Manner, Passes, go_down
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import Network, Tokens, saved_config
 from agent.distill.shown import public_name
@@ -36,6 +35,7 @@ from agent.tasks.scale import Scale, within
 if TYPE_CHECKING:
     import torch
 
+PASSES = Passes(seen=1500, fewest=3, most=10)
 REGRESSION = "regression"
 SCALE, SPREAD = "score_scale", "score_spread"
 """Of a saved model's configuration: low, high and step; and how far labels lie from what it says, as a standard
@@ -237,7 +237,7 @@ def distil_grades(
     tokens = network.tokens(lessons.texts)
     shares = ((lessons.grades - scale.low) / scale.width).astype(np.float32)
     ridge = warm_start(network, tokens, shares, lessons.weights)
-    epochs = epochs_for(len(tokens)) if settings.epochs == "auto" else settings.epochs
+    epochs = PASSES.over(len(tokens), settings.epochs)
     taught = (tokens, shares, lessons.weights)
     what = [list(lessons.texts), [scale.low, scale.high, scale.step], seed]
     mark = fingerprint_of(what, [lessons.grades, lessons.weights], settings, encoder.key)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from agent.distill.checkpoint import Checkpoint
 from agent.distill.correcting import Corrected, correct, is_correctable
 from agent.distill.coteaching import Twins, bootstrapped
-from agent.distill.finetune import PAIRS_SEEN, SOFTER, TEXTS_SEEN, Course, Lessons, Trained, finetune, rate_for
+from agent.distill.finetune import PAIRS, SOFTER, Course, Lessons, Trained, finetune, passes_for, rate_for
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.going_on import begin
 from agent.distill.losses import Q, surprise, trust_out_of_fold
@@ -151,7 +151,7 @@ def _course(known: Examples, settings: DistilSettings, otherwise: float) -> Cour
         batch=settings.batch,
         accumulate=settings.accumulate,
         precision=settings.precision,
-        texts_seen=TEXTS_SEEN if known.columns is None else PAIRS_SEEN,
+        passes=passes_for(len(known.names)) if known.columns is None else PAIRS,
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from agent.distill.card import Card
 from agent.distill.checkpoint import PACE, Checkpoint, Note, Pace
 from agent.distill.distil import save_with_card
-from agent.distill.epochs import PLAIN, Manner, go_down
+from agent.distill.epochs import PLAIN, Manner, Passes, go_down
 from agent.distill.fingerprint import fingerprint_of
 from agent.distill.network import seeded
 from agent.distill.shown import public_name
@@ -42,8 +42,7 @@ RATE_TIMES = 10
 """So many times a classifier's learning rate: what is learnt is new and small, and the model itself stays."""
 AT_ONCE = 4
 """Texts that go through the model together while it learns."""
-TEXTS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 1500, 2, 8
-"""What `epochs: auto` aims at, in texts."""
+PASSES = Passes(seen=1500, fewest=2, most=8)
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,6 @@ def _summed(logits: torch.Tensor, wanted: torch.Tensor, weights: Floats) -> tupl
     return (each * counts).sum(), float(counts.sum())
 
 
-def epochs_for(texts: int) -> int:
-    """What `epochs: auto` means for so many texts."""
-    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(TEXTS_SEEN / max(1, texts))))
-
-
 def distil_texts(
     lessons: TextLessons,
     asked: Asked,
@@ -192,7 +186,7 @@ def distil_texts(
     assert settings.model is not None
     began = time.monotonic()
     writer = Writer.open(settings.model, asked)
-    epochs = epochs_for(len(lessons.texts)) if settings.epochs == "auto" else settings.epochs
+    epochs = PASSES.over(len(lessons.texts), settings.epochs)
     rate, rank = RATE_TIMES * settings.rate(), settings.lora_rank
     what = [list(lessons.texts), list(lessons.answers), asdict(asked), seed]
     checkpoint = Checkpoint(folder, fingerprint_of(what, [lessons.weights], settings, _key(writer)), pace, note)

@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 from agent.distill import Distilled, Examples, Model, distil
 from agent.distill.epochs import BATCH_TEXTS, BATCH_TOKENS, deal
 from agent.distill.finetune import (
-    FEWEST_EPOCHS,
-    MOST_EPOCHS,
     Course,
     Lessons,
-    epochs_for,
     finetune,
     held_losses,
+    passes_for,
     warm_start,
 )
 from agent.distill.mean_pooling import MEAN_GAIN, POOLER_GAIN
@@ -294,6 +292,9 @@ def test_every_text_is_dealt_once_in_batches_that_fit(lengths: list[int], seed: 
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= BATCH_TOKENS
 
 
-@given(st.integers(1, 10**7))
-def test_epochs_stay_within_their_bounds_and_fall_with_more_labels(n: int) -> None:
-    assert FEWEST_EPOCHS <= epochs_for(n + 1) <= epochs_for(n) <= MOST_EPOCHS
+@given(st.integers(1, 10**7), st.integers(2, 1000))
+def test_epochs_stay_within_bounds_fall_with_more_labels_and_rise_with_more_classes(n: int, classes: int) -> None:
+    passes = passes_for(classes)
+    assert passes.fewest <= passes.over(n + 1) <= passes.over(n) <= passes.most
+    assert passes.over(n) <= passes_for(classes + 1).over(n)
+    assert passes.over(n, 7) == 7
