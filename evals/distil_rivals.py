@@ -44,6 +44,13 @@ OURS = "labelwright"
 TIMEOUT_S = 3600
 
 
+def missing() -> str | None:
+    """Why the libraries cannot be measured here, or None."""
+    if (why := _corpora.missing()) is not None or PYTHON.exists():
+        return why
+    return f"no environment at {PYTHON}: run `make rivals` first"
+
+
 def rival(name: str, labels: Known, tokens: int, threads: int, passes: int = EPOCHS) -> tuple[Bools, float, str]:
     """Which test texts another library's model gets right, its seconds, and its version.
 
@@ -136,8 +143,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    if (why := _corpora.missing()) is not None or not PYTHON.exists():
-        print(why or f"no environment at {PYTHON}: run `make rivals` first")
+    if (why := missing()) is not None:
+        print(why)
         return 2
     outcome = Outcome("distil_rivals", args.quick)
     with pinned(args.threads):
