@@ -105,22 +105,57 @@ def _tagged(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Things]:
 # Oracles --------------------------------------------------------------------------------------------------------
 
 
-def said_by(kind: str, known: Sets) -> tuple[list[Things], list[Things], Floats | None]:
-    """What an oracle says of the texts to label and of the test texts: gold; one thing in five forgotten or taken for
-    another class (`symmetric`); or a model of the frozen encoder, taught on texts apart (`instance`). Also (n, C) how
-    likely it holds each class of the texts to label, where it says so."""
+@dataclass(frozen=True)
+class Told:
+    """What an oracle says of the n texts to label and of the test texts.
+
+    `soft`: (n, C) how likely it holds each class of the former; None where it does not say.
+    """
+
+    of_pool: list[Things]
+    of_test: list[Things]
+    soft: Floats | None = None
+
+
+def said_by(kind: str, known: Sets) -> Told:
+    """Gold; one thing in five forgotten or taken for another class (`symmetric`); or a model of the frozen encoder,
+    taught on texts apart (`instance`)."""
     if kind == "gold":
-        return known.gold[0], known.gold[1], None
+        return Told(known.gold[0], known.gold[1])
     if kind == "symmetric":
         rng = np.random.default_rng([SEED, 1])
-        return _careless(known.gold[0], known, rng), _careless(known.gold[1], known, rng), None
+        return Told(_careless(known.gold[0], known, rng), _careless(known.gold[1], known, rng))
     both = [*known.texts[0], *known.texts[1]]
     n = len(known.texts[0])
     if known.name == "wnut17":
         said = _tagger(known, both)
-        return said[:n], said[n:], None
+        return Told(said[:n], said[n:])
     said, chances = _head(known, both)
-    return said[:n], said[n:], chances[:n]
+    return Told(said[:n], said[n:], chances[:n])
+
+
+def reviewed(known: Sets, told: Told, share: float) -> Told:
+    """With gold in place of the share of an oracle's sets of classes that is most likely wrong, as people would be
+    shown it: by what a head that did not see the text says of all decisions together, and what the oracle says."""
+    said = _matrix(told.of_pool, known.names)
+    learnt = said if told.soft is None else told.soft
+    head = Head(len(known.names), independent=True)
+    vectors = kept_vectors(f"{known.name}-sets", tuple(known.texts[0]))
+    head.fit(vectors, learnt, np.ones(len(said), np.float32), np.random.default_rng(SEED))
+    believed = sum(_likely(said, chances) for chances in (head.out_of_fold, told.soft) if chances is not None)
+    shown = np.argsort(believed, kind="stable")[: round(share * len(said))]
+    of_pool, soft = list(told.of_pool), None if told.soft is None else told.soft.copy()
+    for i in shown:
+        of_pool[i] = known.gold[0][i]
+        if soft is not None:
+            soft[i] = _matrix([of_pool[i]], known.names)[0]
+    return Told(of_pool, told.of_test, soft)
+
+
+def _likely(said: Floats, chances: Floats) -> Floats:
+    """(n,) the logarithm of how likely each set is."""
+    right = np.where(said > 0.5, chances, 1 - chances)
+    return np.asarray(np.log(np.maximum(right, 1e-6)).sum(axis=1), np.float32)
 
 
 def _careless(gold: Sequence[Things], known: Sets, rng: np.random.Generator) -> list[Things]:

@@ -6,7 +6,7 @@
 For each set and each simulated oracle (evals/_oracles.py), on the same test texts: the oracle's own labels, the model
 that `distil` makes of so many of its labels on pool texts, the one where a person saw the tenth of them that is most
 likely wrong, as in a job, and the one of as many gold labels. Texts are cut at `TOKENS` for the student, not for the
-oracle. Where a text has several labels (goemotions, wnut17), right is F1, and nothing is seen by a person. Needs
+oracle. Where a text has several labels (goemotions, wnut17), right is F1; of spans nothing is seen by a person. Needs
 ../shared/data (or LABELWRIGHT_SHARED).
 """
 
@@ -112,35 +112,46 @@ def measure_sets(outcome: Outcome, name: str, settings: DistilSettings) -> None:
     ceiling = _distil_tasks.counted(gold, _distil_tasks.student(known_sets, known_sets.gold[0], settings))
     outcome.add(f"{name}: student of {count:,} gold labels", _distil_tasks.f1(ceiling), "% F1")
     for kind in _distil_tasks.KINDS[1:]:
-        labels, of_test, soft = _distil_tasks.said_by(kind, known_sets)
-        oracle = _distil_tasks.counted(gold, of_test)
-        found = _distil_tasks.counted(gold, _distil_tasks.student(known_sets, labels, settings, soft))
-        where, own, share = f"{name}, {kind} oracle", _distil_tasks.f1(oracle), _distil_tasks.f1(found)
-        print(f"{where}: {own} % F1, student of {count:,} of its labels {share} %", flush=True)
+        told = _distil_tasks.said_by(kind, known_sets)
+        oracle = _distil_tasks.counted(gold, told.of_test)
+        where, own = f"{name}, {kind} oracle", _distil_tasks.f1(oracle)
         outcome.add(f"{where}: its own labels", own, "% F1")
-        aimed = kind in BY_TEXT and name in CLASSES and not outcome.quick
-        outcome.add(
-            f"{where}: student of {count:,} of its labels",
-            share,
-            "% F1",
-            target="more than the oracle itself" if aimed else "",
-            holds=share > own if aimed else None,
-            rival=f"{share - own:+.1f} points to the oracle, {_distil_tasks.by_chance(found, oracle)}",
-        )
-        below = round(_distil_tasks.f1(ceiling) - share, 2)
-        outcome.add(
-            f"{where}: the same, points below the student of as many gold labels",
-            below,
-            f"points of F1, {_distil_tasks.by_chance(ceiling, found)}",
-            target="" if outcome.quick else f"at most {CLOSE:g}",
-            holds=None if outcome.quick else below <= CLOSE,
-            rival=f"gold-trained: {_distil_tasks.f1(ceiling)} %",
-        )
+        alone = f"{count:,} of its labels"
+        cells = [(alone, told)]
+        if name in CLASSES:
+            cells.append((_seen(alone), _distil_tasks.reviewed(known_sets, told, REVIEWED)))
+        for what, labels in cells:
+            said = _distil_tasks.student(known_sets, labels.of_pool, settings, labels.soft)
+            found = _distil_tasks.counted(gold, said)
+            share = _distil_tasks.f1(found)
+            print(f"{where}: {own} % F1, student of {what} {share} %", flush=True)
+            aimed = kind in BY_TEXT and name in CLASSES and not outcome.quick
+            outcome.add(
+                f"{where}: student of {what}",
+                share,
+                "% F1",
+                target="more than the oracle itself" if aimed else "",
+                holds=share > own if aimed else None,
+                rival=f"{share - own:+.1f} points to the oracle, {_distil_tasks.by_chance(found, oracle)}",
+            )
+            below = round(_distil_tasks.f1(ceiling) - share, 2)
+            outcome.add(
+                f"{where}: the same, points below the student of as many gold labels",
+                below,
+                f"points of F1, {_distil_tasks.by_chance(ceiling, found)}",
+                target="" if outcome.quick else f"at most {CLOSE:g}",
+                holds=None if outcome.quick else below <= CLOSE,
+                rival=f"gold-trained: {_distil_tasks.f1(ceiling)} %",
+            )
 
 
 def _both(alone: Known) -> tuple[tuple[str, Known], ...]:
     count = f"{len(alone.rows):,} of its labels"
-    return (count, alone), (f"{count}, {REVIEWED:.0%} seen by a person", alone.reviewed(REVIEWED))
+    return (count, alone), (_seen(count), alone.reviewed(REVIEWED))
+
+
+def _seen(labels: str) -> str:
+    return f"{labels}, {REVIEWED:.0%} seen by a person"
 
 
 def arguments() -> argparse.Namespace:
