@@ -63,26 +63,55 @@ def difference(a: Bools, b: Bools) -> tuple[float, str]:
     return round(float(each.mean()), 2), f"95 % interval {each.mean() - half:+.1f} to {each.mean() + half:+.1f}"
 
 
-def report(outcome: Outcome, where: str, kind: str, cell: Cell) -> None:
-    above, ends = difference(cell.student, cell.oracle)
-    aimed = kind in BY_TEXT and not outcome.quick  # a hundred labels are to show that it runs
+@dataclass(frozen=True)
+class Student:
+    """A student's figure in percent; by how many points it is above its oracle and below the student of gold labels,
+    each with its interval in words. `aimed`: it is to be above its oracle."""
+
+    what: str
+    figure: float
+    unit: str
+    above: tuple[float, str]
+    below: tuple[float, str]
+    points: str
+    gold: str
+    aimed: bool
+
+
+def add(outcome: Outcome, where: str, found: Student) -> None:
+    """The two rows of a student."""
+    aimed = found.aimed and not outcome.quick  # a hundred labels are to show that it runs
+    (above, above_ends), (below, below_ends) = found.above, found.below
     outcome.add(
-        f"{where}: student of {cell.what}",
-        percent(cell.student),
-        f"% right, {interval(cell.student)}; {100 * cell.labels_right:.1f} % of its labels are",
+        f"{where}: student of {found.what}",
+        found.figure,
+        found.unit,
         target="more than the oracle itself" if aimed else "",
         holds=above > 0 if aimed else None,
-        rival=f"{above:+.1f} points to the oracle, {ends}",
+        rival=f"{above:+.1f} points to the oracle, {above_ends}",
     )
-    below, ends = difference(cell.ceiling, cell.student)
     outcome.add(
         f"{where}: the same, points below the student of as many gold labels",
         below,
-        f"points, {ends}",
+        f"{found.points}, {below_ends}",
         target="" if outcome.quick else f"at most {CLOSE:g}",
         holds=None if outcome.quick else below <= CLOSE,
-        rival=f"gold-trained: {percent(cell.ceiling)} %; {cell.seconds:.0f} s of training",
+        rival=f"gold-trained: {found.gold}",
     )
+
+
+def report(outcome: Outcome, where: str, kind: str, cell: Cell) -> None:
+    found = Student(
+        cell.what,
+        percent(cell.student),
+        f"% right, {interval(cell.student)}; {100 * cell.labels_right:.1f} % of its labels are",
+        difference(cell.student, cell.oracle),
+        difference(cell.ceiling, cell.student),
+        "points",
+        f"{percent(cell.ceiling)} %; {cell.seconds:.0f} s of training",
+        aimed=kind in BY_TEXT,
+    )
+    add(outcome, where, found)
 
 
 def measure(outcome: Outcome, name: str, kinds: tuple[str, ...], settings: DistilSettings) -> None:
@@ -125,24 +154,18 @@ def measure_sets(outcome: Outcome, name: str, settings: DistilSettings) -> None:
             found = _distil_tasks.counted(gold, said)
             share = _distil_tasks.f1(found)
             print(f"{where}: {own} % F1, student of {what} {share} %", flush=True)
-            aimed = kind in BY_TEXT and name in CLASSES and not outcome.quick
-            outcome.add(
-                f"{where}: student of {what}",
+            best = _distil_tasks.f1(ceiling)
+            beside = Student(
+                what,
                 share,
                 "% F1",
-                target="more than the oracle itself" if aimed else "",
-                holds=share > own if aimed else None,
-                rival=f"{share - own:+.1f} points to the oracle, {_distil_tasks.by_chance(found, oracle)}",
+                (share - own, _distil_tasks.by_chance(found, oracle)),
+                (round(best - share, 2), _distil_tasks.by_chance(ceiling, found)),
+                "points of F1",
+                f"{best} %",
+                aimed=kind in BY_TEXT and name in CLASSES,
             )
-            below = round(_distil_tasks.f1(ceiling) - share, 2)
-            outcome.add(
-                f"{where}: the same, points below the student of as many gold labels",
-                below,
-                f"points of F1, {_distil_tasks.by_chance(ceiling, found)}",
-                target="" if outcome.quick else f"at most {CLOSE:g}",
-                holds=None if outcome.quick else below <= CLOSE,
-                rival=f"gold-trained: {_distil_tasks.f1(ceiling)} %",
-            )
+            add(outcome, where, beside)
 
 
 def _both(alone: Known) -> tuple[tuple[str, Known], ...]:

@@ -31,7 +31,7 @@ PASSES = 27
 """For evals._distillers.setfit, which makes 40 pairs a text of it, as many as its paper's twenty of either kind."""
 BINS = 15
 SETS = ("banking77", "dbpedia14", "bbc")
-"""Of distil_rivals; eight labels of each of clinc150's 151 classes take SetFit more than an hour."""
+"""Of distil_rivals; eight labels of each of clinc150's 150 classes take SetFit more than an hour."""
 
 
 def drawn(corpus: Corpus, each: int, seed: int) -> Rows:
